@@ -1,0 +1,228 @@
+//! The first look at a request: is it one we may answer, for whom, and under which key? Pure.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use http::header::{self, HeaderMap};
+use http::{Method, StatusCode};
+use seawall_config::Revision;
+use seawall_config::scope::Scheme;
+
+use crate::answer::Journey;
+use crate::key::{Key, TARGET_BYTES_MAX, Unkeyable};
+use crate::origin::request::Pseudonym;
+use crate::rules::fields;
+use crate::snapshot::Snapshot;
+
+/// Bytes of a request's header block.
+pub const HEAD_BYTES_MAX: usize = 32 * 1024;
+/// Fields of a request.
+pub const FIELDS_MAX: usize = 100;
+
+/// A request line and its fields, as a door read them.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    pub method: &'a Method,
+    pub scheme: Scheme,
+    /// Where the target named one (absolute-form, HTTP/2's `:authority`).
+    pub authority: Option<&'a str>,
+    /// Path and query; None where the target has no such form.
+    pub target: Option<&'a str>,
+    pub fields: &'a HeaderMap,
+    pub client: Option<SocketAddr>,
+}
+
+/// Whose request it is.
+#[derive(Debug)]
+pub enum Admitted {
+    /// GET or HEAD without a body: answered from here.
+    Ours(Journey),
+    /// Anything else that may pass to the origin.
+    Passes(Journey),
+}
+
+/// Why a request goes no further. All but the last three close the connection: what follows on it cannot be trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    HeadTooLarge,
+    TargetTooLong,
+    BadTarget,
+    BadHost,
+    /// Two lengths, or a length and a coding.
+    AmbiguousLength,
+    ProtectedNominated,
+    MethodNotAllowed,
+    NoConfiguration,
+    NoSite,
+    Loop,
+}
+
+/// `birth` is given the revision the request is routed at.
+pub fn admit(asked: Asked<'_>, snapshot: &Arc<Snapshot>, by: &Pseudonym, birth: impl FnOnce(Revision) -> crate::ledger::Birth) -> Result<Admitted, Refused> {
+    let Asked { method, scheme, fields, .. } = asked;
+    let bytes: usize = fields.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    if bytes > HEAD_BYTES_MAX || fields.len() > FIELDS_MAX {
+        return Err(Refused::HeadTooLarge);
+    }
+    if matches!(*method, Method::CONNECT | Method::TRACE) {
+        return Err(Refused::MethodNotAllowed);
+    }
+    let target = asked.target.ok_or(Refused::BadTarget)?;
+    let authority = authority(asked)?;
+    let has_body = body_follows(fields)?;
+    if fields::nominates_protected(fields) {
+        return Err(Refused::ProtectedNominated);
+    }
+    if snapshot.revision == Revision(0) {
+        return Err(Refused::NoConfiguration);
+    }
+    // Routed by the same host the key will hold.
+    let named = |site| Key::new(site, scheme, authority, target).map_err(Refused::from);
+    let unrouted = named(Revision(0))?;
+    let served = snapshot.routes.find(unrouted.host()).ok_or(Refused::NoSite)?.clone();
+    if by.loops(fields, snapshot.epoch.0) {
+        return Err(Refused::Loop);
+    }
+    let journey = Journey {
+        key: named(served.incarnation)?,
+        birth: birth(served.birth_revision(snapshot.revision)),
+        snapshot: snapshot.clone(),
+        served,
+        method: method.clone(),
+        fields: fields.clone(),
+        client: asked.client,
+    };
+    let ours = matches!(*method, Method::GET | Method::HEAD) && !has_body && !fields.contains_key(header::UPGRADE);
+    Ok(if ours { Admitted::Ours(journey) } else { Admitted::Passes(journey) })
+}
+
+/// RFC 9112 §3.2: one Host, and where the target names the authority, that one counts and Host agrees.
+fn authority(asked: Asked<'_>) -> Result<&str, Refused> {
+    let mut hosts = asked.fields.get_all(header::HOST).iter();
+    let host = match (hosts.next(), hosts.next()) {
+        (Some(_), Some(_)) => return Err(Refused::BadHost),
+        (Some(host), None) => Some(host.to_str().map_err(|_| Refused::BadHost)?),
+        (None, _) => None,
+    };
+    match (asked.authority, host) {
+        (Some(named), Some(host)) if !named.eq_ignore_ascii_case(host) => Err(Refused::BadHost),
+        (Some(named), _) => Ok(named),
+        (None, Some(host)) => Ok(host),
+        (None, None) => Err(Refused::BadHost),
+    }
+}
+
+/// Whether a body follows; a request that two readers could frame differently is refused (RFC 9112 §6.1, §6.3).
+fn body_follows(fields: &HeaderMap) -> Result<bool, Refused> {
+    let mut lengths = fields.get_all(header::CONTENT_LENGTH).iter();
+    let codings = fields.get_all(header::TRANSFER_ENCODING).iter().count();
+    let Some(length) = lengths.next() else { return Ok(codings > 0) };
+    let digits = !length.is_empty() && length.as_bytes().iter().all(u8::is_ascii_digit);
+    if codings > 0 || !digits || lengths.any(|other| other != length) {
+        return Err(Refused::AmbiguousLength);
+    }
+    Ok(length.as_bytes().iter().any(|digit| *digit != b'0'))
+}
+
+impl Refused {
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::TargetTooLong => StatusCode::URI_TOO_LONG,
+            Self::BadTarget | Self::BadHost | Self::AmbiguousLength | Self::ProtectedNominated => StatusCode::BAD_REQUEST,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NoConfiguration => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoSite => StatusCode::NOT_FOUND,
+            Self::Loop => StatusCode::LOOP_DETECTED,
+        }
+    }
+
+    pub fn detail(self) -> &'static str {
+        match self {
+            Self::HeadTooLarge => "the header block is larger than 32 KiB or has more than 100 fields",
+            Self::TargetTooLong => "the request target is longer than 16 KiB",
+            Self::BadTarget => "the request target is not a plain path",
+            Self::BadHost => "Host is missing, doubled, malformed or not what the target names",
+            Self::AmbiguousLength => "the length of the body is ambiguous",
+            Self::ProtectedNominated => "Connection names a field that is not its own",
+            Self::MethodNotAllowed => "this method is not served",
+            Self::NoConfiguration => "no configuration yet; the control plane has not been reached",
+            Self::NoSite => "no site answers for this host",
+            Self::Loop => "this request has been here before (CDN-Loop)",
+        }
+    }
+
+    /// Whether the connection is closed after the answer.
+    pub fn closes(self) -> bool {
+        !matches!(self, Self::NoConfiguration | Self::NoSite | Self::Loop)
+    }
+}
+
+impl From<Unkeyable> for Refused {
+    fn from(why: Unkeyable) -> Self {
+        match why {
+            Unkeyable::NoHost | Unkeyable::BadHost => Self::BadHost,
+            Unkeyable::BadTarget => Self::BadTarget,
+            Unkeyable::TargetTooLong => Self::TargetTooLong,
+        }
+    }
+}
+
+const _: () = assert!(TARGET_BYTES_MAX == 16 * 1024, "the text of TargetTooLong says so");
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::ledger::Birth;
+    use seawall_config::Epoch;
+    use seawall_config::feed::SiteDocument;
+
+    fn snapshot() -> Arc<Snapshot> {
+        let site = serde_json::json!({"name": "a", "hosts": ["a.test"], "origin": "http://127.0.0.1:9"});
+        let document = SiteDocument { name: "a".into(), created: Revision(1), revision: Revision(1), site };
+        let documents = [("a".to_owned(), document)].into_iter().collect();
+        Arc::new(Snapshot::default().next(Epoch(7), Revision(2), &documents))
+    }
+
+    #[test]
+    fn a_request_is_taken_passed_or_refused() {
+        let check = |method: &str, authority: Option<&str>, target: &str, lines: &str, expect: &str| {
+            let fields = lines.split('|').filter_map(|line| line.split_once(": "));
+            let fields: HeaderMap = fields.map(|(n, v)| (n.trim().parse::<header::HeaderName>().unwrap(), v.trim().parse().unwrap())).collect();
+            let method = method.parse().unwrap();
+            let asked = Asked { method: &method, scheme: Scheme::Http, authority, target: Some(target), fields: &fields, client: None };
+            let found = match admit(asked, &snapshot(), &Pseudonym::new("edge-1"), |_| Birth::default()) {
+                Ok(Admitted::Ours(journey)) => format!("ours {:?}", journey.key),
+                Ok(Admitted::Passes(journey)) => format!("passes {:?}", journey.key),
+                Err(refused) => format!("{refused:?}"),
+            };
+            assert_eq!(found, expect, "{method} {target} {lines}");
+        };
+        check("GET", None, "/x?y", "host: A.test", "ours http://a.test/x?y");
+        check("HEAD", None, "/", "host: a.test:80", "ours http://a.test/");
+        check("GET", Some("a.test"), "/", "", "ours http://a.test/");
+        check("GET", Some("a.test"), "/", "host: a.test", "ours http://a.test/");
+        check("GET", Some("a.test"), "/", "host: b.test", "BadHost");
+        check("GET", None, "/", "", "BadHost");
+        check("GET", None, "/", "host: a.test|host: a.test", "BadHost");
+        check("GET", None, "/", "host: b.test", "NoSite");
+        check("GET", None, "/", "host: a.test/", "BadHost");
+        check("GET", None, "/%00", "host: a.test", "BadTarget");
+        check("OPTIONS", None, "*", "host: a.test", "BadTarget");
+        check("POST", None, "/", "host: a.test", "passes http://a.test/");
+        check("GET", None, "/", "host: a.test|content-length: 3", "passes http://a.test/");
+        check("GET", None, "/", "host: a.test|content-length: 0", "ours http://a.test/");
+        check("GET", None, "/", "host: a.test|upgrade: websocket", "passes http://a.test/");
+        check("POST", None, "/", "host: a.test|content-length: 3|transfer-encoding: chunked", "AmbiguousLength");
+        check("POST", None, "/", "host: a.test|content-length: 3|content-length: 4", "AmbiguousLength");
+        check("POST", None, "/", "host: a.test|content-length: +3", "AmbiguousLength");
+        check("GET", None, "/", "host: a.test|connection: cookie", "ProtectedNominated");
+        check("TRACE", None, "/", "host: a.test", "MethodNotAllowed");
+        check("GET", None, "/", "host: a.test|cdn-loop: seawall-7;node=edge-1", "Loop");
+        let long = "/".repeat(TARGET_BYTES_MAX + 1);
+        check("GET", None, &long, "host: a.test", "TargetTooLong");
+        let big = format!("host: a.test|x: {}", "a".repeat(HEAD_BYTES_MAX));
+        check("GET", None, "/", &big, "HeadTooLarge");
+    }
+}

@@ -1,0 +1,179 @@
+//! What a client is told: status, fields and body of each kind of answer.
+
+use std::time::{Duration, SystemTime};
+
+use http::header::{self, HeaderMap, HeaderValue};
+use http::{Method, StatusCode};
+
+use super::{Journey, Refusal};
+use crate::fill::Arrived;
+use crate::fill::stream::Reader;
+use crate::object::{Body, Object};
+use crate::origin::Failure;
+use crate::rules::cache_status::{Forwarded, Fwd, Handling, Told};
+use crate::rules::fields::TAG_FIELDS;
+use crate::rules::ranges::{self, Part};
+use crate::rules::storing::Storing;
+use crate::rules::validation;
+
+/// A `Retry-After` in seconds, for answers that will be different soon.
+const RETRY_AFTER_S: u64 = 5;
+
+/// An answer ready to be written; the door adds what is its own (Via, Connection, framing).
+pub struct Answer {
+    pub status: StatusCode,
+    /// Without tags, without the hop's fields, with Age where it was stored.
+    pub head: HeaderMap,
+    pub told: Told,
+    pub body: Content,
+}
+
+/// The body of an answer.
+pub enum Content {
+    /// None follows, whatever Content-Length says (HEAD, 304).
+    Nothing,
+    /// A text of ours.
+    Text(String),
+    /// From `first` up to, not including, `end`.
+    Stored { body: Body, first: u64, end: u64 },
+    Arriving(Reader),
+}
+
+impl Answer {
+    /// From what is stored.
+    pub(super) fn stored(journey: &Journey, object: &Object, ttl: i64, now: SystemTime) -> Self {
+        Self::from_object(journey, object, Told::hit(ttl), now)
+    }
+
+    /// From what is stored, which the origin just called good.
+    pub(super) fn refreshed(journey: &Journey, object: &Object, collapsed: bool, now: SystemTime) -> Self {
+        let forwarded = Forwarded { why: Fwd::Stale, status: Some(304), stored: true, collapsed };
+        let told = Told { handling: Handling::Forwarded(forwarded), ttl: Some(ttl(object, now)), detail: None };
+        Self::from_object(journey, object, told, now)
+    }
+
+    fn from_object(journey: &Journey, object: &Object, told: Told, now: SystemTime) -> Self {
+        let mut head = object.head.clone();
+        head.insert(header::AGE, object.freshness.age(now).as_secs().into());
+        if validation::not_modified(&journey.fields, &object.head, object.freshness.received) {
+            return Self::new(StatusCode::NOT_MODIFIED, validation::not_modified_head(&head), told, Content::Nothing);
+        }
+        let total = object.body.len();
+        if journey.method == Method::HEAD {
+            head.entry(header::CONTENT_LENGTH).or_insert(total.into());
+            return Self::new(object.status, head, told, Content::Nothing);
+        }
+        match range(journey, object.status, &object.head, Some(total)) {
+            Part::Whole => {
+                head.insert(header::CONTENT_LENGTH, total.into());
+                let body = Content::Stored { body: object.body.clone(), first: 0, end: total };
+                Self::new(object.status, head, told, body)
+            }
+            Part::Bytes { first, last } => {
+                partial(&mut head, first, last, total);
+                let body = Content::Stored { body: object.body.clone(), first, end: last + 1 };
+                Self::new(StatusCode::PARTIAL_CONTENT, head, told, body)
+            }
+            Part::Unsatisfiable => Self::unsatisfiable(head, told, total),
+        }
+    }
+
+    /// From a fill, while it arrives.
+    pub(super) fn arriving(journey: &Journey, arrived: &Arrived, mut reader: Reader, why: Fwd, collapsed: bool) -> Self {
+        let stored = arrived.kept;
+        let forwarded = Forwarded { why, status: Some(arrived.status.as_u16()), stored, collapsed };
+        let detail = match arrived.storing {
+            Storing::Refuse(why) if reader.fill().shared => Some(why.as_str()),
+            _ => None,
+        };
+        let lifetime = arrived.freshness.lifetime.saturating_sub(arrived.freshness.initial_age);
+        let ttl = stored.then_some(lifetime.as_secs() as i64);
+        let told = Told { handling: Handling::Forwarded(forwarded), ttl, detail };
+        let mut head = arrived.head.clone();
+        // A fill for one client carried that client's own conditions and range: the origin has answered them.
+        if !reader.fill().shared {
+            let body = if journey.method == Method::HEAD { Content::Nothing } else { Content::Arriving(reader) };
+            return Self::new(arrived.status, head, told, body);
+        }
+        if stored && validation::not_modified(&journey.fields, &arrived.head, arrived.freshness.received) {
+            return Self::new(StatusCode::NOT_MODIFIED, validation::not_modified_head(&head), told, Content::Nothing);
+        }
+        match range(journey, arrived.status, &arrived.head, arrived.length) {
+            Part::Whole => Self::new(arrived.status, head, told, Content::Arriving(reader)),
+            Part::Bytes { first, last } => {
+                partial(&mut head, first, last, arrived.length.unwrap_or_default());
+                reader.narrow(first, last + 1);
+                Self::new(StatusCode::PARTIAL_CONTENT, head, told, Content::Arriving(reader))
+            }
+            Part::Unsatisfiable => Self::unsatisfiable(head, told, arrived.length.unwrap_or_default()),
+        }
+    }
+
+    /// No answer from the origin.
+    pub(super) fn failed(failure: Failure, why: Fwd, collapsed: bool) -> Self {
+        let forwarded = Forwarded { why, status: None, stored: false, collapsed };
+        let told = Told { handling: Handling::Forwarded(forwarded), ttl: None, detail: Some(failure.detail()) };
+        Self::text(failure.status(), told, failure.detail())
+    }
+
+    pub(super) fn refused(refusal: super::Refusal) -> Self {
+        let told = Told { detail: Some(refusal.detail()), ..Told::forwarded(Fwd::UriMiss) };
+        let mut answer = Self::text(refusal.status(), told, refusal.detail());
+        if refusal == Refusal::Fenced {
+            answer.head.insert(header::RETRY_AFTER, RETRY_AFTER_S.into());
+        }
+        answer
+    }
+
+    /// A plain answer of ours, for what goes wrong before anything is looked up.
+    pub fn text(status: StatusCode, told: Told, text: &str) -> Self {
+        let mut head = HeaderMap::new();
+        let body = format!("{} {}: {text}\n", status.as_u16(), status.canonical_reason().unwrap_or("Error"));
+        head.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        head.insert(header::CONTENT_LENGTH, body.len().into());
+        head.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        Self::new(status, head, told, Content::Text(body))
+    }
+
+    fn unsatisfiable(mut head: HeaderMap, told: Told, total: u64) -> Self {
+        // RFC 9110 §15.5.17: Content-Range tells how long it is.
+        if let Ok(value) = HeaderValue::from_str(&format!("bytes */{total}")) {
+            head.insert(header::CONTENT_RANGE, value);
+        }
+        head.insert(header::CONTENT_LENGTH, 0.into());
+        Self::new(StatusCode::RANGE_NOT_SATISFIABLE, head, told, Content::Nothing)
+    }
+
+    fn new(status: StatusCode, mut head: HeaderMap, told: Told, body: Content) -> Self {
+        for name in TAG_FIELDS {
+            head.remove(name);
+        }
+        head.remove("surrogate-control");
+        // RFC 9110 §8.6: neither may carry one.
+        if status == StatusCode::NO_CONTENT || status.is_informational() {
+            head.remove(header::CONTENT_LENGTH);
+        }
+        Self { status, head, told, body }
+    }
+}
+
+/// The part a request gets; only of a 200, and only where the length is known.
+fn range(journey: &Journey, status: StatusCode, head: &HeaderMap, total: Option<u64>) -> Part {
+    match (status, total) {
+        (StatusCode::OK, Some(total)) if journey.method == Method::GET => ranges::part(&journey.fields, head, total),
+        _ => Part::Whole,
+    }
+}
+
+fn partial(head: &mut HeaderMap, first: u64, last: u64, total: u64) {
+    if let Ok(value) = HeaderValue::from_str(&format!("bytes {first}-{last}/{total}")) {
+        head.insert(header::CONTENT_RANGE, value);
+    }
+    head.insert(header::CONTENT_LENGTH, (last + 1 - first).into());
+}
+
+/// Seconds of freshness left; negative when stale.
+fn ttl(object: &Object, now: SystemTime) -> i64 {
+    let seconds = |time: Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+    object.freshness.left(now).map_or_else(|stale| -seconds(stale), seconds)
+}

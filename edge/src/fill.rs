@@ -1,0 +1,226 @@
+//! One fetch from an origin, and everyone who reads it.
+//!
+//! A fill is a task of its own: it outlives the client that started it. Requests for the same key join it
+//! while it asks; when the head is here each of them learns whether the answer may be shared. [`fetch`] is
+//! the way to the origin and back, [`stream`] the body on its way to the readers.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use http::{HeaderMap, StatusCode};
+use tokio::sync::{Notify, watch};
+
+use crate::key::Key;
+use crate::ledger::{Birth, Fingerprint};
+use crate::object::Object;
+use crate::origin::Failure;
+use crate::rules::directives;
+use crate::rules::freshness::Freshness;
+use crate::rules::storing::Storing;
+use crate::rules::variants::Selection;
+
+pub mod fetch;
+pub mod stream;
+
+use stream::{Flow, Reader};
+
+/// What is left of a body that is fetched to its end for nobody but the cache.
+const FINISH_BYTES_MAX: u64 = 1024 * 1024;
+
+/// One fetch under way.
+pub struct Fill {
+    pub birth: Birth,
+    /// False: for one client only (HEAD, a range, caching is off).
+    pub shared: bool,
+    progress: watch::Sender<Progress>,
+    flow: Mutex<Flow>,
+    /// A reader took something, or left.
+    moved: Notify,
+}
+
+/// How far a fill has come.
+#[derive(Clone)]
+pub struct Progress {
+    pub stage: Stage,
+    pub end: End,
+}
+
+#[derive(Clone)]
+pub enum Stage {
+    Asking,
+    /// The head is here, the body follows.
+    Arrived(Arc<Arrived>),
+    /// The origin said 304: what is stored is good again.
+    Refreshed(Arc<Object>),
+    Failed(Failure),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    Open,
+    Whole,
+    Cut(Failure),
+}
+
+/// The head of an answer, and what the rules say of it.
+#[derive(Debug)]
+pub struct Arrived {
+    pub status: StatusCode,
+    /// Without what belongs to the hop.
+    pub head: HeaderMap,
+    /// None: known only at its end.
+    pub length: Option<u64>,
+    pub storing: Storing,
+    /// It will be kept whole, so others may be answered from it.
+    pub kept: bool,
+    pub directives: directives::Response,
+    pub freshness: Freshness,
+    pub selection: Selection,
+    pub tags: Box<[Fingerprint]>,
+}
+
+/// Every fill that may be joined.
+#[derive(Default)]
+pub struct Fills {
+    open: Mutex<HashMap<Key, Vec<Arc<Fill>>>>,
+    /// Bytes that open fills keep for the cache.
+    retained: AtomicU64,
+}
+
+impl Fill {
+    fn new(birth: Birth, shared: bool) -> Arc<Self> {
+        let (progress, _) = watch::channel(Progress { stage: Stage::Asking, end: End::Open });
+        let flow = Mutex::new(Flow::new(!shared));
+        Arc::new(Self { birth, shared, progress, flow, moved: Notify::new() })
+    }
+
+    /// A fill that nobody can join, and its only reader.
+    pub fn private(birth: Birth) -> (Arc<Self>, Reader) {
+        let fill = Self::new(birth, false);
+        (fill.clone(), Reader::new(fill))
+    }
+
+    pub fn stage(&self) -> Stage {
+        self.progress.borrow().stage.clone()
+    }
+
+    /// Bytes of the body that are here.
+    pub fn received(&self) -> u64 {
+        self.flow().received()
+    }
+
+    fn flow(&self) -> MutexGuard<'_, Flow> {
+        // std Mutex: nothing awaits while it is held, and nothing in it can panic half-way.
+        self.flow.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn reach(&self, stage: Stage) {
+        self.progress.send_modify(|progress| progress.stage = stage);
+    }
+
+    fn finish(&self, end: End) {
+        self.progress.send_modify(|progress| {
+            if progress.end != End::Open {
+                return;
+            }
+            if let (Stage::Asking, End::Cut(failure)) = (&progress.stage, end) {
+                progress.stage = Stage::Failed(failure);
+            }
+            progress.end = end;
+        });
+    }
+
+    /// Resolves when the last reader has left.
+    async fn abandoned(&self) {
+        loop {
+            // Made before looking: a reader that leaves in between is not missed.
+            let moved = self.moved.notified();
+            if self.flow().is_unread() {
+                return;
+            }
+            moved.await;
+        }
+    }
+}
+
+impl Fills {
+    /// A reader of the first open fill of `key` that `joins`, else of a new one, which the caller must drive.
+    pub fn join_or_open(&self, key: &Key, birth: Birth, joins: impl Fn(&Fill) -> bool) -> (Reader, Option<Arc<Fill>>) {
+        let mut open = self.lock();
+        let fills = open.entry(key.clone()).or_default();
+        if let Some(fill) = fills.iter().find(|fill| joins(fill)) {
+            return (Reader::new(fill.clone()), None);
+        }
+        let fill = Fill::new(birth, true);
+        fills.push(fill.clone());
+        (Reader::new(fill.clone()), Some(fill))
+    }
+
+    /// A reader of the first open fill of `key` that `joins`.
+    pub fn join(&self, key: &Key, joins: impl Fn(&Fill) -> bool) -> Option<Reader> {
+        let open = self.lock();
+        let fill = open.get(key)?.iter().find(|fill| joins(fill))?;
+        Some(Reader::new(fill.clone()))
+    }
+
+    /// Nobody can join it any more.
+    pub fn close(&self, key: &Key, fill: &Arc<Fill>) {
+        let mut open = self.lock();
+        if let Some(fills) = open.get_mut(key) {
+            fills.retain(|other| !Arc::ptr_eq(other, fill));
+            if fills.is_empty() {
+                open.remove(key);
+            }
+        }
+    }
+
+    /// The oldest birth of all that are open.
+    pub fn oldest(&self) -> Option<Birth> {
+        self.lock().values().flatten().map(|fill| fill.birth).min()
+    }
+
+    /// Takes so many more bytes into account; false when all fills together would keep more than `max`.
+    fn retain(&self, bytes: u64, max: u64) -> bool {
+        let before = self.retained.fetch_add(bytes, Ordering::Relaxed);
+        if before + bytes > max {
+            self.release(bytes);
+            return false;
+        }
+        true
+    }
+
+    fn release(&self, bytes: u64) {
+        self.retained.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Vec<Arc<Fill>>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether a fetch that nobody reads any more is brought to its end for the cache: when most of it is here,
+/// or little is left.
+pub fn worth_finishing(received: u64, length: Option<u64>) -> bool {
+    match length {
+        Some(length) => received.saturating_mul(2) >= length || length - received <= FINISH_BYTES_MAX,
+        None => received <= FINISH_BYTES_MAX,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_abandoned_fetch_is_finished_when_little_is_left() {
+        let mib = 1024 * 1024;
+        let check = |received, length, expect| assert_eq!(worth_finishing(received, length), expect);
+        check(0, Some(mib), true);
+        check(0, Some(10 * mib), false);
+        check(5 * mib, Some(10 * mib), true);
+        check(4 * mib, Some(5 * mib), true);
+        check(mib, None, true);
+        check(mib + 1, None, false);
+    }
+}

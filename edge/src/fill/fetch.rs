@@ -1,0 +1,368 @@
+//! The way to the origin and back: ask, judge the head, take the body, seal the object.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use http::header::{self, HeaderMap};
+use http::{Method, StatusCode};
+use pingora_core::connectors::http::Connector;
+use pingora_core::protocols::http::client::HttpSession;
+use pingora_core::upstreams::peer::HttpPeer;
+use pingora_http::ResponseHeader;
+use seawall_config::site::{ClientDirectives, SetCookie};
+use tokio::time::timeout;
+
+use super::{Arrived, End, Fill, Stage, worth_finishing};
+use crate::answer::Journey;
+use crate::clock;
+use crate::ledger::Life;
+use crate::object::{Object, Parts};
+use crate::origin::{self, Failure};
+use crate::rules::directives::{self, Named};
+use crate::rules::freshness::{Arrival, freshness};
+use crate::rules::storing::{Exchange, Storing, storing};
+use crate::rules::variants::Selection;
+use crate::rules::{fields, targeted, validation};
+use crate::state::State;
+
+/// The connections to all origins.
+pub type Connections = Connector<()>;
+
+/// A fill and everything it needs. Dropped half-way, also by a panic, it fails its readers rather than
+/// leaving them waiting.
+pub struct Fetch {
+    pub state: Arc<State>,
+    pub journey: Arc<Journey>,
+    pub fill: Arc<Fill>,
+    /// What is stored and may still be good.
+    pub validates: Option<Arc<Object>>,
+}
+
+/// An origin's answer, its head read.
+struct Answered {
+    session: HttpSession<()>,
+    peer: HttpPeer,
+    head: ResponseHeader,
+    requested: SystemTime,
+    received: SystemTime,
+}
+
+impl Fetch {
+    pub fn spawn(self) {
+        tokio::spawn(async move {
+            let end = match self.run().await {
+                Ok(()) => End::Whole,
+                Err(failure) => End::Cut(failure),
+            };
+            self.close();
+            self.fill.finish(end);
+        });
+    }
+
+    async fn run(&self) -> Result<(), Failure> {
+        let mut answered = self.ask(self.validates.as_deref()).await?;
+        if let (Some(stored), StatusCode::NOT_MODIFIED) = (&self.validates, answered.head.status) {
+            if validation::selects(&stored.head, &answered.head.headers) {
+                return self.refresh(stored, answered).await;
+            }
+            // RFC 9111 §4.3.4: a 304 that selects no stored response updates none: ask for the whole.
+            answered = self.ask(None).await?;
+        }
+        if self.fill.shared && answered.head.status == StatusCode::NOT_MODIFIED {
+            return Err(Failure::BrokenAnswer);
+        }
+        let arrived = Arc::new(self.judge(&answered, &answered.head.headers)?);
+        if !arrived.kept {
+            self.close();
+            self.fill.flow().become_window();
+        }
+        self.fill.reach(Stage::Arrived(arrived.clone()));
+        self.take_body(&mut answered.session, &arrived).await?;
+        if arrived.kept {
+            self.seal(&arrived);
+        }
+        self.release(answered).await;
+        Ok(())
+    }
+
+    /// Asks until there is a final head. Only a GET or HEAD comes this way, so asking again is safe while
+    /// no byte of an answer was seen.
+    async fn ask(&self, stored: Option<&Object>) -> Result<Answered, Failure> {
+        let conditions = stored.map(|stored| &stored.head);
+        let mut tries = 0;
+        loop {
+            let peer = self.journey.served.pool.peer(&self.state.own_addresses).await?;
+            let request = origin::request::fetch(&self.journey, self.fill.shared, conditions, &self.state.pseudonym);
+            let request = Box::new(request.ok_or(Failure::BrokenAnswer)?);
+            let asked = async {
+                let (session, reused) = self.state.connections.get_http_session(&peer).await.map_err(|e| (connect_failure(&e), true))?;
+                let requested = clock::now();
+                let (session, head) = exchange(session, request).await.map_err(|failure| (failure, reused && failure == Failure::NoAnswer))?;
+                Ok((session, head, requested))
+            };
+            let asked = tokio::select! {
+                asked = asked => asked,
+                () = self.fill.abandoned(), if !self.fill.shared => return Err(Failure::GivenUp),
+            };
+            match asked {
+                Ok((session, head, requested)) => {
+                    let received = clock::now();
+                    self.state.metrics.origin_ttfb(received.duration_since(requested).unwrap_or_default());
+                    return Ok(Answered { session, peer, head, requested, received });
+                }
+                Err((failure, again)) if again && tries < self.journey.served.pool.retries(failure) => tries += 1,
+                Err((failure, _)) => return Err(failure),
+            }
+        }
+    }
+
+    /// Asks the rules about a head: `head` is the answer's own, or the stored one that a 304 updated.
+    fn judge(&self, answered: &Answered, head: &HeaderMap) -> Result<Arrived, Failure> {
+        let Journey { method, fields: request, .. } = &*self.journey;
+        let policy = self.journey.policy();
+        let status = match answered.head.status {
+            StatusCode::NOT_MODIFIED => self.validates.as_ref().map_or(StatusCode::NOT_MODIFIED, |stored| stored.status),
+            status => status,
+        };
+        let targeted = targeted::read(head, policy.surrogate_control);
+        let is_targeted = targeted.is_some();
+        let directives = targeted.unwrap_or_else(|| directives::Response::read(head));
+        let freshness = freshness(Arrival {
+            status,
+            head,
+            directives: &directives,
+            targeted: is_targeted,
+            default_ttl: policy.default_ttl,
+            requested: answered.requested,
+            received: answered.received,
+        });
+        let honours = policy.client_directives == ClientDirectives::Honour;
+        let storing = storing(Exchange {
+            method,
+            request,
+            client_no_store: honours && directives::Request::read(request).no_store,
+            status,
+            response: head,
+            directives: &directives,
+            freshness: &freshness,
+            policy,
+        });
+        let length = length(status, method, head)?;
+        let selection = Selection::new(head, request);
+        let keep = self.fill.shared && storing == Storing::Keep;
+        let mut head = head.clone();
+        fields::strip_hop(&mut head);
+        if keep {
+            // RFC 9111 §5.2.2.4, §5.2.2.7: fields that are private, or not for reuse, are not stored.
+            for named in [&directives.private, &directives.no_cache] {
+                if let Named::Fields(names) = named {
+                    names.iter().for_each(|name| drop(head.remove(name)));
+                }
+            }
+            if policy.set_cookie == SetCookie::Strip {
+                head.remove(header::SET_COOKIE);
+            }
+        }
+        let prints = self.state.ledger.read(|ledger| ledger.prints().clone());
+        let (tags, cut) = fields::tags(&head);
+        self.state.metrics.tags_cut(cut);
+        let tags = tags.into_iter().map(|tag| prints.tag(tag)).collect();
+        let kept = keep && self.state.storage.takes(length.unwrap_or_default());
+        // Copied: a value that was parsed keeps the whole buffer it was read into.
+        let head = head.iter().map(|(name, value)| (name.clone(), validation::copied(value))).collect();
+        Ok(Arrived { status, head, length, storing, kept, directives, freshness, selection, tags })
+    }
+
+    async fn take_body(&self, session: &mut HttpSession<()>, arrived: &Arrived) -> Result<(), Failure> {
+        let state = &self.state;
+        let mut kept = Retained { state, bytes: 0 };
+        loop {
+            let (received, unread, windowed, full) = {
+                let flow = self.fill.flow();
+                (flow.received(), flow.is_unread(), flow.is_windowed(), flow.is_full())
+            };
+            if unread && (windowed || !worth_finishing(received, arrived.length)) {
+                return Err(Failure::GivenUp);
+            }
+            if full {
+                self.room().await;
+                continue;
+            }
+            let piece = tokio::select! {
+                piece = session.read_response_body() => piece.map_err(|_| Failure::BodyCut)?,
+                () = self.fill.abandoned(), if windowed => return Err(Failure::GivenUp),
+            };
+            let Some(piece) = piece else { break };
+            let grown = received + piece.len() as u64;
+            if !windowed && !(state.storage.takes(grown) && kept.grow(piece.len() as u64)) {
+                self.close();
+                self.fill.flow().become_window();
+            }
+            self.fill.flow().push(piece);
+            self.fill.progress.send_modify(|_| ());
+            state.metrics.origin_bytes(grown - received);
+        }
+        let received = self.fill.flow().received();
+        match arrived.length {
+            Some(length) if received != length => Err(Failure::BodyCut),
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits until the slowest reader has caught up, or the last has left.
+    async fn room(&self) {
+        loop {
+            let moved = self.fill.moved.notified();
+            {
+                let flow = self.fill.flow();
+                if !flow.is_full() || flow.is_unread() {
+                    return;
+                }
+            }
+            moved.await;
+        }
+    }
+
+    /// The body is whole: it becomes an object, unless it was purged on its way or something newer is there.
+    fn seal(&self, arrived: &Arrived) {
+        let Some(body) = self.fill.flow().body() else { return };
+        let object = self.object(arrived, body);
+        if object.life(&self.state.ledger) != Life::HardDead {
+            self.state.storage.put(object);
+        }
+    }
+
+    /// A 304: the stored response, its head updated, was born when this validation began.
+    async fn refresh(&self, stored: &Arc<Object>, answered: Answered) -> Result<(), Failure> {
+        let updated = validation::update(&stored.head, &answered.head.headers);
+        let arrived = self.judge(&answered, &updated)?;
+        let object = self.object(&arrived, stored.body.clone());
+        match arrived.storing {
+            Storing::Keep => drop(self.state.storage.replace(stored.id, object.clone())),
+            Storing::Refuse(_) => self.state.storage.remove(&stored.key, &[stored.id]),
+        }
+        self.close();
+        self.fill.reach(Stage::Refreshed(object));
+        self.release(answered).await;
+        Ok(())
+    }
+
+    fn object(&self, arrived: &Arrived, body: crate::object::Body) -> Arc<Object> {
+        Arc::new(Object::new(Parts {
+            site: self.journey.served.name.clone(),
+            key: self.journey.key.clone(),
+            birth: self.fill.birth,
+            status: arrived.status,
+            head: arrived.head.clone(),
+            body,
+            tags: arrived.tags.clone(),
+            selection: arrived.selection.clone(),
+            directives: arrived.directives.clone(),
+            freshness: arrived.freshness,
+        }))
+    }
+
+    fn close(&self) {
+        self.state.fills.close(&self.journey.key, &self.fill);
+    }
+
+    async fn release(&self, answered: Answered) {
+        let Answered { session, peer, .. } = answered;
+        self.state.connections.release_http_session(session, &peer, Some(origin::IDLE_TIMEOUT)).await;
+    }
+}
+
+impl Drop for Fetch {
+    fn drop(&mut self) {
+        self.close();
+        self.fill.finish(End::Cut(Failure::BrokenAnswer));
+    }
+}
+
+/// Bytes a fill keeps for the cache; given back when it ends, however it ends.
+struct Retained<'a> {
+    state: &'a State,
+    bytes: u64,
+}
+
+impl Retained<'_> {
+    fn grow(&mut self, by: u64) -> bool {
+        let fits = self.state.fills.retain(by, self.state.retained_bytes_max);
+        self.bytes += if fits { by } else { 0 };
+        fits
+    }
+}
+
+impl Drop for Retained<'_> {
+    fn drop(&mut self) {
+        self.state.fills.release(self.bytes);
+    }
+}
+
+/// One request and the final head of its answer, within the header deadline.
+async fn exchange(mut session: HttpSession<()>, request: Box<pingora_http::RequestHeader>) -> Result<(HttpSession<()>, ResponseHeader), Failure> {
+    // Pingora's connector sets neither.
+    session.set_read_timeout(Some(origin::STALL_TIMEOUT));
+    session.set_write_timeout(Some(origin::STALL_TIMEOUT));
+    let heads = async {
+        session.write_request_header(request).await.map_err(|_| Failure::NoAnswer)?;
+        for _ in 0..=origin::INTERIM_MAX {
+            session.read_response_header().await.map_err(|e| head_failure(&e))?;
+            let head = session.response_header().ok_or(Failure::NoAnswer)?;
+            if !head.status.is_informational() {
+                return Ok(head.clone());
+            }
+            // 101 was not asked for: nothing may pass raw.
+            if head.status == StatusCode::SWITCHING_PROTOCOLS {
+                return Err(Failure::BrokenAnswer);
+            }
+        }
+        Err(Failure::BrokenAnswer)
+    };
+    let head = timeout(origin::HEADER_TIMEOUT, heads).await.map_err(|_| Failure::HeaderTimeout)??;
+    let bytes: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    if bytes > origin::HEAD_BYTES_MAX {
+        return Err(Failure::HeadTooLarge);
+    }
+    Ok((session, head))
+}
+
+/// The length of the body that follows a head (RFC 9112 §6.3); None: until it ends.
+fn length(status: StatusCode, method: &Method, head: &HeaderMap) -> Result<Option<u64>, Failure> {
+    // §6.1: a transfer coding we do not know leaves no way to tell where the message ends.
+    let mut codings = head.get_all(header::TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => {}
+        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => return Ok(None),
+        _ => return Err(Failure::BrokenAnswer),
+    }
+    if *method == Method::HEAD || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED {
+        return Ok(Some(0));
+    }
+    let mut lengths = head.get_all(header::CONTENT_LENGTH).iter();
+    let Some(first) = lengths.next() else { return Ok(None) };
+    let digits = first.as_bytes().iter().all(u8::is_ascii_digit);
+    let number = first.to_str().ok().filter(|_| digits).and_then(|text| text.parse().ok());
+    match number {
+        Some(number) if lengths.all(|other| other == first) => Ok(Some(number)),
+        _ => Err(Failure::BrokenAnswer),
+    }
+}
+
+fn connect_failure(error: &pingora_error::Error) -> Failure {
+    use pingora_error::ErrorType as E;
+    match error.etype() {
+        E::ConnectTimedout | E::TLSHandshakeTimedout => Failure::ConnectTimeout,
+        E::TLSHandshakeFailure | E::TLSWantX509Lookup | E::InvalidCert | E::HandshakeError => Failure::TlsFailed,
+        _ => Failure::ConnectFailed,
+    }
+}
+
+fn head_failure(error: &pingora_error::Error) -> Failure {
+    use pingora_error::ErrorType as E;
+    match error.etype() {
+        E::ReadTimedout => Failure::HeaderTimeout,
+        E::ConnectionClosed | E::ReadError => Failure::NoAnswer,
+        _ => Failure::BrokenAnswer,
+    }
+}

@@ -1,0 +1,38 @@
+//! The caching proxy: pure rules inside, Pingora and the front door outside.
+//!
+//! One request, one way: [`front`] accepts and hands over to [`proxy`], whose hooks ask [`admit`] whose
+//! request it is and [`answer`] what to do. `answer` looks into [`storage`], asks [`ledger`] whether what is
+//! there was purged and [`rules`] whether it may be used, and else joins or begins a [`fill`], which goes to
+//! the [`origin`], judges what comes back and seals an [`object`].
+//! The other way in: [`feed`] follows the control plane and hands each revision to [`state`], which enters
+//! purges in the ledger and swaps in a new [`snapshot`]; [`heartbeat`] keeps the right to vouch; [`sweep`]
+//! tidies up after purges.
+//!
+//! **Invariants.** An edge does not know etcd. Rules, ledger, key, follower and heartbeat do no IO, read no
+//! clock, hold no lock. Only [`clock`] says now. Only the feed writes the snapshot. Nothing on the request
+//! path waits for anything but the origin.
+
+mod admit;
+mod answer;
+mod clock;
+mod edge;
+mod feed;
+mod fill;
+mod front;
+mod heartbeat;
+mod key;
+mod ledger;
+mod log;
+mod metrics;
+mod object;
+mod origin;
+mod proxy;
+mod route;
+mod rules;
+mod snapshot;
+mod state;
+mod storage;
+mod sweep;
+
+pub use edge::{Edge, EdgeOptions, StartError, default_cache_bytes};
+pub use log::AccessLog;

@@ -1,0 +1,172 @@
+//! What an edge counts. Names and units follow Prometheus; nothing a stranger chooses is ever a label.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+use seawall_config::feed::Counted;
+
+use crate::rules::cache_status::Fwd;
+use crate::state::State;
+
+/// `cache` is an `X-Cache` word, or NONE for what was refused before anything was looked up.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RequestLabels {
+    pub site: String,
+    pub cache: &'static str,
+    pub code_class: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByteLabels {
+    site: String,
+    cache: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FetchLabels {
+    site: String,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CacheLabel {
+    cache: &'static str,
+}
+
+#[derive(Clone)]
+pub struct Metrics {
+    requests: Family<RequestLabels, Counter>,
+    response_bytes: Family<ByteLabels, Counter>,
+    ttfb: Family<CacheLabel, Histogram>,
+    origin_requests: Family<FetchLabels, Counter>,
+    origin_ttfb: Histogram,
+    origin_bytes: Counter,
+    collapsed: Counter,
+    purge_objects: Counter,
+    tags_cut: Counter,
+    log_lines_dropped: Counter,
+}
+
+/// From 50 us to 13 s.
+fn seconds() -> Histogram {
+    Histogram::new(exponential_buckets(0.000_05, 2.0, 19))
+}
+
+impl Metrics {
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            requests: Family::default(),
+            response_bytes: Family::default(),
+            ttfb: Family::new_with_constructor(seconds),
+            origin_requests: Family::default(),
+            origin_ttfb: seconds(),
+            origin_bytes: Counter::default(),
+            collapsed: Counter::default(),
+            purge_objects: Counter::default(),
+            tags_cut: Counter::default(),
+            log_lines_dropped: Counter::default(),
+        };
+        let m = metrics.clone();
+        registry.register("requests", "Requests answered", m.requests);
+        registry.register_with_unit("response", "Body bytes sent to clients", Unit::Bytes, m.response_bytes);
+        registry.register_with_unit("ttfb", "From a request's head to the first byte of its answer", Unit::Seconds, m.ttfb);
+        registry.register("origin_requests", "Fetches begun, by the reason for going forward", m.origin_requests);
+        registry.register_with_unit("origin_ttfb", "From asking an origin to the head of its answer", Unit::Seconds, m.origin_ttfb);
+        registry.register_with_unit("origin_response", "Body bytes received from origins", Unit::Bytes, m.origin_bytes);
+        registry.register("collapsed", "Requests that waited for another's fetch", m.collapsed);
+        registry.register("purge_objects", "Objects matched by purges", m.purge_objects);
+        registry.register("tags_cut", "Responses with more tags than are kept", m.tags_cut);
+        registry.register("access_log_dropped", "Access log lines dropped because the writer was behind", m.log_lines_dropped);
+        metrics
+    }
+
+    pub fn request(&self, labels: RequestLabels, bytes: u64, ttfb: Duration) {
+        let (site, cache) = (labels.site.clone(), labels.cache);
+        self.requests.get_or_create(&labels).inc();
+        self.response_bytes.get_or_create(&ByteLabels { site, cache }).inc_by(bytes);
+        self.ttfb.get_or_create(&CacheLabel { cache }).observe(ttfb.as_secs_f64());
+    }
+
+    pub fn fetch(&self, site: &str, why: Fwd) {
+        let labels = FetchLabels { site: site.to_owned(), reason: why.as_str() };
+        self.origin_requests.get_or_create(&labels).inc();
+    }
+
+    pub fn origin_ttfb(&self, took: Duration) {
+        self.origin_ttfb.observe(took.as_secs_f64());
+    }
+
+    pub fn origin_bytes(&self, bytes: u64) {
+        self.origin_bytes.inc_by(bytes);
+    }
+
+    pub fn collapsed(&self) {
+        self.collapsed.inc();
+    }
+
+    pub fn purged(&self, counted: &[Counted]) {
+        self.purge_objects.inc_by(counted.iter().map(|counted| counted.objects).sum());
+    }
+
+    pub fn tags_cut(&self, cut: bool) {
+        self.tags_cut.inc_by(u64::from(cut));
+    }
+
+    pub fn log_line_dropped(&self) {
+        self.log_lines_dropped.inc();
+    }
+}
+
+/// `2xx`, `3xx`, …
+pub fn code_class(status: u16) -> &'static str {
+    match status / 100 {
+        1 => "1xx",
+        2 => "2xx",
+        3 => "3xx",
+        4 => "4xx",
+        _ => "5xx",
+    }
+}
+
+/// What is read from the state when somebody looks, rather than kept up to date.
+#[derive(Debug)]
+pub struct Levels(Weak<State>);
+
+impl Levels {
+    pub fn register(registry: &mut Registry, state: &Arc<State>) {
+        registry.register_collector(Box::new(Self(Arc::downgrade(state))));
+    }
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State").field("edge", &self.pseudonym.node).finish_non_exhaustive()
+    }
+}
+
+impl Collector for Levels {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let Some(state) = self.0.upgrade() else { return Ok(()) };
+        let (objects, bytes) = state.storage.size();
+        let ledger = state.ledger.read(|ledger| ledger.len()) as u64;
+        let gauges = [
+            ("cache_objects", "URLs stored", None, objects),
+            ("cache", "Bytes stored, with their bookkeeping", Some(&Unit::Bytes), bytes),
+            ("ledger_entries", "Scopes the ledger remembers purges of", None, ledger),
+            ("vouching", "1 while this edge may vouch for its objects", None, u64::from(state.vouches())),
+        ];
+        for (name, help, unit, value) in gauges {
+            let gauge = ConstGauge::new(value as i64);
+            gauge.encode(encoder.encode_descriptor(name, help, unit, gauge.metric_type())?)?;
+        }
+        let evictions = ConstCounter::new(state.storage.evictions());
+        evictions.encode(encoder.encode_descriptor("evictions", "URLs taken away to make room", None, evictions.metric_type())?)
+    }
+}

@@ -1,0 +1,334 @@
+//! Pingora's hooks, in the order it calls them. GET and HEAD are answered in `request_filter`; what is not
+//! cacheable passes through to the origin, with the same origin policy.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use async_trait::async_trait;
+use http::HeaderValue;
+use http::header::{self, HeaderMap};
+use pingora_core::modules::http::HttpModules;
+use pingora_core::protocols::Digest;
+use pingora_core::upstreams::peer::HttpPeer;
+use pingora_error::{Error, ErrorSource, ErrorType};
+use pingora_http::{RequestHeader, ResponseHeader};
+use pingora_proxy::{FailToProxy, ProxyHttp, Session};
+use seawall_config::scope::Scheme;
+
+use crate::admit::{Admitted, Asked, Refused, admit};
+use crate::answer::{Answer, Content, Journey, answer};
+use crate::clock;
+use crate::log::{Line, Log};
+use crate::metrics::{RequestLabels, code_class};
+use crate::origin::Failure;
+use crate::rules::cache_status::{Fwd, Told};
+use crate::rules::{fields, invalidation};
+use crate::state::State;
+
+/// An idle connection is kept this long.
+const IDLE_S: u64 = 60;
+/// A client that takes no byte for this long is let go.
+const WRITE_STALL: Duration = Duration::from_secs(12);
+/// A client that sends no byte of a header or body for this long is let go.
+const READ_STALL: Duration = Duration::from_secs(10);
+/// A `Retry-After` in seconds, while there is no configuration.
+const RETRY_AFTER_S: u64 = 1;
+
+pub struct Proxy {
+    pub state: Arc<State>,
+    pub log: Arc<Log>,
+}
+
+/// One request's notes, for the log.
+pub struct Ctx {
+    began: Instant,
+    at: SystemTime,
+    first_byte: Option<Instant>,
+    journey: Option<Arc<Journey>>,
+    told: Option<Told>,
+    /// Why the origin gave no answer, where it passes through.
+    failure: Option<Failure>,
+}
+
+#[async_trait]
+impl ProxyHttp for Proxy {
+    type CTX = Ctx;
+
+    fn new_ctx(&self) -> Ctx {
+        Ctx { began: clock::instant(), at: clock::now(), first_byte: None, journey: None, told: None, failure: None }
+    }
+
+    /// None: what is compressed, and how, is ours to decide.
+    fn init_downstream_modules(&self, _: &mut HttpModules) {}
+
+    async fn early_request_filter(&self, session: &mut Session, _: &mut Ctx) -> pingora_error::Result<()> {
+        // Set anew for each request: Pingora's own default never closes an idle connection after the first.
+        // And only where it is on, for at shutdown it is off, and HTTP/1.0 has none unless it asks.
+        if session.get_keepalive().is_some() {
+            session.set_keepalive(Some(IDLE_S));
+        }
+        // Needed to notice a client that leaves while it waits (and pipelined requests are answered in order).
+        session.as_downstream_mut().set_pipelining_enabled(true);
+        session.set_write_timeout(Some(WRITE_STALL));
+        session.set_read_timeout(Some(READ_STALL));
+        Ok(())
+    }
+
+    async fn request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> pingora_error::Result<bool> {
+        self.state.saw_request();
+        let journey = match self.admit(session) {
+            Ok(Admitted::Ours(journey)) => Arc::new(journey),
+            Ok(Admitted::Passes(journey)) => {
+                ctx.journey = Some(Arc::new(journey));
+                return Ok(false);
+            }
+            Err(refused) => {
+                if refused.closes() {
+                    session.set_keepalive(None);
+                }
+                return self.write(session, ctx, refuse(refused)).await.map(|()| true);
+            }
+        };
+        ctx.journey = Some(journey.clone());
+        let done = session.as_downstream_mut().is_body_done();
+        let ready = tokio::select! {
+            ready = answer(&self.state, &journey) => ready,
+            gone = client_leaves(session, done) => return Err(gone),
+        };
+        self.write(session, ctx, ready).await.map(|()| true)
+    }
+
+    async fn upstream_peer(&self, _: &mut Session, ctx: &mut Ctx) -> pingora_error::Result<Box<HttpPeer>> {
+        let Some(journey) = &ctx.journey else { return Err(internal("no journey")) };
+        match journey.served.pool.peer(&self.state.own_addresses).await {
+            Ok(peer) => {
+                self.state.metrics.fetch(&journey.served.name, Fwd::Method);
+                Ok(Box::new(peer))
+            }
+            Err(failure) => {
+                ctx.failure = Some(failure);
+                Err(Error::explain(ErrorType::ConnectError, failure.detail()).into_up())
+            }
+        }
+    }
+
+    async fn upstream_request_filter(&self, _: &mut Session, request: &mut RequestHeader, ctx: &mut Ctx) -> pingora_error::Result<()> {
+        let Some(journey) = &ctx.journey else { return Err(internal("no journey")) };
+        let mut head: HeaderMap = request.headers.clone();
+        self.state.pseudonym.sign(&mut head, journey);
+        // Origin-form, the very bytes of the key.
+        let version = request.version;
+        let mut signed = RequestHeader::build(request.method.clone(), journey.key.target().as_bytes(), Some(head.len()))?;
+        signed.set_version(version);
+        for (name, value) in &head {
+            signed.append_header(name, value)?;
+        }
+        *request = signed;
+        Ok(())
+    }
+
+    async fn response_filter(&self, session: &mut Session, response: &mut ResponseHeader, ctx: &mut Ctx) -> pingora_error::Result<()> {
+        let Some(journey) = &ctx.journey else { return Ok(()) };
+        if response.status.is_informational() {
+            return Ok(());
+        }
+        if invalidation::invalidates(&journey.method, response.status) {
+            let keys = invalidation::invalidated(&journey.key, &response.headers);
+            self.state.ledger.change(|ledger| keys.iter().for_each(|key| ledger.invalidate(key)));
+        }
+        let why = if session.req_header().method.is_safe() { Fwd::Bypass } else { Fwd::Method };
+        let mut told = Told::forwarded(why);
+        if let crate::rules::cache_status::Handling::Forwarded(forwarded) = &mut told.handling {
+            forwarded.status = Some(response.status.as_u16());
+        }
+        for name in fields::TAG_FIELDS {
+            response.remove_header(name);
+        }
+        self.sign(response, &told)?;
+        ctx.told = Some(told);
+        ctx.first_byte.get_or_insert_with(clock::instant);
+        Ok(())
+    }
+
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Ctx) -> FailToProxy {
+        let error_code = match (ctx.first_byte, error.esource()) {
+            // Something was sent already: the connection is cut, so that the body never looks whole.
+            (Some(_), _) => {
+                if session.is_http2() {
+                    session.as_downstream_mut().shutdown().await;
+                }
+                0
+            }
+            (None, ErrorSource::Upstream) => {
+                let failure = ctx.failure.unwrap_or_else(|| passed_failure(error));
+                let told = Told { detail: Some(failure.detail()), ..Told::forwarded(Fwd::Method) };
+                let answer = Answer::text(failure.status(), told, failure.detail());
+                let _ = self.write(session, ctx, answer).await;
+                failure.status().as_u16()
+            }
+            (None, ErrorSource::Downstream) => 0,
+            (None, ErrorSource::Internal | ErrorSource::Unset) => {
+                let _ = session.respond_error(500).await;
+                500
+            }
+        };
+        FailToProxy { error_code, can_reuse_downstream: false }
+    }
+
+    async fn logging(&self, session: &mut Session, _: Option<&Error>, ctx: &mut Ctx) {
+        let now = clock::instant();
+        let status = session.response_written().map_or(0, |head| head.status.as_u16());
+        let cache = ctx.told.as_ref().map_or("NONE", Told::x_cache);
+        let bytes = session.body_bytes_sent() as u64;
+        let ttfb = ctx.first_byte.unwrap_or(now) - ctx.began;
+        let site = ctx.journey.as_ref().map(|journey| journey.served.name.to_string()).unwrap_or_default();
+        let labels = RequestLabels { site: site.clone(), cache, code_class: code_class(status) };
+        self.state.metrics.request(labels, bytes, ttfb);
+        self.log.write(|| {
+            let request = session.req_header();
+            let field = |name| request.headers.get(name).map(|value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned());
+            let key = ctx.journey.as_ref().map(|journey| &journey.key);
+            Line {
+                at: ctx.at,
+                site,
+                client: client(session),
+                method: request.method.to_string(),
+                scheme: scheme(session).as_str(),
+                host: key.map_or_else(|| field(header::HOST).unwrap_or_default(), |key| key.host().to_owned()),
+                target: key.map_or_else(|| request.uri.to_string(), |key| key.target().to_owned()),
+                protocol: if session.is_http2() { "HTTP/2" } else { "HTTP/1" },
+                status,
+                bytes,
+                cache,
+                cache_status: ctx.told.as_ref().map(|told| told.member(&self.state.pseudonym.node)).unwrap_or_default(),
+                ttfb,
+                total: now - ctx.began,
+                user_agent: field(header::USER_AGENT),
+                referer: field(header::REFERER),
+            }
+        });
+    }
+
+    /// Clients come and go; what fails is in the access log.
+    fn suppress_error_log(&self, _: &Session, _: &Ctx, _: &Error) -> bool {
+        true
+    }
+}
+
+impl Proxy {
+    fn admit(&self, session: &Session) -> Result<Admitted, Refused> {
+        let request = session.req_header();
+        let target = request.uri.path_and_query().map(http::uri::PathAndQuery::as_str);
+        let asked = Asked {
+            method: &request.method,
+            scheme: scheme(session),
+            authority: request.uri.authority().map(http::uri::Authority::as_str),
+            // Bytes that are no text have no key.
+            target: target.filter(|target| target.as_bytes() == request.raw_path()),
+            fields: &request.headers,
+            client: client(session),
+        };
+        let snapshot = self.state.snapshot.load_full();
+        admit(asked, &snapshot, &self.state.pseudonym, |revision| self.state.ledger.read(|ledger| ledger.birth(revision)))
+    }
+
+    /// Writes an answer. An error means that the client did not get it whole: the connection is dropped, so
+    /// that it can tell.
+    async fn write(&self, session: &mut Session, ctx: &mut Ctx, answer: Answer) -> pingora_error::Result<()> {
+        let Answer { status, head, told, body } = answer;
+        let mut response = ResponseHeader::build_no_case(status, Some(head.len() + 4))?;
+        for (name, value) in &head {
+            response.append_header(name, value)?;
+        }
+        self.sign(&mut response, &told)?;
+        ctx.told = Some(told);
+        let empty = matches!(body, Content::Nothing);
+        // Without a length HTTP/1.1 needs chunks, or the end of the body would be the end of the connection.
+        let measured = head.contains_key(header::CONTENT_LENGTH) || empty;
+        if !measured && session.req_header().version == http::Version::HTTP_11 {
+            response.insert_header(header::TRANSFER_ENCODING, "chunked")?;
+        }
+        session.write_response_header(Box::new(response), empty).await?;
+        ctx.first_byte = Some(clock::instant());
+        match body {
+            Content::Nothing => return session.write_response_body(None, true).await,
+            Content::Text(text) if session.req_header().method != http::Method::HEAD => {
+                session.write_response_body(Some(text.into()), false).await?;
+            }
+            Content::Text(_) => {}
+            Content::Stored { body, first, end } => {
+                for piece in body.slice(first, end) {
+                    session.write_response_body(Some(piece), false).await?;
+                }
+            }
+            Content::Arriving(mut reader) => {
+                let done = session.as_downstream_mut().is_body_done();
+                loop {
+                    let piece = tokio::select! {
+                        biased;
+                        piece = reader.next() => piece,
+                        gone = client_leaves(session, done) => return Err(gone),
+                    };
+                    match piece {
+                        Ok(Some(piece)) => session.write_response_body(Some(piece), false).await?,
+                        Ok(None) => break,
+                        Err(failure) => return Err(Error::explain(ErrorType::ReadError, failure.detail()).into_up()),
+                    }
+                }
+            }
+        }
+        session.write_response_body(None, true).await
+    }
+
+    /// What every answer says of the way it came.
+    fn sign(&self, response: &mut ResponseHeader, told: &Told) -> pingora_error::Result<()> {
+        response.append_header(header::VIA, self.state.pseudonym.via.clone())?;
+        response.append_header("cache-status", told.member(&self.state.pseudonym.node))?;
+        response.insert_header("x-cache", told.x_cache())?;
+        Ok(())
+    }
+}
+
+/// Resolves when the client has gone; what it sends of a body meanwhile is read and dropped.
+async fn client_leaves(session: &mut Session, mut done: bool) -> Box<Error> {
+    loop {
+        match session.as_downstream_mut().read_body_or_idle(done).await {
+            Ok(Some(_)) => {}
+            Ok(None) => done = true,
+            Err(error) => return error.into_down(),
+        }
+    }
+}
+
+fn refuse(refused: Refused) -> Answer {
+    let told = Told { detail: Some(refused.detail()), ..Told::forwarded(Fwd::Bypass) };
+    let mut answer = Answer::text(refused.status(), told, refused.detail());
+    if refused == Refused::NoConfiguration {
+        answer.head.insert(header::RETRY_AFTER, RETRY_AFTER_S.into());
+    }
+    answer
+}
+
+fn passed_failure(error: &Error) -> Failure {
+    match error.etype() {
+        ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout => Failure::ConnectTimeout,
+        ErrorType::TLSHandshakeFailure | ErrorType::InvalidCert => Failure::TlsFailed,
+        ErrorType::ConnectRefused | ErrorType::ConnectError | ErrorType::ConnectNoRoute => Failure::ConnectFailed,
+        ErrorType::ReadTimedout | ErrorType::WriteTimedout => Failure::HeaderTimeout,
+        ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError => Failure::NoAnswer,
+        _ => Failure::BrokenAnswer,
+    }
+}
+
+fn internal(what: &'static str) -> Box<Error> {
+    Error::explain(ErrorType::InternalError, what)
+}
+
+fn scheme(session: &Session) -> Scheme {
+    let tls = session.digest().is_some_and(|digest: &Digest| digest.ssl_digest.is_some());
+    if tls { Scheme::Https } else { Scheme::Http }
+}
+
+fn client(session: &Session) -> Option<std::net::SocketAddr> {
+    session.client_addr().and_then(|address| address.as_inet()).copied()
+}

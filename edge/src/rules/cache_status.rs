@@ -1,0 +1,123 @@
+//! Saying what happened: `Cache-Status` (RFC 9211) and the older `X-Cache`.
+
+use std::fmt::Write as _;
+
+/// What happened to one request, as the answer tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
+    pub handling: Handling,
+    /// Seconds of freshness left; negative when stale.
+    pub ttl: Option<i64>,
+    /// Why it failed, or was refused.
+    pub detail: Option<&'static str>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handling {
+    /// Answered from what is stored.
+    Hit { stale: bool },
+    Forwarded(Forwarded),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forwarded {
+    pub why: Fwd,
+    /// The status the origin answered, where there was an answer.
+    pub status: Option<u16>,
+    pub stored: bool,
+    /// The request waited for another's fetch.
+    pub collapsed: bool,
+}
+
+/// RFC 9211 §2.2: the registered reasons for going forward.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fwd {
+    Bypass,
+    Method,
+    UriMiss,
+    VaryMiss,
+    Request,
+    Stale,
+    Partial,
+}
+
+impl Told {
+    pub fn hit(ttl: i64) -> Self {
+        Self { handling: Handling::Hit { stale: ttl <= 0 }, ttl: Some(ttl), detail: None }
+    }
+
+    pub fn forwarded(why: Fwd) -> Self {
+        let forwarded = Forwarded { why, status: None, stored: false, collapsed: false };
+        Self { handling: Handling::Forwarded(forwarded), ttl: None, detail: None }
+    }
+
+    /// The member of this edge. `id` is a token (checked where edges are configured).
+    pub fn member(&self, id: &str) -> String {
+        let mut member = id.to_owned();
+        // Writing to a String cannot fail.
+        let _ = match self.handling {
+            Handling::Hit { .. } => write!(member, "; hit"),
+            Handling::Forwarded(Forwarded { why, status, stored, collapsed }) => {
+                let status = status.map(|status| format!("; fwd-status={status}")).unwrap_or_default();
+                let stored = if stored { "; stored" } else { "" };
+                let collapsed = if collapsed { "; collapsed" } else { "" };
+                write!(member, "; fwd={}{status}{stored}{collapsed}", why.as_str())
+            }
+        };
+        if let Some(ttl) = self.ttl {
+            let _ = write!(member, "; ttl={ttl}");
+        }
+        if let Some(detail) = self.detail {
+            let _ = write!(member, "; detail=\"{detail}\"");
+        }
+        member
+    }
+
+    /// One of HIT MISS STALE REVALIDATED BYPASS.
+    pub fn x_cache(&self) -> &'static str {
+        match self.handling {
+            Handling::Hit { stale: false } => "HIT",
+            Handling::Hit { stale: true } => "STALE",
+            Handling::Forwarded(Forwarded { status: Some(304), .. }) => "REVALIDATED",
+            Handling::Forwarded(Forwarded { why: Fwd::Bypass | Fwd::Method, .. }) => "BYPASS",
+            Handling::Forwarded(_) => "MISS",
+        }
+    }
+}
+
+impl Fwd {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Bypass => "bypass",
+            Self::Method => "method",
+            Self::UriMiss => "uri-miss",
+            Self::VaryMiss => "vary-miss",
+            Self::Request => "request",
+            Self::Stale => "stale",
+            Self::Partial => "partial",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_tells_what_happened() {
+        let check = |told: Told, member: &str, x_cache: &str| {
+            assert_eq!((told.member("edge-1").as_str(), told.x_cache()), (member, x_cache));
+        };
+        check(Told::hit(59), "edge-1; hit; ttl=59", "HIT");
+        check(Told::hit(-3), "edge-1; hit; ttl=-3", "STALE");
+        check(Told::forwarded(Fwd::Method), "edge-1; fwd=method", "BYPASS");
+        let failed = Told { detail: Some("connect refused"), ..Told::forwarded(Fwd::UriMiss) };
+        check(failed, "edge-1; fwd=uri-miss; detail=\"connect refused\"", "MISS");
+        let forwarded = |status, stored, collapsed| {
+            let forwarded = Forwarded { why: Fwd::Stale, status: Some(status), stored, collapsed };
+            Told { handling: Handling::Forwarded(forwarded), ttl: Some(60), detail: None }
+        };
+        check(forwarded(200, true, true), "edge-1; fwd=stale; fwd-status=200; stored; collapsed; ttl=60", "MISS");
+        check(forwarded(304, true, false), "edge-1; fwd=stale; fwd-status=304; stored; ttl=60", "REVALIDATED");
+    }
+}

@@ -1,0 +1,128 @@
+//! Which fields a hop keeps to itself, and which a client may not speak to an origin through.
+
+use http::header::{self, HeaderMap, HeaderName};
+
+/// RFC 9110 §7.6.1: "Intermediaries MUST … remove or replace fields" of the connection.
+const HOP: [HeaderName; 7] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// RFC 9111 §3.1: fields of the hop's own authentication are not stored either.
+const PROXY_AUTHENTICATION: [HeaderName; 4] = [
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    HeaderName::from_static("proxy-authentication-info"),
+    HeaderName::from_static("proxy"),
+];
+
+/// Fields by which a stranger would tell the origin another host, path, scheme or method than the key says
+/// (web cache poisoning): never forwarded.
+const UNKEYED: [&str; 19] = [
+    "forwarded",
+    "front-end-https",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
+    "x-forwarded-proto",
+    "x-forwarded-scheme",
+    "x-forwarded-server",
+    "x-forwarded-ssl",
+    "x-host",
+    "x-http-host-override",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-original-host",
+    "x-original-url",
+    "x-rewrite-url",
+    "x-url-scheme",
+];
+
+/// Fields that may not be nominated away by `Connection`: they are how this hop speaks of a request.
+const PROTECTED: [&str; 7] = ["authorization", "cache-control", "cdn-loop", "cookie", "host", "via", "x-forwarded-for"];
+
+/// Removes what belongs to one connection, and what `Connection` names.
+pub fn strip_hop(head: &mut HeaderMap) {
+    for name in nominated(head) {
+        head.remove(name);
+    }
+    for name in HOP.iter().chain(&PROXY_AUTHENTICATION) {
+        head.remove(name);
+    }
+}
+
+/// Removes what no key covers.
+pub fn strip_unkeyed(head: &mut HeaderMap) {
+    for name in UNKEYED {
+        head.remove(name);
+    }
+}
+
+/// Whether `Connection` names a field it must not (answered 400).
+pub fn nominates_protected(head: &HeaderMap) -> bool {
+    nominated(head).iter().any(|name| PROTECTED.contains(&name.as_str()))
+}
+
+fn nominated(head: &HeaderMap) -> Vec<HeaderName> {
+    let lines = head.get_all(header::CONNECTION).iter();
+    let members = lines.flat_map(|line| line.as_bytes().split(|b| *b == b','));
+    members.filter_map(|member| HeaderName::from_bytes(member.trim_ascii()).ok()).collect()
+}
+
+/// The tags of a response, in the three habits: `Surrogate-Key: a b`, `Cache-Tag: a,b`, `xkey: a b`.
+pub const TAG_FIELDS: [&str; 3] = ["surrogate-key", "cache-tag", "xkey"];
+/// Tags of one object.
+pub const TAGS_MAX: usize = 1_000;
+/// Bytes of all tags of one object.
+pub const TAG_BYTES_MAX: usize = 16 * 1024;
+
+/// The tags of a response, and whether some were left out because there are too many.
+pub fn tags(head: &HeaderMap) -> (Vec<&str>, bool) {
+    let lines = TAG_FIELDS.iter().flat_map(|name| head.get_all(*name)).filter_map(|line| line.to_str().ok());
+    let all = lines.flat_map(|line| line.split([' ', ',', '\t'])).filter(|tag| !tag.is_empty());
+    let (mut tags, mut bytes) = (Vec::new(), 0);
+    for tag in all {
+        bytes += tag.len();
+        if tags.len() == TAGS_MAX || bytes > TAG_BYTES_MAX {
+            return (tags, true);
+        }
+        if !tags.contains(&tag) {
+            tags.push(tag);
+        }
+    }
+    (tags, false)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn head(lines: &[(&'static str, &str)]) -> HeaderMap {
+        lines.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect()
+    }
+
+    #[test]
+    fn a_hop_keeps_its_own_fields_and_those_it_names() {
+        let mut found = head(&[("connection", "x-mine, close"), ("x-mine", "1"), ("te", "trailers"), ("x-other", "1")]);
+        strip_hop(&mut found);
+        assert_eq!(found, head(&[("x-other", "1")]));
+        assert!(nominates_protected(&head(&[("connection", "Cookie")])));
+        assert!(!nominates_protected(&head(&[("connection", "close, x-mine")])));
+    }
+
+    #[test]
+    fn tags_are_read_in_three_habits_and_bounded() {
+        let found = head(&[("surrogate-key", "a b"), ("cache-tag", "c, a"), ("xkey", "d")]);
+        assert_eq!(tags(&found), (vec!["a", "b", "c", "d"], false));
+        let many: Vec<_> = (0..=TAGS_MAX).map(|n| n.to_string()).collect();
+        assert!(tags(&head(&[("cache-tag", &many.join(","))])).1);
+    }
+}

@@ -1,0 +1,212 @@
+//! For how long a response is fresh, and how old it is (RFC 9111 §4.2).
+
+use std::time::{Duration, SystemTime};
+
+use http::header::{AGE, DATE, EXPIRES, LAST_MODIFIED};
+use http::{HeaderMap, StatusCode};
+
+use super::directives::{self, delta_seconds};
+
+/// RFC 9111 §4.2.2 suggests a tenth of the time since the last modification.
+const HEURISTIC_DIVISOR: u32 = 10;
+/// A heuristic is a guess; a day bounds how wrong it can be.
+const HEURISTIC_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long a stored response is fresh, and how old it was when it arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Freshness {
+    pub lifetime: Duration,
+    pub by: By,
+    /// §4.2.3 corrected_initial_age.
+    pub initial_age: Duration,
+    /// §4.2.3 response_time: when its head arrived.
+    pub received: SystemTime,
+}
+
+/// What set the lifetime, first match first (§4.2.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    SMaxage,
+    MaxAge,
+    Expires,
+    /// The site's `default_ttl`.
+    Site,
+    Heuristic,
+    Nothing,
+}
+
+impl By {
+    /// Whether the response itself said so.
+    pub fn is_explicit(self) -> bool {
+        matches!(self, Self::SMaxage | Self::MaxAge | Self::Expires)
+    }
+}
+
+impl Freshness {
+    /// §4.2.3 current_age. A clock that was set back makes it no younger than it arrived.
+    pub fn age(&self, now: SystemTime) -> Duration {
+        self.initial_age.saturating_add(now.duration_since(self.received).unwrap_or_default())
+    }
+
+    /// Fresh for so long, or stale since so long.
+    pub fn left(&self, now: SystemTime) -> Result<Duration, Duration> {
+        let age = self.age(now);
+        // §4.2: "response_is_fresh = (freshness_lifetime > current_age)"
+        match self.lifetime.checked_sub(age) {
+            Some(left) if !left.is_zero() => Ok(left),
+            _ => Err(age.saturating_sub(self.lifetime)),
+        }
+    }
+}
+
+/// What is known of a response as it arrives.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival<'a> {
+    pub status: StatusCode,
+    pub head: &'a HeaderMap,
+    /// Cache-Control, or the targeted field that replaces it.
+    pub directives: &'a directives::Response,
+    /// A targeted field also replaces Expires (RFC 9213 §2.2).
+    pub targeted: bool,
+    /// The site's `default_ttl`.
+    pub default_ttl: Option<Duration>,
+    pub requested: SystemTime,
+    pub received: SystemTime,
+}
+
+pub fn freshness(arrival: Arrival<'_>) -> Freshness {
+    let (lifetime, by) = lifetime(arrival);
+    Freshness { lifetime, by, initial_age: initial_age(arrival), received: arrival.received }
+}
+
+/// §4.2.1: "the first of these" that is there decides.
+fn lifetime(arrival: Arrival<'_>) -> (Duration, By) {
+    let Arrival { head, directives, received, .. } = arrival;
+    if let Some(s_maxage) = directives.s_maxage {
+        return (s_maxage, By::SMaxage);
+    }
+    if let Some(max_age) = directives.max_age {
+        return (max_age, By::MaxAge);
+    }
+    let mut expires = head.get_all(EXPIRES).iter();
+    if let (false, Some(first)) = (arrival.targeted, expires.next()) {
+        // §5.3: "A cache recipient MUST interpret invalid date formats, especially the value "0", as
+        // representing a time in the past". Two different lines are as invalid.
+        let same = expires.all(|other| other == first);
+        let at = first.to_str().ok().filter(|_| same).and_then(http_date);
+        let date = date(head, received);
+        return (at.and_then(|at| at.duration_since(date).ok()).unwrap_or_default(), By::Expires);
+    }
+    if let Some(ttl) = arrival.default_ttl {
+        return (ttl, By::Site);
+    }
+    heuristic(arrival).map_or((Duration::ZERO, By::Nothing), |guess| (guess, By::Heuristic))
+}
+
+/// §4.2.2, for the statuses that RFC 9110 §15.1 calls heuristically cacheable, and only with Last-Modified.
+fn heuristic(arrival: Arrival<'_>) -> Option<Duration> {
+    let by_status = matches!(arrival.status.as_u16(), 200 | 203 | 204 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501);
+    if !by_status && !arrival.directives.public {
+        return None;
+    }
+    let modified = http_date(arrival.head.get(LAST_MODIFIED)?.to_str().ok()?)?;
+    let since = date(arrival.head, arrival.received).duration_since(modified).ok()?;
+    Some((since / HEURISTIC_DIVISOR).min(HEURISTIC_MAX))
+}
+
+/// §4.2.3 corrected_initial_age = max(apparent_age, age_value + response_delay).
+fn initial_age(arrival: Arrival<'_>) -> Duration {
+    let Arrival { head, requested, received, .. } = arrival;
+    let apparent = received.duration_since(date(head, received)).unwrap_or_default();
+    let delay = received.duration_since(requested).unwrap_or_default();
+    // §5.1: with several, the first counts; a value that is not delta-seconds is ignored.
+    let line = head.get(AGE).and_then(|line| line.to_str().ok());
+    let first = line.and_then(|line| line.split(',').next()).map(str::trim);
+    let value = first.and_then(delta_seconds).unwrap_or_default();
+    apparent.max(value.saturating_add(delay))
+}
+
+/// The Date of a response; the time it arrived, where there is none (RFC 9110 §6.6.1).
+pub fn date(head: &HeaderMap, received: SystemTime) -> SystemTime {
+    head.get(DATE).and_then(|line| line.to_str().ok()).and_then(http_date).unwrap_or(received)
+}
+
+pub fn http_date(text: &str) -> Option<SystemTime> {
+    httpdate::parse_http_date(text).ok()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 1_700_000_000;
+
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    fn judge(status: u16, lines: &[(&'static str, String)], delay: u64) -> Freshness {
+        let head: HeaderMap = lines.iter().map(|(n, v)| (n.parse().unwrap(), v.parse().unwrap())).collect();
+        freshness(Arrival {
+            status: StatusCode::from_u16(status).unwrap(),
+            head: &head,
+            directives: &directives::Response::read(&head),
+            targeted: false,
+            default_ttl: None,
+            requested: at(NOW - delay),
+            received: at(NOW),
+        })
+    }
+
+    fn date_line(name: &'static str, seconds: u64) -> (&'static str, String) {
+        (name, httpdate::fmt_http_date(at(seconds)))
+    }
+
+    #[test]
+    fn the_first_that_is_there_sets_the_lifetime() {
+        let check = |section: &str, status, lines: &[(&'static str, String)], secs: u64, by: By| {
+            let found = judge(status, lines, 0);
+            assert_eq!((found.lifetime.as_secs(), found.by), (secs, by), "{section} {lines:?}");
+        };
+        let cc = |text: &str| ("cache-control", text.to_owned());
+        check("4.2.1", 200, &[cc("max-age=60, s-maxage=30"), date_line("expires", NOW + 5)], 30, By::SMaxage);
+        check("4.2.1", 200, &[cc("max-age=60"), date_line("expires", NOW + 5)], 60, By::MaxAge);
+        check("4.2.1", 200, &[date_line("expires", NOW + 5), date_line("date", NOW - 10)], 15, By::Expires);
+        check("5.3", 200, &[("expires", "0".into())], 0, By::Expires);
+        check("5.3", 200, &[("expires", "soon".into()), date_line("last-modified", 1)], 0, By::Expires);
+        check("5.3", 200, &[date_line("expires", NOW + 5), date_line("expires", NOW + 50)], 0, By::Expires);
+        check("5.3", 200, &[date_line("expires", NOW - 5)], 0, By::Expires);
+        check("4.2.2", 200, &[date_line("last-modified", NOW - 1000)], 100, By::Heuristic);
+        check("4.2.2", 404, &[date_line("last-modified", NOW - 1000)], 100, By::Heuristic);
+        check("4.2.2", 500, &[date_line("last-modified", NOW - 1000)], 0, By::Nothing);
+        check("4.2.2", 200, &[date_line("last-modified", NOW + 1000)], 0, By::Nothing);
+        check("4.2.2", 200, &[], 0, By::Nothing);
+    }
+
+    #[test]
+    fn age_counts_the_way_and_the_stay() {
+        let check = |section: &str, lines: &[(&'static str, String)], delay, expect: u64| {
+            assert_eq!(judge(200, lines, delay).age(at(NOW + 7)).as_secs(), expect + 7, "{section} {lines:?}");
+        };
+        let age = |text: &str| ("age", text.to_owned());
+        check("4.2.3", &[], 0, 0);
+        check("4.2.3", &[age("20")], 0, 20);
+        check("4.2.3", &[age("20")], 3, 23);
+        check("4.2.3", &[date_line("date", NOW - 40)], 3, 40);
+        check("4.2.3", &[date_line("date", NOW + 40)], 0, 0);
+        check("5.1", &[age("20, 30")], 0, 20);
+        check("5.1", &[age("7200.0")], 0, 0);
+        check("5.1", &[age("-1")], 0, 0);
+        check("1.2.2", &[age("99999999999999999999999")], 0, 1 << 31);
+    }
+
+    #[test]
+    fn fresh_ends_exactly_when_the_age_reaches_the_lifetime() {
+        let found = judge(200, &[("cache-control", "max-age=60".into())], 0);
+        assert_eq!(found.left(at(NOW + 59)), Ok(Duration::from_secs(1)));
+        assert_eq!(found.left(at(NOW + 60)), Err(Duration::ZERO));
+        assert_eq!(found.left(at(NOW + 61)), Err(Duration::from_secs(1)));
+        assert_eq!(found.left(at(0)), Ok(Duration::from_secs(60)), "a clock set back");
+    }
+}

@@ -1,0 +1,85 @@
+//! What an unsafe method kills (RFC 9111 §4.4).
+
+use http::header::{self, HeaderMap};
+use http::{Method, StatusCode};
+
+use crate::key::Key;
+use seawall_config::scope;
+
+/// Whether an answer invalidates what is stored: "a non-error response to a request with an unsafe method",
+/// and a method we do not know may be unsafe.
+pub fn invalidates(method: &Method, status: StatusCode) -> bool {
+    let safe = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE);
+    !safe && (status.is_success() || status.is_redirection())
+}
+
+/// The keys it invalidates: the request's own, and those its Location and Content-Location name, "if and
+/// only if the origin … is the same".
+pub fn invalidated(key: &Key, response: &HeaderMap) -> Vec<Key> {
+    let mut keys = vec![key.clone()];
+    for name in [header::LOCATION, header::CONTENT_LOCATION] {
+        let reference = response.get(name).and_then(|value| value.to_str().ok());
+        keys.extend(reference.and_then(|reference| resolve(key, reference)));
+    }
+    keys
+}
+
+/// A URI reference on the key's own origin; None where it leads elsewhere.
+fn resolve(key: &Key, reference: &str) -> Option<Key> {
+    let reference = reference.split('#').next().unwrap_or_default();
+    if reference.contains("://") || reference.starts_with("//") {
+        let target = scope::target(reference).ok()?;
+        let scheme = target.scheme.unwrap_or(key.scheme());
+        let same = scheme == key.scheme() && scope::host(&target.host, Some(scheme)).ok()? == key.host();
+        return if same { key.sibling(&target.path) } else { None };
+    }
+    if reference.starts_with('/') {
+        return key.sibling(reference);
+    }
+    // RFC 3986 §5.2.3: merged with the path up to its last slash; dot segments we leave to the exact forms.
+    let folder = key.path().rfind('/').and_then(|at| key.path().get(..=at)).unwrap_or("/");
+    key.sibling(&format!("{folder}{}", reference.strip_prefix("./").unwrap_or(reference)))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use seawall_config::Revision;
+    use seawall_config::scope::Scheme;
+
+    #[test]
+    fn only_what_lies_on_the_same_origin_is_invalidated() {
+        let key = Key::new(Revision(1), Scheme::Http, "a:81", "/b/c?d").unwrap();
+        let check = |location: &str, expect: Option<&str>| {
+            let head: HeaderMap = [(header::LOCATION, location.parse().unwrap())].into_iter().collect();
+            let found = invalidated(&key, &head);
+            assert_eq!(found.first(), Some(&key));
+            assert_eq!(found.get(1).map(Key::target), expect, "{location}");
+        };
+        check("/x?y", Some("/x?y"));
+        check("x", Some("/b/x"));
+        check("./x", Some("/b/x"));
+        check("http://a:81/x#f", Some("/x"));
+        check("//A:81/x", Some("/x"));
+        check("https://a:81/x", None);
+        check("http://a/x", None);
+        check("http://b:81/x", None);
+    }
+
+    #[test]
+    fn errors_and_safe_methods_invalidate_nothing() {
+        let check = |method: &str, status: u16, expect: bool| {
+            let (method, status) = (method.parse().unwrap(), StatusCode::from_u16(status).unwrap());
+            assert_eq!(invalidates(&method, status), expect, "{method} {status}");
+        };
+        check("POST", 200, true);
+        check("POST", 303, true);
+        check("DELETE", 204, true);
+        check("FOO", 200, true);
+        check("POST", 404, false);
+        check("POST", 500, false);
+        check("GET", 200, false);
+        check("OPTIONS", 200, false);
+    }
+}

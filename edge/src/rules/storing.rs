@@ -1,0 +1,222 @@
+//! May a response be stored (RFC 9111 §3)?
+
+use http::header::{AUTHORIZATION, SET_COOKIE, VARY};
+use http::{HeaderMap, Method, StatusCode};
+use seawall_config::site::{Policy, SetCookie};
+
+use super::directives::{Named, Response};
+use super::freshness::{By, Freshness};
+
+/// What storing decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Storing {
+    Keep,
+    Refuse(Why),
+}
+
+/// Why a response is not stored, and so not shared with anyone but the client that asked for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    SiteOff,
+    Method,
+    ClientNoStore,
+    NoStore,
+    Private,
+    Authorization,
+    SetCookie,
+    VaryAny,
+    Status,
+    /// Nothing says that it is fresh, and there is nothing to validate it with.
+    NoFreshness,
+}
+
+/// Everything the rule looks at.
+#[derive(Clone, Copy, Debug)]
+pub struct Exchange<'a> {
+    pub method: &'a Method,
+    pub request: &'a HeaderMap,
+    /// The client's `no-store`, where the site honours it.
+    pub client_no_store: bool,
+    pub status: StatusCode,
+    pub response: &'a HeaderMap,
+    pub directives: &'a Response,
+    pub freshness: &'a Freshness,
+    pub policy: &'a Policy,
+}
+
+pub fn storing(exchange: Exchange<'_>) -> Storing {
+    let Exchange { request, status, response, directives, freshness, policy, .. } = exchange;
+    if !policy.cache {
+        return Storing::Refuse(Why::SiteOff);
+    }
+    // §3: "the request method is understood by the cache"
+    if exchange.method != Method::GET {
+        return Storing::Refuse(Why::Method);
+    }
+    // §3: "the response status code is final"; 206 and 304 need rules of their own, and are not whole objects.
+    if status.is_informational() || status == StatusCode::PARTIAL_CONTENT || status == StatusCode::NOT_MODIFIED {
+        return Storing::Refuse(Why::Status);
+    }
+    // §5.2.1.5
+    if exchange.client_no_store {
+        return Storing::Refuse(Why::ClientNoStore);
+    }
+    // §5.2.2.3: with must-understand, no-store counts only where the status is not understood.
+    let understood = understands(status);
+    match (directives.must_understand, directives.no_store) {
+        (true, _) if !understood => return Storing::Refuse(Why::Status),
+        (false, true) => return Storing::Refuse(Why::NoStore),
+        _ => {}
+    }
+    // §3: "if the cache is shared: the private response directive is … not present" (named fields: §5.2.2.7)
+    if directives.private == Named::Whole {
+        return Storing::Refuse(Why::Private);
+    }
+    // §3.5: a shared cache stores an answer to Authorization only if one of these allows it.
+    let allowed = directives.public || directives.s_maxage.is_some() || directives.must_revalidate;
+    if request.contains_key(AUTHORIZATION) && !allowed {
+        return Storing::Refuse(Why::Authorization);
+    }
+    // §4.1: "A stored response with a Vary header field value containing a member "*" always fails to match."
+    let any = response.get_all(VARY).iter().any(|line| line.as_bytes().split(|b| *b == b',').any(|m| m.trim_ascii() == b"*"));
+    if any {
+        return Storing::Refuse(Why::VaryAny);
+    }
+    if response.contains_key(SET_COOKIE) {
+        match policy.set_cookie {
+            SetCookie::Refuse => return Storing::Refuse(Why::SetCookie),
+            SetCookie::Store if !freshness.by.is_explicit() => return Storing::Refuse(Why::SetCookie),
+            SetCookie::Store | SetCookie::Strip => {}
+        }
+    }
+    // §3: one of: public, private, Expires, max-age, s-maxage, a heuristically cacheable status.
+    if freshness.lifetime.is_zero() && !has_validator(response) {
+        return Storing::Refuse(Why::NoFreshness);
+    }
+    let said = freshness.by.is_explicit() || directives.public || !directives.no_cache.is_absent();
+    if !said && !heuristically_cacheable(status) {
+        return Storing::Refuse(Why::Status);
+    }
+    // An error is stored only when it says so, or by a heuristic; a site's default is not meant for it.
+    let error = status.is_client_error() || status.is_server_error();
+    if error && !said && freshness.by != By::Heuristic {
+        return Storing::Refuse(Why::NoFreshness);
+    }
+    Storing::Keep
+}
+
+impl Why {
+    /// For `Cache-Status` details and `explain`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::SiteOff => "caching is off here",
+            Self::Method => "method",
+            Self::ClientNoStore => "the client said no-store",
+            Self::NoStore => "no-store",
+            Self::Private => "private",
+            Self::Authorization => "answers Authorization",
+            Self::SetCookie => "Set-Cookie",
+            Self::VaryAny => "Vary: *",
+            Self::Status => "status",
+            Self::NoFreshness => "no freshness and no validator",
+        }
+    }
+}
+
+fn has_validator(head: &HeaderMap) -> bool {
+    head.contains_key(http::header::ETAG) || head.contains_key(http::header::LAST_MODIFIED)
+}
+
+/// RFC 9110 §15.1.
+fn heuristically_cacheable(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 200 | 203 | 204 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501)
+}
+
+/// The final statuses RFC 9110 defines caching for; 206 and 304 never come this far.
+fn understands(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 200..=205 | 300..=303 | 307 | 308 | 400..=417 | 421 | 422 | 426 | 500..=505)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::rules::freshness::{Arrival, freshness};
+    use std::time::SystemTime;
+
+    fn judge(request: &str, status: u16, response: &str, policy: &Policy) -> Storing {
+        let head = |text: &str| -> HeaderMap {
+            let lines = text.split('|').filter_map(|line| line.split_once(": "));
+            lines.map(|(n, v)| (n.trim().parse::<http::HeaderName>().unwrap(), v.trim().parse().unwrap())).collect()
+        };
+        let (request, response) = (head(request), head(response));
+        let (status, directives) = (StatusCode::from_u16(status).unwrap(), Response::read(&response));
+        let arrival = Arrival {
+            status,
+            head: &response,
+            directives: &directives,
+            targeted: false,
+            default_ttl: policy.default_ttl,
+            requested: SystemTime::UNIX_EPOCH,
+            received: SystemTime::UNIX_EPOCH,
+        };
+        let freshness = freshness(arrival);
+        let (method, client_no_store) = (&Method::GET, false);
+        storing(Exchange {
+            method,
+            request: &request,
+            client_no_store,
+            status,
+            response: &response,
+            directives: &directives,
+            freshness: &freshness,
+            policy,
+        })
+    }
+
+    #[test]
+    fn a_response_is_stored_only_when_every_sentence_allows_it() {
+        let check = |section: &str, request: &str, status: u16, response: &str, expect: Storing| {
+            assert_eq!(judge(request, status, response, &Policy::default()), expect, "{section}: {status} {response}");
+        };
+        use Storing::{Keep, Refuse};
+        check("3", "", 200, "cache-control: max-age=60", Keep);
+        check("3", "", 200, "", Refuse(Why::NoFreshness));
+        check("3", "", 200, "etag: \"a\"", Keep);
+        check("3", "", 500, "etag: \"a\"", Refuse(Why::Status));
+        check("3", "", 404, "etag: \"a\"", Refuse(Why::NoFreshness));
+        check("3", "", 599, "cache-control: max-age=60", Keep);
+        check("3", "", 206, "cache-control: max-age=60", Refuse(Why::Status));
+        check("3", "", 304, "cache-control: max-age=60", Refuse(Why::Status));
+        check("5.2.2.5", "", 200, "cache-control: max-age=60, no-store", Refuse(Why::NoStore));
+        check("5.2.2.3", "", 200, "cache-control: max-age=60, no-store, must-understand", Keep);
+        check("5.2.2.3", "", 299, "cache-control: max-age=60, must-understand", Refuse(Why::Status));
+        check("5.2.2.7", "", 200, "cache-control: max-age=60, private", Refuse(Why::Private));
+        check("5.2.2.7", "", 200, "cache-control: max-age=60, private=\"x\"", Keep);
+        check("3.5", "authorization: a", 200, "cache-control: max-age=60", Refuse(Why::Authorization));
+        check("3.5", "authorization: a", 200, "cache-control: max-age=60, public", Keep);
+        check("3.5", "authorization: a", 200, "cache-control: s-maxage=60", Keep);
+        check("3.5", "authorization: a", 200, "cache-control: max-age=60, must-revalidate", Keep);
+        check("4.1", "", 200, "cache-control: max-age=60 | vary: a, *", Refuse(Why::VaryAny));
+        check("7.3", "", 200, "cache-control: max-age=60 | set-cookie: a=b", Refuse(Why::SetCookie));
+        check("5.2.2.4", "", 200, "cache-control: no-cache | etag: \"a\"", Keep);
+    }
+
+    #[test]
+    fn a_site_decides_about_cookies_and_silence() {
+        let check = |policy: Policy, status: u16, response: &str, expect: Storing| {
+            assert_eq!(judge("", status, response, &policy), expect, "{status} {response} {policy:?}");
+        };
+        let cookie = |set_cookie| Policy { set_cookie, ..Policy::default() };
+        let line = "cache-control: max-age=60 | set-cookie: a=b";
+        check(cookie(SetCookie::Store), 200, line, Storing::Keep);
+        check(cookie(SetCookie::Strip), 200, line, Storing::Keep);
+        check(cookie(SetCookie::Store), 200, "set-cookie: a=b | etag: \"a\"", Storing::Refuse(Why::SetCookie));
+        let ttl = Policy { default_ttl: Some(std::time::Duration::from_secs(9)), ..Policy::default() };
+        check(ttl.clone(), 200, "", Storing::Keep);
+        check(ttl.clone(), 200, "cache-control: private", Storing::Refuse(Why::Private));
+        check(ttl.clone(), 500, "", Storing::Refuse(Why::Status));
+        check(ttl.clone(), 404, "", Storing::Refuse(Why::NoFreshness));
+        check(Policy { cache: false, ..ttl }, 200, "", Storing::Refuse(Why::SiteOff));
+    }
+}

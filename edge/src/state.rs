@@ -1,0 +1,127 @@
+//! Everything the tasks of one edge share, and the way the feed changes it.
+//!
+//! **Invariant: only the feed writes the snapshot.** The ledger is written by the feed and by unsafe methods.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use seawall_config::feed::{Change, Counted, Frame, Load};
+use seawall_config::{Problem, Revision};
+
+use crate::clock;
+use crate::feed::Followed;
+use crate::fill::Fills;
+use crate::fill::fetch::Connections;
+use crate::heartbeat::Vouching;
+use crate::ledger::shared::SharedLedger;
+use crate::metrics::Metrics;
+use crate::origin::request::Pseudonym;
+use crate::snapshot::Snapshot;
+use crate::storage::Storage;
+use crate::sweep::Sweeper;
+
+/// Open fills together keep at most this share of the cache's bound for it.
+const RETAINED_SHARE: u64 = 2;
+
+pub struct State {
+    pub snapshot: ArcSwap<Snapshot>,
+    pub ledger: SharedLedger,
+    pub storage: Storage,
+    pub fills: Fills,
+    pub connections: Connections,
+    pub pseudonym: Pseudonym,
+    /// This edge's own listeners: no origin is there.
+    pub own_addresses: Vec<SocketAddr>,
+    pub retained_bytes_max: u64,
+    pub metrics: Metrics,
+    pub vouching: Vouching,
+    pub sweeper: Sweeper,
+    /// Purges whose objects were counted, to be reported.
+    counted: Mutex<Vec<Counted>>,
+    requests: AtomicU64,
+}
+
+impl State {
+    pub fn new(id: &str, own_addresses: Vec<SocketAddr>, cache_bytes: u64, connections: Connections, metrics: Metrics) -> Self {
+        Self {
+            snapshot: ArcSwap::from_pointee(Snapshot::default()),
+            ledger: SharedLedger::default(),
+            storage: Storage::new(cache_bytes),
+            fills: Fills::default(),
+            connections,
+            pseudonym: Pseudonym::new(id),
+            own_addresses,
+            retained_bytes_max: cache_bytes / RETAINED_SHARE,
+            metrics,
+            vouching: Vouching::default(),
+            sweeper: Sweeper::default(),
+            counted: Mutex::default(),
+            requests: AtomicU64::new(0),
+        }
+    }
+
+    /// A whole new picture: every site is looked at again, every purge record entered.
+    pub fn reset(&self, followed: &Followed) {
+        self.ledger.change(|ledger| {
+            ledger.begin_epoch(followed.epoch);
+            ledger.raise_floor(followed.floor);
+            for record in &followed.purges {
+                ledger.purge(&record.scopes, record.mode, record.revision);
+            }
+        });
+        let next = self.snapshot.load().next(followed.epoch, followed.revision, &followed.sites);
+        self.snapshot.store(Arc::new(next));
+        self.sweeper.look_soon();
+    }
+
+    /// One revision. Its purges are in the ledger before anyone can be routed with it, so that whatever was
+    /// born before it is dead, and whatever is born with it is not.
+    pub fn advance(&self, frame: &Frame, followed: &Followed) {
+        for change in &frame.changes {
+            if let Change::Purge { scopes, mode } = change {
+                self.ledger.change(|ledger| ledger.purge(scopes, *mode, frame.revision));
+                self.sweeper.count(frame.revision, scopes, *mode);
+            }
+        }
+        let now = self.snapshot.load();
+        let sites_changed = frame.changes.iter().any(|c| matches!(c, Change::PutSite(_) | Change::DeleteSite { .. }));
+        let next = match sites_changed {
+            true => now.next(followed.epoch, frame.revision, &followed.sites),
+            false => now.at(frame.revision),
+        };
+        self.snapshot.store(Arc::new(next));
+    }
+
+    pub fn problems(&self) -> Vec<Problem> {
+        self.snapshot.load().problems.to_vec()
+    }
+
+    pub fn load(&self) -> Load {
+        let (objects, bytes) = self.storage.size();
+        Load { requests_total: self.requests.load(Ordering::Relaxed), objects, bytes }
+    }
+
+    pub fn saw_request(&self) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn take_counted(&self) -> Vec<Counted> {
+        std::mem::take(&mut *self.counted.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub fn put_back_counted(&self, counted: Vec<Counted>) {
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner).extend(counted);
+    }
+
+    /// Whether this edge may vouch, now, for what it stored.
+    pub fn vouches(&self) -> bool {
+        self.vouching.vouches(clock::boottime_ms())
+    }
+
+    /// Whether there is a configuration to serve from.
+    pub fn is_configured(&self) -> bool {
+        self.snapshot.load().revision > Revision(0)
+    }
+}
