@@ -1,0 +1,20 @@
+//! Certificates: which one a client is shown, where they come from, and a development CA.
+//!
+//! - [`keyring`]: server name -> certificate, immutable. [`certificate`]: one of them, with its key.
+//! - [`resolver`]: what rustls asks during a handshake; its keyring can be replaced while it serves.
+//! - [`folder`]: a keyring from the files of a folder, every problem at once.
+//! - [`development`]: a CA of one's own for `localhost`, so that TLS works before anyone bought a name.
+//!
+//! **Invariant: no clock.** Whoever calls says what time it is.
+
+pub mod certificate;
+pub mod development;
+pub mod folder;
+pub mod keyring;
+pub mod resolver;
+
+pub use certificate::Certificate;
+pub use development::{DevelopmentCa, development_ca};
+pub use folder::{CertsError, Loaded};
+pub use keyring::Keyring;
+pub use resolver::{Resolver, server_config};

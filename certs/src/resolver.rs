@@ -1,0 +1,53 @@
+//! What rustls asks during a handshake: the certificate for the name a client sent.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use rustls::ServerConfig;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+
+use crate::keyring::Keyring;
+
+/// Answers from the newest keyring; replacing it touches no open connection.
+#[derive(Debug)]
+pub struct Resolver {
+    keyring: ArcSwap<Keyring>,
+}
+
+impl Resolver {
+    pub fn new(keyring: Keyring) -> Self {
+        Self {
+            keyring: ArcSwap::from_pointee(keyring),
+        }
+    }
+
+    /// Every handshake that begins after this sees `keyring`, whole.
+    pub fn replace(&self, keyring: Keyring) {
+        self.keyring.store(Arc::new(keyring));
+    }
+
+    /// The keyring that is served now.
+    pub fn keyring(&self) -> Arc<Keyring> {
+        self.keyring.load_full()
+    }
+}
+
+impl ResolvesServerCert for Resolver {
+    /// None ends the handshake with an alert: a client never sees another site's certificate.
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.keyring.load().certificate(hello.server_name())
+    }
+}
+
+/// TLS 1.2 and 1.3 by ring, HTTP/2 before HTTP/1.1, no client certificates.
+/// No 0-RTT (rustls accepts none unless told to): early data can be replayed.
+pub fn server_config(resolver: Arc<Resolver>) -> Result<Arc<ServerConfig>, rustls::Error> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
+        .with_no_client_auth()
+        .with_cert_resolver(resolver);
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}

@@ -1,0 +1,173 @@
+//! What an edge and a control plane are told at their start.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use crate::file;
+use crate::problem::Problems;
+use crate::reader::{Fields, echo, socket_address};
+use crate::schema;
+use crate::site;
+
+/// Control planes one edge may name.
+pub const CONTROL_PLANES_MAX: usize = 16;
+
+/// `[edge]`, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EdgeConfig {
+    /// Its member in `Cache-Status`: see [`edge_id`].
+    pub id: String,
+    pub place: String,
+    pub listen: SocketAddr,
+    pub listen_tls: Option<SocketAddr>,
+    pub admin: SocketAddr,
+    /// `http://127.0.0.1:9080`, never empty, tried in order.
+    pub control_planes: Vec<String>,
+    pub state: PathBuf,
+    /// None: a quarter of the memory, at most 4 GiB.
+    pub cache_bytes: Option<u64>,
+    pub certs: Option<PathBuf>,
+}
+
+/// `[control_plane]`, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ControlPlaneConfig {
+    pub listen: SocketAddr,
+    pub state: PathBuf,
+}
+
+impl EdgeConfig {
+    /// A file for `seawall edge --config`.
+    pub fn parse(text: &str) -> Result<Self, Problems> {
+        file::read(text, &schema::EDGE_FILE, |mut file, problems| {
+            let edge = Self::from_fields(file.table("edge")?, problems);
+            file.done();
+            edge
+        })
+    }
+
+    fn from_fields(mut fields: Fields<'_>, problems: &mut Problems) -> Option<Self> {
+        let id = fields.parsed("id", problems, edge_id);
+        let place = fields.parsed("place", problems, place);
+        let listen = fields.parsed("listen", problems, socket_address);
+        let listen_tls = fields.parsed("listen_tls", problems, socket_address);
+        let admin = fields.parsed("admin", problems, loopback_address);
+        let control_planes = fields.each_parsed("control_planes", problems, control_plane);
+        let state = fields.text("state").map(PathBuf::from);
+        let cache_bytes = fields.number("cache_bytes");
+        let certs = fields.text("certs").map(PathBuf::from);
+        fields.not_yet("token_file");
+        fields.done();
+        Some(Self {
+            id: id?,
+            place: place?,
+            listen: listen.unwrap_or(on_loopback(8080)),
+            listen_tls,
+            admin: admin.unwrap_or(on_loopback(9081)),
+            control_planes: control_planes.into_iter().map(|(_, url)| url).collect(),
+            state: state?,
+            cache_bytes,
+            certs,
+        })
+    }
+}
+
+impl ControlPlaneConfig {
+    /// A file for `seawall control-plane --config`.
+    pub fn parse(text: &str) -> Result<Self, Problems> {
+        file::read(text, &schema::CONTROL_PLANE_FILE, |mut file, problems| {
+            let control_plane = Self::from_fields(file.table("control_plane")?, problems);
+            file.done();
+            control_plane
+        })
+    }
+
+    fn from_fields(mut fields: Fields<'_>, problems: &mut Problems) -> Option<Self> {
+        let listen = fields.parsed("listen", problems, loopback_address);
+        fields.parsed("store", problems, |store| match store {
+            "embedded" => Ok(()),
+            _ => Err("etcd is not built yet; write \"embedded\", or leave the word out".into()),
+        });
+        let state = fields.text("state").map(PathBuf::from);
+        fields.not_yet("tokens_file");
+        if let Some(mut etcd) = fields.table("etcd") {
+            etcd.not_yet("endpoints");
+            etcd.done();
+        }
+        fields.done();
+        Some(Self {
+            listen: listen.unwrap_or(on_loopback(9080)),
+            state: state?,
+        })
+    }
+}
+
+/// An edge's id: 1 to 63 of `a-z 0-9 - _ .`, beginning with a letter.
+pub fn edge_id(text: &str) -> Result<String, String> {
+    // RFC 9211 §2: the members of Cache-Status are Strings or Tokens; RFC 9651 §3.3.4: a Token begins with
+    // a letter or `*`. With these letters it needs no quotes there.
+    if text.starts_with(|c: char| c.is_ascii_lowercase()) && plain(text) {
+        return Ok(text.to_owned());
+    }
+    Err(format!(
+        "{} is not an id: 1 to 63 of a-z 0-9 - _ . beginning with a letter",
+        echo(text)
+    ))
+}
+
+fn place(text: &str) -> Result<String, String> {
+    if text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit()) && plain(text) {
+        return Ok(text.to_owned());
+    }
+    Err(format!(
+        "{} is not a place: 1 to 63 of a-z 0-9 - _ . beginning with a letter or digit",
+        echo(text)
+    ))
+}
+
+fn plain(text: &str) -> bool {
+    let fine = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.".contains(&b);
+    text.len() <= 63 && text.bytes().all(fine)
+}
+
+fn loopback_address(text: &str) -> Result<SocketAddr, String> {
+    let address = socket_address(text)?;
+    if address.ip().to_canonical().is_loopback() {
+        return Ok(address);
+    }
+    let port = address.port();
+    Err(format!(
+        "{text} is not loopback; until there are tokens only loopback is allowed: write 127.0.0.1:{port}"
+    ))
+}
+
+/// A control plane's URL, as `http://host:port`.
+fn control_plane(text: &str) -> Result<String, String> {
+    let server = site::server(text)?;
+    if server.tls {
+        return Err(format!(
+            "{} is https; until there are tokens control planes speak http on loopback only",
+            echo(text)
+        ));
+    }
+    let loopback = match server.host.parse::<IpAddr>() {
+        Ok(address) => address.to_canonical().is_loopback(),
+        Err(_) => server.host == "localhost",
+    };
+    if !loopback {
+        return Err(format!(
+            "{} is not loopback; until there are tokens only loopback is allowed",
+            echo(text)
+        ));
+    }
+    let host = if server.host.contains(':') {
+        format!("[{}]", server.host)
+    } else {
+        server.host
+    };
+    Ok(format!("http://{host}:{}", server.port))
+}
+
+fn on_loopback(port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+}

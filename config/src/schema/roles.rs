@@ -1,0 +1,125 @@
+//! The words of an edge and of a control plane.
+
+use super::{Default, Form, Table, Word};
+use crate::roles::CONTROL_PLANES_MAX;
+
+pub(super) static EDGE: Table = Table {
+    path: "edge",
+    about: "One edge, for `seawall edge --config`.",
+    words: &[
+        Word {
+            name: "id",
+            form: Form::Text,
+            default: Default::Required,
+            about: "Its name in `Cache-Status`, metrics and receipts, unique in the fleet: 1 to 63 of \
+                    `a-z 0-9 - _ .`, beginning with a letter.",
+        },
+        Word {
+            name: "place",
+            form: Form::Text,
+            default: Default::Required,
+            about: "Where it stands, such as `fra1`: 1 to 63 of `a-z 0-9 - _ .`, beginning with a letter or digit.",
+        },
+        Word {
+            name: "listen",
+            form: Form::Text,
+            default: Default::Value("\"127.0.0.1:8080\""),
+            about: "Address and port for clients over HTTP; port 0 takes a free one.",
+        },
+        Word {
+            name: "listen_tls",
+            form: Form::Text,
+            default: Default::None("no TLS"),
+            about: "Address and port for clients over TLS.",
+        },
+        Word {
+            name: "admin",
+            form: Form::Text,
+            default: Default::Value("\"127.0.0.1:9081\""),
+            about: "Address and port for `/healthz`, `/readyz` and `/metrics`. Loopback only, until there are tokens.",
+        },
+        Word {
+            name: "control_planes",
+            form: Form::Texts {
+                max: CONTROL_PLANES_MAX,
+            },
+            default: Default::Required,
+            about: "The control planes it may follow, tried in order: `http://127.0.0.1:9080`. Loopback only, until \
+                    there are tokens.",
+        },
+        Word {
+            name: "state",
+            form: Form::Text,
+            default: Default::Required,
+            about: "The folder of its snapshot. Each edge needs its own.",
+        },
+        Word {
+            name: "cache_bytes",
+            form: Form::Size,
+            default: Default::None("a quarter of the memory, at most 4 GiB"),
+            about: "How much memory stored objects may fill, key, head and body together.",
+        },
+        Word {
+            name: "certs",
+            form: Form::Text,
+            default: Default::None("a development authority in `state`"),
+            about: "The folder of certificates and keys for `listen_tls`.",
+        },
+        Word {
+            name: "token_file",
+            form: Form::Text,
+            default: Default::NotYet,
+            about: "The file with the token it shows its control planes.",
+        },
+    ],
+};
+
+pub(super) static CONTROL_PLANE: Table = Table {
+    path: "control_plane",
+    about: "One control plane, for `seawall control-plane --config`.",
+    words: &[
+        Word {
+            name: "listen",
+            form: Form::Text,
+            default: Default::Value("\"127.0.0.1:9080\""),
+            about: "Address and port of the API and the feed; port 0 takes a free one. Loopback only, until there \
+                    are tokens.",
+        },
+        Word {
+            name: "store",
+            form: Form::OneOf(&["embedded", "etcd"]),
+            default: Default::Value("\"embedded\""),
+            about: "Where sites and purges are kept: in a database in `state`, or in etcd, shared with other \
+                    control planes. etcd is not built yet: naming it is a problem.",
+        },
+        Word {
+            name: "state",
+            form: Form::Text,
+            default: Default::Required,
+            about: "The folder of the embedded store. One control plane at a time.",
+        },
+        Word {
+            name: "tokens_file",
+            form: Form::Text,
+            default: Default::NotYet,
+            about: "The file with the tokens that are let in.",
+        },
+        Word {
+            name: "etcd",
+            form: Form::Table(&CONTROL_PLANE_ETCD),
+            default: Default::None("no etcd"),
+            about: "How to reach etcd.",
+        },
+    ],
+};
+
+pub(super) static CONTROL_PLANE_ETCD: Table = Table {
+    path: "control_plane.etcd",
+    about: "How to reach etcd, for `store = \"etcd\"`.",
+    words: &[Word {
+        name: "endpoints",
+        form: Form::Texts { max: 16 },
+        default: Default::NotYet,
+        about: "The members of the etcd cluster.",
+    }],
+};

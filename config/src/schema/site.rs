@@ -1,0 +1,229 @@
+//! The words of a site.
+
+use super::{Default, Form, Table, Word};
+use crate::site::{HOSTS_MAX, RULES_MAX, SERVERS_MAX};
+
+pub static SITE: Table = Table {
+    path: "site",
+    about: "What a customer configures: which hosts, from which origin, cached how. A file for `seawall run \
+            --config` holds one or more; the API takes the same words as JSON, one site a document.",
+    words: &[
+        Word {
+            name: "name",
+            form: Form::Text,
+            default: Default::Required,
+            about: "What metrics, purges and files call the site: 1 to 63 of `a-z 0-9 - _ .`, beginning with a \
+                    letter or digit.",
+        },
+        Word {
+            name: "hosts",
+            form: Form::Texts { max: HOSTS_MAX },
+            default: Default::Required,
+            about: "The hosts it answers for, without ports: `www.example.com`; `*.example.com` for every host \
+                    below `example.com`; `*` for every host no other site names. An exact host wins over a \
+                    wildcard, a longer wildcard over a shorter.",
+        },
+        Word {
+            name: "origin",
+            form: Form::TextOrTable(&SITE_ORIGIN),
+            default: Default::Required,
+            about: "Where the content comes from: one URL such as `http://127.0.0.1:9000`, or the table \
+                    `[site.origin]`.",
+        },
+        ON_PARTITION,
+        Word {
+            name: "cache",
+            form: Form::Table(&SITE_CACHE),
+            default: Default::None("every word's default"),
+            about: "How responses are cached where no rule says otherwise.",
+        },
+        Word {
+            name: "rule",
+            form: Form::Tables {
+                table: &SITE_RULE,
+                min: 0,
+                max: RULES_MAX,
+            },
+            default: Default::None("no rules"),
+            about: "What differs on some paths, in order: the first whose path matches decides.",
+        },
+    ],
+};
+
+pub(super) static SITE_ORIGIN: Table = Table {
+    path: "site.origin",
+    about: "The pool of servers behind a site, where one URL does not say enough.",
+    words: &[
+        Word {
+            name: "host",
+            form: Form::Text,
+            default: Default::None("the host the client asked for"),
+            about: "The `Host` the origin sees, with a port if it needs one.",
+        },
+        Word {
+            name: "server",
+            form: Form::Tables {
+                table: &SITE_ORIGIN_SERVER,
+                min: 1,
+                max: SERVERS_MAX,
+            },
+            default: Default::Required,
+            about: "The servers, each a `[[site.origin.server]]`.",
+        },
+        Word {
+            name: "tls",
+            form: Form::Table(&SITE_ORIGIN_TLS),
+            default: Default::None("every word's default"),
+            about: "How servers with `https` are trusted.",
+        },
+    ],
+};
+
+pub(super) static SITE_ORIGIN_SERVER: Table = Table {
+    path: "site.origin.server",
+    about: "One server of the pool.",
+    words: &[
+        Word {
+            name: "url",
+            form: Form::Text,
+            default: Default::Required,
+            about: "Scheme, host and port: `https://a.example.com`, `http://[::1]:9000`. The port is 80 or 443 \
+                    unless it says another. No path and no query: the client's are sent.",
+        },
+        Word {
+            name: "weight",
+            form: Form::Number { min: 1, max: 1000 },
+            default: Default::Value("1"),
+            about: "Its share of the requests, against the others'.",
+        },
+    ],
+};
+
+pub(super) static SITE_ORIGIN_TLS: Table = Table {
+    path: "site.origin.tls",
+    about: "How servers with `https` are trusted.",
+    words: &[
+        Word {
+            name: "verify",
+            form: Form::Switch,
+            default: Default::Value("true"),
+            about: "Whether the server's certificate must be valid. `false` lets anyone on the way answer for \
+                    the origin.",
+        },
+        Word {
+            name: "server_name",
+            form: Form::Text,
+            default: Default::None("the host in the server's URL"),
+            about: "The name asked for (SNI) and verified in the certificate.",
+        },
+        Word {
+            name: "ca",
+            form: Form::Pem,
+            default: Default::None("the system's authorities"),
+            about: "The authorities trusted instead of the system's: their certificates in PEM, as text, not as \
+                    the name of a file.",
+        },
+    ],
+};
+
+pub(super) static SITE_CACHE: Table = Table {
+    path: "site.cache",
+    about: "How a site's responses are cached where no rule says otherwise.",
+    words: &[
+        DEFAULT_TTL,
+        SET_COOKIE,
+        CLIENT_DIRECTIVES,
+        SURROGATE_CONTROL,
+        STALE_WHILE_REVALIDATE,
+        STALE_IF_ERROR,
+    ],
+};
+
+pub(super) static SITE_RULE: Table = Table {
+    path: "site.rule",
+    about: "What differs on some paths. The first rule whose `path` matches decides; a word it leaves out is as \
+            the site says it.",
+    words: &[
+        Word {
+            name: "path",
+            form: Form::Text,
+            default: Default::Required,
+            about: "Which paths, without the query: begins with `/` or `*`, and `*` stands for any run of \
+                    characters: `/static/*`, `*.jpg`.",
+        },
+        Word {
+            name: "cache",
+            form: Form::OneOf(&["on", "off"]),
+            default: Default::Value("\"on\""),
+            about: "`off`: every request goes to the origin and nothing is stored.",
+        },
+        of_rule(DEFAULT_TTL),
+        of_rule(SET_COOKIE),
+        of_rule(CLIENT_DIRECTIVES),
+        of_rule(SURROGATE_CONTROL),
+        of_rule(STALE_WHILE_REVALIDATE),
+        of_rule(STALE_IF_ERROR),
+        of_rule(ON_PARTITION),
+    ],
+};
+
+/// A word of the site, as a rule overrides it.
+const fn of_rule(word: Word) -> Word {
+    Word {
+        default: Default::None("the site's"),
+        ..word
+    }
+}
+
+const DEFAULT_TTL: Word = Word {
+    name: "default_ttl",
+    form: Form::Duration,
+    default: Default::None("such responses are judged by HTTP's own rules"),
+    about: "How long a response is fresh that says nothing of freshness itself. Overrides no directive.",
+};
+
+const SET_COOKIE: Word = Word {
+    name: "set_cookie",
+    form: Form::OneOf(&["refuse", "store", "strip"]),
+    default: Default::Value("\"refuse\""),
+    about: "What to do with a response that carries `Set-Cookie`: not store it; store it with the cookie when its \
+            freshness is explicit; store and send it without the cookie.",
+};
+
+const CLIENT_DIRECTIVES: Word = Word {
+    name: "client_directives",
+    form: Form::OneOf(&["ignore", "honour"]),
+    default: Default::Value("\"ignore\""),
+    about: "Whether a client's `Cache-Control` and `Pragma` are obeyed (`only-if-cached` always is).",
+};
+
+const SURROGATE_CONTROL: Word = Word {
+    name: "surrogate_control",
+    form: Form::Switch,
+    default: Default::Value("false"),
+    about: "Whether the origin's `Surrogate-Control` decides before `Cache-Control`.",
+};
+
+const STALE_WHILE_REVALIDATE: Word = Word {
+    name: "stale_while_revalidate",
+    form: Form::Duration,
+    default: Default::None("none"),
+    about: "How long after its freshness an object is still served while it is fetched again, for responses that \
+            do not say it themselves.",
+};
+
+const STALE_IF_ERROR: Word = Word {
+    name: "stale_if_error",
+    form: Form::Duration,
+    default: Default::None("none"),
+    about: "How long after its freshness an object is still served when the origin fails, for responses that do \
+            not say it themselves.",
+};
+
+const ON_PARTITION: Word = Word {
+    name: "on_partition",
+    form: Form::OneOf(&["serve", "revalidate", "refuse"]),
+    default: Default::Value("\"serve\""),
+    about: "What an edge does while it is cut off from the control plane for so long that it may have missed a \
+            purge: go on; fetch everything again; answer 503.",
+};

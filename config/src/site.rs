@@ -1,0 +1,236 @@
+//! What a customer configures: hosts, origin, rules. Checked types; [`Site::from_document`] is the way in.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::reader::echo;
+
+mod address;
+mod document;
+
+pub use address::{origin_address, server};
+pub use document::DOCUMENT_BYTES_MAX;
+pub(crate) use document::Taken;
+
+/// Hosts of one site.
+pub const HOSTS_MAX: usize = 1_000;
+/// Servers of one origin.
+pub const SERVERS_MAX: usize = 256;
+/// Rules of one site.
+pub const RULES_MAX: usize = 1_000;
+
+/// Checked: every value is in range, every host and URL is well-formed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Site {
+    pub name: String,
+    pub hosts: Vec<HostPattern>,
+    pub origin: Origin,
+    /// What holds where no rule matches.
+    pub policy: Policy,
+    /// In order; the first whose path matches decides.
+    pub rules: Vec<Rule>,
+}
+
+/// Which hosts a site answers for. An exact host wins over a wildcard, a longer wildcard over a shorter.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum HostPattern {
+    /// `*`: every host that no other site names.
+    Any,
+    /// `*.example.com`: every host below it, not itself. Holds `example.com`.
+    Below(String),
+    /// `www.example.com`, without a port: every port is meant.
+    Exact(String),
+}
+
+/// The pool of servers behind a site.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Origin {
+    /// Never empty.
+    pub servers: Vec<Server>,
+    /// The Host the origin sees. None: the one the client asked for.
+    pub host: Option<String>,
+    pub tls: OriginTls,
+}
+
+/// One server of a pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    pub tls: bool,
+    /// A name or an address (IPv6 without brackets).
+    pub host: String,
+    pub port: u16,
+    /// Its share of the requests, against the others'; at least 1.
+    pub weight: u32,
+}
+
+/// How a server that speaks TLS is trusted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OriginTls {
+    pub verify: bool,
+    /// The name asked for and verified. None: the server's host.
+    pub server_name: Option<String>,
+    /// PEM of the authorities trusted instead of the system's.
+    pub ca: Option<String>,
+}
+
+/// What a path rule or the site itself says of caching.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Off: every request goes to the origin, nothing is stored.
+    pub cache: bool,
+    /// For responses that say nothing of freshness. Overrides no directive.
+    pub default_ttl: Option<Duration>,
+    pub set_cookie: SetCookie,
+    pub client_directives: ClientDirectives,
+    /// Whether `Surrogate-Control` is read as a targeted field.
+    pub surrogate_control: bool,
+    /// For responses that do not say it themselves.
+    pub stale_while_revalidate: Option<Duration>,
+    pub stale_if_error: Option<Duration>,
+    pub on_partition: OnPartition,
+}
+
+/// `[[site.rule]]`: a path, and the policy that holds there (the site's, with the rule's own words over it).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rule {
+    pub path: PathPattern,
+    pub policy: Policy,
+}
+
+/// A path in which `*` stands for any run of characters, matched against the whole path without the query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathPattern(pub String);
+
+/// What to do with a response that carries `Set-Cookie`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SetCookie {
+    #[default]
+    Refuse,
+    /// Store it with its cookie, when its freshness is explicit.
+    Store,
+    /// Store and send it without its cookie.
+    Strip,
+}
+
+/// Whether a client's `Cache-Control` and `Pragma` are obeyed (`only-if-cached` always is).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClientDirectives {
+    #[default]
+    Ignore,
+    Honour,
+}
+
+/// What an edge does on a site's behalf while it cannot vouch for its objects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnPartition {
+    #[default]
+    Serve,
+    Revalidate,
+    Refuse,
+}
+
+impl Site {
+    /// The policy for a path (without its query).
+    pub fn policy(&self, path: &str) -> &Policy {
+        let rule = self.rules.iter().find(|rule| rule.path.matches(path));
+        rule.map_or(&self.policy, |rule| &rule.policy)
+    }
+}
+
+impl fmt::Display for HostPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => f.write_str("*"),
+            Self::Below(host) => write!(f, "*.{host}"),
+            Self::Exact(host) => f.write_str(host),
+        }
+    }
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            cache: true,
+            default_ttl: None,
+            set_cookie: SetCookie::default(),
+            client_directives: ClientDirectives::default(),
+            surrogate_control: false,
+            stale_while_revalidate: None,
+            stale_if_error: None,
+            on_partition: OnPartition::default(),
+        }
+    }
+}
+
+impl Default for OriginTls {
+    fn default() -> Self {
+        Self {
+            verify: true,
+            server_name: None,
+            ca: None,
+        }
+    }
+}
+
+impl PathPattern {
+    /// Whether the pattern covers the whole of `path`. Linear in both: a stranger chooses the path.
+    pub fn matches(&self, path: &str) -> bool {
+        let mut pieces = self.0.split('*');
+        let first = pieces.next().unwrap_or_default();
+        let Some(mut rest) = path.strip_prefix(first) else {
+            return false;
+        };
+        let Some(last) = pieces.next_back() else {
+            return rest.is_empty();
+        };
+        for piece in pieces {
+            match rest.find(piece) {
+                Some(at) => rest = rest.get(at + piece.len()..).unwrap_or_default(),
+                None => return false,
+            }
+        }
+        rest.ends_with(last)
+    }
+}
+
+/// A site's name: what metrics, purges and files call it.
+pub fn site_name(text: &str) -> Result<String, String> {
+    let fine = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.".contains(&b);
+    let begins = text
+        .bytes()
+        .next()
+        .is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    if begins && text.len() <= 63 && text.bytes().all(fine) {
+        return Ok(text.to_owned());
+    }
+    Err(format!(
+        "{} is not a site name: 1 to 63 of a-z 0-9 - _ . beginning with a letter or digit",
+        echo(text)
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_any_run_of_characters() {
+        let check = |pattern: &str, path: &str, expect: bool| {
+            assert_eq!(
+                PathPattern(pattern.into()).matches(path),
+                expect,
+                "{pattern} {path}"
+            );
+        };
+        check("/a", "/a", true);
+        check("/a", "/ab", false);
+        check("/a/*", "/a/b/c", true);
+        check("/a/*", "/a", false);
+        check("*.jpg", "/x/y.jpg", true);
+        check("*.jpg", "/x/y.jpg.html", false);
+        check("/a/*/c", "/a/b/c", true);
+        check("/a/*/c", "/a/c", false);
+        check("/*a*a", "/a", false);
+        check("*", "", true);
+    }
+}

@@ -1,0 +1,188 @@
+//! From a document to a checked [`Site`], with everything that is wrong.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use serde_json::Value;
+
+use super::address;
+use super::{
+    ClientDirectives, OnPartition, Origin, OriginTls, Policy, Rule, Server, SetCookie, Site,
+};
+use crate::problem::Problems;
+use crate::reader::{Fields, TextOrTable};
+use crate::schema;
+
+/// Bytes of one site's document, as JSON.
+pub const DOCUMENT_BYTES_MAX: usize = 256 * 1024;
+
+impl Site {
+    /// One site in the words of the configuration, as the API takes it and the store holds it. Paths in the
+    /// problems begin at the document: `origin.server[1].url`.
+    pub fn from_document(document: &Value) -> Result<Self, Problems> {
+        let mut problems = Problems::default();
+        let site = Fields::read(&schema::SITE, document, "", &mut problems)
+            .and_then(|fields| Self::from_fields(fields, &mut Taken::default(), &mut problems));
+        match site {
+            Some(site) => problems.or(site),
+            None => Err(problems),
+        }
+    }
+
+    /// The site that `fields` say. None adds at least one problem; there may be problems in any case.
+    pub(crate) fn from_fields(
+        mut fields: Fields<'_>,
+        taken: &mut Taken,
+        problems: &mut Problems,
+    ) -> Option<Self> {
+        let bytes = fields.value().to_string().len();
+        if bytes > DOCUMENT_BYTES_MAX {
+            problems.add(
+                fields.path(),
+                format!("the site has {bytes} bytes; at most {DOCUMENT_BYTES_MAX} are allowed"),
+            );
+        }
+        let name = fields.parsed("name", problems, super::site_name);
+        if let Some(name) = &name {
+            taken.claim(format!("the name {name:?}"), fields.at("name"), problems);
+        }
+        let mut hosts = Vec::new();
+        for (path, host) in fields.each_parsed("hosts", problems, address::host_pattern) {
+            taken.claim(format!("the host \"{host}\""), path, problems);
+            hosts.push(host);
+        }
+        let origin = origin(&mut fields, problems);
+        let mut policy = Policy::default();
+        override_partition(&mut fields, &mut policy);
+        if let Some(mut cache) = fields.table("cache") {
+            override_cache(&mut cache, &mut policy);
+            cache.done();
+        }
+        let rules = fields
+            .tables("rule")
+            .into_iter()
+            .filter_map(|rule| self::rule(rule, &policy, problems))
+            .collect();
+        fields.done();
+        Some(Self {
+            name: name?,
+            hosts,
+            origin: origin?,
+            policy,
+            rules,
+        })
+    }
+}
+
+/// The names and hosts that sites of one file have taken, and the paths where.
+#[derive(Default)]
+pub(crate) struct Taken(HashMap<String, String>);
+
+impl Taken {
+    fn claim(&mut self, what: String, path: String, problems: &mut Problems) {
+        match self.0.entry(what) {
+            Entry::Vacant(entry) => drop(entry.insert(path)),
+            Entry::Occupied(entry) => problems.add(
+                path,
+                format!("{} is taken at {} already", entry.key(), entry.get()),
+            ),
+        }
+    }
+}
+
+fn origin(fields: &mut Fields<'_>, problems: &mut Problems) -> Option<Origin> {
+    let at = fields.at("origin");
+    match fields.text_or_table("origin")? {
+        TextOrTable::Text(url) => match address::server(url) {
+            Ok(server) => Some(Origin {
+                servers: vec![server],
+                host: None,
+                tls: OriginTls::default(),
+            }),
+            Err(message) => {
+                problems.add(at, message);
+                None
+            }
+        },
+        TextOrTable::Table(mut fields) => {
+            let host = fields.parsed("host", problems, address::authority);
+            let servers = fields
+                .tables("server")
+                .into_iter()
+                .filter_map(|one| server(one, problems))
+                .collect();
+            let tls = fields
+                .table("tls")
+                .map_or_else(OriginTls::default, |tls| origin_tls(tls, problems));
+            fields.done();
+            Some(Origin { servers, host, tls })
+        }
+    }
+}
+
+fn server(mut fields: Fields<'_>, problems: &mut Problems) -> Option<Server> {
+    let server = fields.parsed("url", problems, address::server);
+    let weight = fields
+        .number("weight")
+        .and_then(|weight| u32::try_from(weight).ok())
+        .unwrap_or(1);
+    fields.done();
+    server.map(|server| Server { weight, ..server })
+}
+
+fn origin_tls(mut fields: Fields<'_>, problems: &mut Problems) -> OriginTls {
+    let tls = OriginTls {
+        verify: fields.switch("verify").unwrap_or(true),
+        server_name: fields.parsed("server_name", problems, address::server_name),
+        ca: fields.text("ca").map(str::to_owned),
+    };
+    fields.done();
+    tls
+}
+
+fn rule(mut fields: Fields<'_>, site: &Policy, problems: &mut Problems) -> Option<Rule> {
+    let path = fields.parsed("path", problems, address::path_pattern);
+    let mut policy = Policy {
+        cache: fields.text("cache") != Some("off"),
+        ..site.clone()
+    };
+    override_cache(&mut fields, &mut policy);
+    override_partition(&mut fields, &mut policy);
+    fields.done();
+    Some(Rule {
+        path: path?,
+        policy,
+    })
+}
+
+/// The words that `[site.cache]` and `[[site.rule]]` share; what they leave out stays as it is.
+fn override_cache(fields: &mut Fields<'_>, policy: &mut Policy) {
+    policy.default_ttl = fields.duration("default_ttl").or(policy.default_ttl);
+    policy.set_cookie = match fields.text("set_cookie") {
+        Some("refuse") => SetCookie::Refuse,
+        Some("store") => SetCookie::Store,
+        Some("strip") => SetCookie::Strip,
+        _ => policy.set_cookie,
+    };
+    policy.client_directives = match fields.text("client_directives") {
+        Some("ignore") => ClientDirectives::Ignore,
+        Some("honour") => ClientDirectives::Honour,
+        _ => policy.client_directives,
+    };
+    policy.surrogate_control = fields
+        .switch("surrogate_control")
+        .unwrap_or(policy.surrogate_control);
+    policy.stale_while_revalidate = fields
+        .duration("stale_while_revalidate")
+        .or(policy.stale_while_revalidate);
+    policy.stale_if_error = fields.duration("stale_if_error").or(policy.stale_if_error);
+}
+
+fn override_partition(fields: &mut Fields<'_>, policy: &mut Policy) {
+    policy.on_partition = match fields.text("on_partition") {
+        Some("serve") => OnPartition::Serve,
+        Some("revalidate") => OnPartition::Revalidate,
+        Some("refuse") => OnPartition::Refuse,
+        _ => policy.on_partition,
+    };
+}

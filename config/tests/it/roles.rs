@@ -1,0 +1,97 @@
+//! What an edge and a control plane may be told.
+
+use seawall_config::file::SiteFile;
+use seawall_config::roles::{ControlPlaneConfig, EdgeConfig};
+
+use crate::{examples, lines};
+
+#[test]
+fn a_role_is_refused_what_it_cannot_keep_yet() {
+    let edge = |line: &str| {
+        let good = "[edge]\nid = \"a\"\nplace = \"p\"\nstate = \"s\"\n";
+        let planes = if line.starts_with("control_planes") {
+            ""
+        } else {
+            "control_planes = [\"http://127.0.0.1:9080\"]\n"
+        };
+        lines(EdgeConfig::parse(&format!("{good}{planes}{line}\n")))
+    };
+    let plane = |line: &str| {
+        lines(ControlPlaneConfig::parse(&format!(
+            "[control_plane]\nstate = \"s\"\n{line}\n"
+        )))
+    };
+    let check = |found: Vec<String>, expect: &str| assert_eq!(found, [expect]);
+    let none: [&str; 0] = [];
+    assert_eq!(edge(""), none);
+    assert_eq!(
+        edge("control_planes = [\"http://[::1]:1/\", \"http://localhost\"]"),
+        none
+    );
+    check(
+        edge("token_file = \"t\""),
+        "edge.token_file: is not built yet; leave it out",
+    );
+    check(
+        edge("admin = \"0.0.0.0:9081\""),
+        "edge.admin: 0.0.0.0:9081 is not loopback; until there are tokens only loopback is allowed: write 127.0.0.1:9081",
+    );
+    check(
+        edge("control_planes = [\"http://10.0.0.1:9080\"]"),
+        "edge.control_planes[0]: \"http://10.0.0.1:9080\" is not loopback; until there are tokens only loopback is allowed",
+    );
+    check(
+        edge("control_planes = [\"https://127.0.0.1:9080\"]"),
+        "edge.control_planes[0]: \"https://127.0.0.1:9080\" is https; until there are tokens control planes speak http on loopback only",
+    );
+    check(
+        edge("listen = \":8080\""),
+        "edge.listen: \":8080\" is not an address and a port; write 127.0.0.1:8080 for this machine alone, 0.0.0.0:8080 for every address",
+    );
+    check(
+        edge("listen_tls = \"localhost:8443\""),
+        "edge.listen_tls: \"localhost:8443\" is not an address and a port; write 127.0.0.1:8443",
+    );
+    check(
+        edge("cache_bytes = 512"),
+        "edge.cache_bytes: 512 of what? Write the unit, such as \"512MiB\" (B, KiB, MiB, GiB, TiB)",
+    );
+    check(
+        plane("store = \"etcd\""),
+        "control_plane.store: etcd is not built yet; write \"embedded\", or leave the word out",
+    );
+    check(
+        plane("etcd.endpoints = [\"http://a\"]"),
+        "control_plane.etcd.endpoints: is not built yet; leave it out",
+    );
+    check(
+        plane("tokens_file = \"t\""),
+        "control_plane.tokens_file: is not built yet; leave it out",
+    );
+    check(
+        plane("listen = \"[::]:9080\""),
+        "control_plane.listen: [::]:9080 is not loopback; until there are tokens only loopback is allowed: write 127.0.0.1:9080",
+    );
+    for id in ["", "1a", "A", "a b", "a\"", "-a", &"a".repeat(64)] {
+        assert!(seawall_config::roles::edge_id(id).is_err(), "{id:?}");
+    }
+}
+
+#[test]
+fn a_file_of_another_kind_says_which_command_takes_it() {
+    let said = |found: Vec<String>| found.join("\n");
+    let text = said(lines(SiteFile::parse(examples::EDGE)));
+    assert!(text.contains("edge: belongs in a file for `seawall edge --config`; this is one for `seawall run --config`"), "{text}");
+    assert!(text.contains("site: is missing"), "{text}");
+    let text = said(lines(EdgeConfig::parse(examples::SITE)));
+    assert!(
+        text.contains("site: belongs in a file for `seawall run --config`"),
+        "{text}"
+    );
+    assert!(text.contains("edge: is missing"), "{text}");
+    let text = said(lines(ControlPlaneConfig::parse("")));
+    assert_eq!(
+        text,
+        "control_plane: is missing; expected the table [control_plane]"
+    );
+}
