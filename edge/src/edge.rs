@@ -125,7 +125,7 @@ impl Edge {
     }
 
     /// Takes no more connections, lets the busy ones finish for as long as `grace`, and stops following.
-    pub async fn drain(self, grace: Duration) {
+    pub async fn drain(&self, grace: Duration) {
         if !self.front.drain(grace).await {
             tracing::warn!(?grace, "some requests were still under way when the time to drain was over");
         }

@@ -1,6 +1,6 @@
 //! The servers behind a site: which one, at which address, and how it is spoken to.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use pingora_core::utils::tls::{WrappedX509, parse_x509};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use seawall_config::Revision;
-use seawall_config::site::{Origin, OriginTls, Server};
+use seawall_config::site::{Origin, OriginTls, Server, origin_address};
 
 pub mod request;
 
@@ -153,18 +153,11 @@ impl Failure {
 /// Whether an edge may be led to an address by configuration: never to itself, to a machine's metadata, or to nobody.
 pub fn permitted(address: SocketAddr, own: &[SocketAddr]) -> bool {
     let ip = address.ip().to_canonical();
-    let refused = match ip {
-        IpAddr::V4(ip) => ip.is_link_local() || ip.is_multicast() || ip.is_unspecified() || ip.is_broadcast(),
-        IpAddr::V6(ip) => {
-            let metadata = ip.segments() == [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254];
-            ip.is_unicast_link_local() || ip.is_multicast() || ip.is_unspecified() || metadata
-        }
-    };
     let itself = |own: &SocketAddr| {
         let at = own.ip().to_canonical();
         own.port() == address.port() && (at == ip || at.is_unspecified() && ip.is_loopback())
     };
-    !refused && !own.iter().any(itself)
+    origin_address(ip).is_ok() && !own.iter().any(itself)
 }
 
 /// The certificates of a PEM text; it was checked with its site, so what does not parse is left out.
