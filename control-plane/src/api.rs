@@ -1,0 +1,113 @@
+//! The plane over HTTP: one resource a file. [`router`] is all that the product serves of it.
+//!
+//! Every error is an RFC 9457 [problem]; who may ask, and how much at once, is [guarded](guard) in one place.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Uri};
+use axum::routing::{MethodRouter, delete, get, post, put};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+
+use crate::Plane;
+use problem::Refusal;
+
+mod edges;
+mod feed;
+mod guard;
+mod openapi;
+mod problem;
+mod purges;
+mod sites;
+
+/// Bytes of a body, where a resource does not say less.
+const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// A body is sent within this time.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The API of one plane.
+pub fn router(plane: Arc<Plane>) -> Router {
+    let router = routes().into_iter().fold(Router::new(), |router, (path, _, handler)| {
+        router.route(path, handler)
+    });
+    let router = router
+        .fallback(|uri: Uri| async move { problem::no_such_path(uri.path()) })
+        .method_not_allowed_fallback(|| async { problem::no_such_method() })
+        .with_state(plane);
+    guard::guarded(router)
+}
+
+/// Every path, its method, and what answers it.
+fn routes() -> Vec<(&'static str, &'static str, MethodRouter<Arc<Plane>>)> {
+    vec![
+        ("/v1/sites", "get", get(sites::list)),
+        ("/v1/sites/{name}", "get", get(sites::read)),
+        ("/v1/sites/{name}", "put", put(sites::write)),
+        ("/v1/sites/{name}", "delete", delete(sites::remove)),
+        ("/v1/purges", "post", post(purges::create)),
+        ("/v1/purges/{revision}", "get", get(purges::read)),
+        ("/v1/edges", "get", get(edges::list)),
+        ("/v1/edges/{id}", "delete", delete(edges::remove)),
+        ("/v1/edges/{id}/heartbeat", "post", post(edges::heartbeat)),
+        ("/v1/feed", "get", get(feed::follow)),
+        ("/v1/snapshot", "get", get(feed::snapshot)),
+        ("/openapi.json", "get", get(openapi::document)),
+    ]
+}
+
+/// A JSON document of at most `bytes_max` bytes, or everything that is wrong with it.
+async fn read_json<T: DeserializeOwned>(body: Body, bytes_max: usize) -> Result<T, Refusal> {
+    let collected = Limited::new(body, bytes_max).collect();
+    let collected = tokio::time::timeout(BODY_TIMEOUT, collected).await;
+    let collected = collected.map_err(|_| problem::body_too_slow())?;
+    let bytes = collected.map_err(|error| match error.is::<LengthLimitError>() {
+        true => problem::body_too_large(bytes_max),
+        false => problem::body_cut(),
+    })?;
+    let bytes = bytes.to_bytes();
+    let mut json = serde_json::Deserializer::from_slice(&bytes);
+    let read = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        let path = if path == "." { String::new() } else { path };
+        problem::not_readable(&path, &error.into_inner().to_string())
+    })?;
+    json.end().map_err(|error| problem::not_readable("", &error.to_string()))?;
+    Ok(read)
+}
+
+/// The words after `?`.
+struct Query<T>(T);
+
+impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        let query = axum::extract::Query::try_from_uri(&parts.uri);
+        let query = query.map_err(|error| problem::not_readable("query", &error.body_text()))?;
+        Ok(Self(query.0))
+    }
+}
+
+/// One part of the path.
+struct Segment<T>(T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Segment<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let segment = axum::extract::Path::from_request_parts(parts, state).await;
+        let segment = segment.map_err(|error| problem::not_readable("path", &error.body_text()))?;
+        Ok(Self(segment.0))
+    }
+}
+
+/// Every member of a list field, over all its lines.
+fn members<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a str> {
+    let lines = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    lines.flat_map(|line| line.split(',')).map(str::trim).filter(|member| !member.is_empty())
+}

@@ -1,0 +1,138 @@
+//! `/v1/sites`: documents in the words of the configuration. The entity tag is the revision that changed it.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header::{ETAG, LOCATION};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use seawall_config::Revision;
+use seawall_config::site::{DOCUMENT_BYTES_MAX, site_name};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::problem::{self, Refusal, etag};
+use super::{Segment, members, read_json};
+use crate::plane::{IfMatch, Owner, Plane, Put, StoredSite};
+
+#[derive(Serialize)]
+struct Listing {
+    sites: Vec<Listed>,
+}
+
+#[derive(Serialize)]
+struct Listed {
+    name: String,
+    owner: Owner,
+    /// The revision that created it.
+    created: Revision,
+    /// The revision that changed it last.
+    revision: Revision,
+    site: Value,
+}
+
+pub(super) async fn list(State(plane): State<Arc<Plane>>) -> Response {
+    let listed = |StoredSite { owner, document }| {
+        let seawall_config::feed::SiteDocument { name, created, revision, site } = document;
+        Listed { name, owner, created, revision, site }
+    };
+    Json(Listing { sites: plane.list_sites().into_iter().map(listed).collect() }).into_response()
+}
+
+pub(super) async fn read(
+    State(plane): State<Arc<Plane>>,
+    Segment(name): Segment<String>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let StoredSite { document, .. } = plane.get_site(&name)?;
+    let etag = etag(document.revision);
+    // RFC 9110 §13.1.2: If-None-Match compares weakly.
+    let known = |member: &str| member == "*" || member.trim_start_matches("W/") == etag;
+    if members(&headers, "if-none-match").any(known) {
+        return Ok((StatusCode::NOT_MODIFIED, [(ETAG, etag)]).into_response());
+    }
+    Ok(([(ETAG, etag)], Json(document.site)).into_response())
+}
+
+pub(super) async fn write(
+    State(plane): State<Arc<Plane>>,
+    Segment(name): Segment<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Refusal> {
+    site_name(&name).map_err(|message| problem::not_readable("name", &message))?;
+    let expect = expectation(&headers)?;
+    let mut document: Value = read_json(body, DOCUMENT_BYTES_MAX).await?;
+    if let Value::Object(words) = &mut document {
+        // The address has said it.
+        words.entry("name").or_insert_with(|| name.clone().into());
+    }
+    let (revision, put) = plane.put_site(&name, document.clone(), &expect).await?;
+    let etag = [(ETAG, etag(revision))];
+    Ok(match put {
+        Put::Created => {
+            let location = [(LOCATION, format!("/v1/sites/{name}"))];
+            (StatusCode::CREATED, etag, location, Json(document)).into_response()
+        }
+        Put::Changed | Put::Unchanged => (etag, Json(document)).into_response(),
+    })
+}
+
+pub(super) async fn remove(
+    State(plane): State<Arc<Plane>>,
+    Segment(name): Segment<String>,
+    headers: HeaderMap,
+) -> Result<StatusCode, Refusal> {
+    plane.delete_site(&name, &expectation(&headers)?).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// RFC 9110 §13.1.1 and §13.1.2, for a change.
+fn expectation(headers: &HeaderMap) -> Result<IfMatch, Refusal> {
+    let if_match: Vec<_> = members(headers, "if-match").collect();
+    let if_none_match: Vec<_> = members(headers, "if-none-match").collect();
+    match (&if_match[..], &if_none_match[..]) {
+        ([], []) => Ok(IfMatch::Always),
+        (["*"], []) => Ok(IfMatch::Present),
+        ([], ["*"]) => Ok(IfMatch::Absent),
+        (tags, []) => {
+            // §13.1.1: a strong comparison. A weak tag, or one that was never ours, equals none of ours.
+            let ours = |tag: &&str| tag.strip_prefix('"')?.strip_suffix('"')?.parse().ok();
+            Ok(IfMatch::OneOf(tags.iter().filter_map(ours).map(Revision).collect()))
+        }
+        _ => {
+            let message = "a change is made under If-Match, or under If-None-Match: *";
+            Err(problem::not_readable("If-None-Match", message))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+    use super::*;
+
+    #[test]
+    fn a_change_may_expect_what_is_there() {
+        let check = |if_match: Option<&str>, if_none_match: Option<&str>, expect: Option<IfMatch>| {
+            let mut headers = HeaderMap::new();
+            if_match.map(|value| headers.insert("if-match", value.parse().unwrap()));
+            if_none_match.map(|value| headers.insert("if-none-match", value.parse().unwrap()));
+            let found = expectation(&headers).ok();
+            assert_eq!(found, expect, "{if_match:?} {if_none_match:?}");
+        };
+        let one_of = |revisions: &[u64]| Some(IfMatch::OneOf(revisions.iter().copied().map(Revision).collect()));
+        check(None, None, Some(IfMatch::Always));
+        check(Some("*"), None, Some(IfMatch::Present));
+        check(None, Some("*"), Some(IfMatch::Absent));
+        check(Some("\"7\""), None, one_of(&[7]));
+        check(Some("\"7\", \"9\""), None, one_of(&[7, 9]));
+        check(Some("W/\"7\""), None, one_of(&[]));
+        check(Some("7"), None, one_of(&[]));
+        check(Some("\"seven\""), None, one_of(&[]));
+        check(None, Some("\"7\""), None);
+        check(Some("\"7\""), Some("*"), None);
+    }
+}

@@ -1,0 +1,114 @@
+//! How the store's keys are spelt; no other file spells one.
+//!
+//! What edges follow lies below [`WATCHED`]; who is there and what they acknowledged lies below [`STATUS`],
+//! so that an acknowledgement wakes no edge. [`ROOT`] is a prefix of both.
+
+use seawall_config::Revision;
+
+/// Everything of ours.
+pub const ROOT: &str = "/seawall";
+/// The log that edges follow.
+pub const WATCHED: &str = "/seawall/v1/";
+/// What planes tell each other.
+pub const STATUS: &str = "/seawall-status/v1/";
+
+/// All sites.
+pub const SITES: &str = "/seawall/v1/site/";
+/// The newest beacon.
+pub const BEACON: &str = "/seawall/v1/beacon";
+/// The revision of the newest purge record that was forgotten.
+pub const FLOOR: &str = "/seawall/v1/floor";
+/// Written with each change of a site, so that the set of sites changes as one: hosts are unique across it.
+pub const SITES_GUARD: &str = "/seawall-status/v1/sites-guard";
+
+/// A site, by its name.
+pub fn site(name: &str) -> String {
+    format!("{SITES}{name}")
+}
+
+/// A purge, by the random id it was given.
+pub fn purge(id: &str) -> String {
+    format!("/seawall/v1/purge/{id}")
+}
+
+/// The registration of an edge.
+pub fn edge(id: &str) -> String {
+    format!("/seawall-status/v1/edge/{id}")
+}
+
+/// What one plane heard from its edges.
+pub fn plane(id: &str) -> String {
+    format!("/seawall-status/v1/plane/{id}")
+}
+
+/// What a purge matched, as far as one plane knows.
+pub fn counted(purge: Revision, plane: &str) -> String {
+    format!("/seawall-status/v1/counted/{purge}/{plane}")
+}
+
+/// What a key names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Key<'a> {
+    Site(&'a str),
+    Purge(&'a str),
+    Beacon,
+    Floor,
+    Edge(&'a str),
+    Plane(&'a str),
+    Counted(Revision, &'a str),
+    /// Nothing a reader acts on, or a newer version's.
+    Other,
+}
+
+/// The inverse of the functions above.
+pub fn parse(key: &str) -> Key<'_> {
+    let (watched, rest) = match (key.strip_prefix(WATCHED), key.strip_prefix(STATUS)) {
+        (Some(rest), _) => (true, rest),
+        (_, Some(rest)) => (false, rest),
+        _ => return Key::Other,
+    };
+    let (kind, name) = rest.split_once('/').unwrap_or((rest, ""));
+    match (watched, kind, name) {
+        (true, "beacon", "") => Key::Beacon,
+        (true, "floor", "") => Key::Floor,
+        (_, _, "") => Key::Other,
+        (true, "site", name) => Key::Site(name),
+        (true, "purge", id) => Key::Purge(id),
+        (false, "edge", id) => Key::Edge(id),
+        (false, "plane", id) => Key::Plane(id),
+        (false, "counted", name) => match name.split_once('/') {
+            Some((revision, plane)) => match revision.parse() {
+                Ok(revision) => Key::Counted(Revision(revision), plane),
+                Err(_) => Key::Other,
+            },
+            None => Key::Other,
+        },
+        _ => Key::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_spelt_is_read_back() {
+        assert_eq!(parse(&site("a")), Key::Site("a"));
+        assert_eq!(parse(&purge("a")), Key::Purge("a"));
+        assert_eq!(parse(BEACON), Key::Beacon);
+        assert_eq!(parse(FLOOR), Key::Floor);
+        assert_eq!(parse(&edge("a")), Key::Edge("a"));
+        assert_eq!(parse(&plane("a")), Key::Plane("a"));
+        assert_eq!(parse(&counted(Revision(7), "a")), Key::Counted(Revision(7), "a"));
+        for other in [SITES, SITES_GUARD, "/seawall/v2/site/a", "/seawall/v1/new/a", "/else", ""] {
+            assert_eq!(parse(other), Key::Other, "{other}");
+        }
+    }
+
+    #[test]
+    fn acknowledgements_are_outside_what_edges_follow() {
+        for key in [edge("a"), plane("a"), counted(Revision(1), "a"), SITES_GUARD.to_owned()] {
+            assert!(key.starts_with(ROOT) && !key.starts_with(WATCHED), "{key}");
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! What a plane counts. The names have no prefix here: the registry that they go into has it.
+
+use std::iter;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+use seawall_config::Mode;
+use seawall_config::feed::EdgeState;
+
+/// Seconds: from a fleet in one room to one that waits for a fence.
+const COMPLETE_BUCKETS: [f64; 14] =
+    [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
+
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    purges: Family<ModeLabel, Counter>,
+    complete: Histogram,
+    sites: Gauge,
+    edges: Family<StateLabel, Gauge>,
+    pub(crate) revision: Gauge,
+    pub(crate) store_writes: Counter,
+    pub(crate) feed_subscribers: Gauge,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ModeLabel {
+    mode: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabel {
+    state: &'static str,
+}
+
+impl Metrics {
+    pub(crate) fn register(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            purges: Family::default(),
+            complete: Histogram::new(COMPLETE_BUCKETS),
+            sites: Gauge::default(),
+            edges: Family::default(),
+            revision: Gauge::default(),
+            store_writes: Counter::default(),
+            feed_subscribers: Gauge::default(),
+        };
+        registry.register("purges", "Purges accepted by this plane", metrics.purges.clone());
+        registry.register_with_unit(
+            "purge_complete",
+            "From the acceptance of an awaited purge until it was complete",
+            Unit::Seconds,
+            metrics.complete.clone(),
+        );
+        registry.register("sites", "Sites in the store", metrics.sites.clone());
+        registry.register("edges", "Registered edges, by their state", metrics.edges.clone());
+        let help = "The revision of the store that this plane has followed to";
+        registry.register("revision", help, metrics.revision.clone());
+        let help = "Transactions that the store answered";
+        registry.register("store_writes", help, metrics.store_writes.clone());
+        let help = "Followers of the feed";
+        registry.register("feed_subscribers", help, metrics.feed_subscribers.clone());
+        metrics.count(0, iter::empty());
+        metrics
+    }
+
+    pub(crate) fn purged(&self, mode: Mode) {
+        let mode = match mode {
+            Mode::Hard => "hard",
+            Mode::Soft => "soft",
+        };
+        self.purges.get_or_create(&ModeLabel { mode }).inc();
+    }
+
+    pub(crate) fn completed(&self, ms: u64) {
+        self.complete.observe(ms as f64 / 1_000.0);
+    }
+
+    pub(crate) fn count(&self, sites: usize, edges: impl Iterator<Item = EdgeState>) {
+        self.sites.set(i64::try_from(sites).unwrap_or(i64::MAX));
+        let (mut live, mut lkg, mut fenced) = (0, 0, 0);
+        for state in edges {
+            match state {
+                EdgeState::Live => live += 1,
+                EdgeState::Lkg => lkg += 1,
+                EdgeState::Fenced => fenced += 1,
+            }
+        }
+        for (state, count) in [("live", live), ("lkg", lkg), ("fenced", fenced)] {
+            self.edges.get_or_create(&StateLabel { state }).set(count);
+        }
+    }
+}

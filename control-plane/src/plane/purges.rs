@@ -1,0 +1,238 @@
+//! Purges: written as one transaction each, so that the revision is their order; and their receipts.
+
+use std::time::Duration;
+
+use seawall_config::feed::{Applied, BEACON_MS};
+use seawall_config::scope::PurgeRequest;
+use seawall_config::{Problems, Revision, Scope, Token};
+use serde::Serialize;
+
+use super::records::{Matched, PurgeRecord, encode};
+use super::state::State;
+use super::{Plane, PlaneError, random_id};
+use crate::clock::millis;
+use crate::keys;
+use crate::receipt::{self, EdgeStanding, PurgeState};
+use crate::store::{Commit, Guard, StoreError, Txn, Write};
+
+/// Purges whose senders wait for them to be complete.
+pub(super) const WAITS_MAX: usize = 256;
+
+/// When a purge is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// Once it is durable and has its place in the order.
+    Accepted,
+    /// Once every edge has applied it or is fenced, or after this long.
+    Complete(Duration),
+}
+
+/// The proof that a purge is complete, or how far it is.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PurgeReceipt {
+    pub revision: Revision,
+    /// What a client may carry to read its purge anywhere.
+    pub token: Token,
+    pub state: PurgeState,
+    /// Whether every edge that applied it has said what it matched.
+    pub counted: bool,
+    /// In all; None until `counted`.
+    pub matched: Option<Matched>,
+    /// In the order of ids.
+    pub edges: Vec<EdgeReceipt>,
+    pub warnings: Vec<String>,
+}
+
+/// How far a purge is at one edge.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct EdgeReceipt {
+    pub id: String,
+    pub place: String,
+    pub state: EdgeStanding,
+    /// The newest revision it has applied.
+    pub applied: Option<Applied>,
+    /// From the purge's acceptance until this plane heard that it was applied there, in milliseconds. None
+    /// where that was before this plane or the edge started.
+    pub ms: Option<u64>,
+    pub matched: Option<Matched>,
+}
+
+impl Plane {
+    /// Purges, and answers when `wait` says.
+    pub async fn purge(&self, request: &PurgeRequest, wait: Wait) -> Result<PurgeReceipt, PlaneError> {
+        let scopes = request.check()?;
+        if request.dry_run {
+            let message = "not supported yet: leave it out, and the purge is carried out";
+            return Err(PlaneError::invalid("dry_run", message));
+        }
+        self.sites_exist(&scopes).await?;
+        let _slot = match wait {
+            Wait::Accepted => None,
+            Wait::Complete(_) => Some(self.waits.try_acquire().map_err(|_| PlaneError::Busy)?),
+        };
+        let began_ms = self.clock.now_ms();
+        let awaited = matches!(wait, Wait::Complete(_));
+        let at_ms = self.clock.wall_ms();
+        let revision =
+            self.write_purge(&PurgeRecord { scopes, mode: request.mode, at_ms, awaited }).await?;
+        self.metrics.purged(request.mode);
+        if !self.followed(revision).await {
+            return Ok(self.unfollowed(revision));
+        }
+        let Wait::Complete(timeout) = wait else { return self.receipt(revision).await };
+        let receipt = self.completed(revision, began_ms.saturating_add(millis(timeout))).await?;
+        if receipt.state == PurgeState::Complete {
+            self.metrics.completed(self.clock.now_ms().saturating_sub(began_ms));
+        }
+        Ok(receipt)
+    }
+
+    /// How far a purge is now.
+    pub async fn receipt(&self, revision: Revision) -> Result<PurgeReceipt, PlaneError> {
+        let (receipt, read_due_ms) = self.judge(revision)?;
+        // Rule 3: only a linearizable read makes a silent edge a fenced one.
+        let Some(due_ms) = read_due_ms.filter(|due_ms| *due_ms <= self.clock.now_ms()) else {
+            return Ok(receipt);
+        };
+        match self.read_status(due_ms).await {
+            Ok(()) => Ok(self.judge(revision)?.0),
+            Err(error) => {
+                tracing::debug!(%error, "no receipt can call a silent edge fenced for now");
+                Ok(receipt)
+            }
+        }
+    }
+
+    /// The receipt once it is no longer pending, or as it is at `deadline_ms`.
+    async fn completed(&self, revision: Revision, deadline_ms: u64) -> Result<PurgeReceipt, PlaneError> {
+        let mut edges = self.signals.edges.subscribe();
+        loop {
+            edges.mark_unchanged();
+            let receipt = self.receipt(revision).await?;
+            let now_ms = self.clock.now_ms();
+            if receipt.state != PurgeState::Pending || now_ms >= deadline_ms {
+                return Ok(receipt);
+            }
+            let due_ms = self.judge(revision)?.1.unwrap_or(u64::MAX);
+            // A read that is due and failed is tried again, not at once.
+            let look_ms = if due_ms <= now_ms { now_ms + BEACON_MS } else { due_ms };
+            tokio::select! {
+                _ = edges.changed() => {}
+                () = self.clock.reach(look_ms.min(deadline_ms)) => {}
+                () = self.stopping() => return Ok(receipt),
+            }
+        }
+    }
+
+    /// One transaction; its revision.
+    async fn write_purge(&self, record: &PurgeRecord) -> Result<Revision, PlaneError> {
+        let id = random_id();
+        let key = keys::purge(&id);
+        let txn = Txn {
+            guards: vec![Guard::Absent(key.clone())],
+            writes: vec![Write::Put(key.clone(), encode(record))],
+        };
+        match self.commit(txn).await {
+            Ok(Commit::Done(revision)) => Ok(revision),
+            // Nobody else makes this id, so it was written and the answer was lost on its way.
+            Ok(Commit::Refused { .. }) | Err(StoreError::OutcomeUnknown(_)) => {
+                let view = self.read(&key).await.ok();
+                let found = view.and_then(|view| view.entries.into_iter().find(|entry| entry.key == key));
+                found.map(|entry| entry.created).ok_or(PlaneError::OutcomeUnknown { id })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A site that is not here yet may have been put through another plane.
+    async fn sites_exist(&self, scopes: &[Scope]) -> Result<(), PlaneError> {
+        let mut problems = Problems::default();
+        let sites = scopes.iter().filter_map(|scope| match scope {
+            Scope::Site(name) => Some(name),
+            _ => None,
+        });
+        for (i, name) in sites.enumerate() {
+            if self.state().sites.contains_key(name) {
+                continue;
+            }
+            let key = keys::site(name);
+            if !self.read(&key).await?.entries.iter().any(|entry| entry.key == key) {
+                problems.add(format!("sites[{i}]"), format!("no site is named {name:?}"));
+            }
+        }
+        Ok(problems.or(())?)
+    }
+
+    /// What the state says now, and from when on a read may say more.
+    fn judge(&self, revision: Revision) -> Result<(PurgeReceipt, Option<u64>), PlaneError> {
+        let now_ms = self.clock.now_ms();
+        judge(&self.state(), revision, now_ms).ok_or(PlaneError::NoSuchPurge(revision))
+    }
+
+    /// The store has it, and this plane has lost the store's log for the moment.
+    fn unfollowed(&self, revision: Revision) -> PurgeReceipt {
+        PurgeReceipt {
+            revision,
+            token: Token { epoch: self.epoch(), revision },
+            state: PurgeState::Pending,
+            counted: false,
+            matched: None,
+            edges: Vec::new(),
+            warnings: vec!["this control plane lags behind the store: ask again".into()],
+        }
+    }
+}
+
+fn judge(state: &State, purge: Revision, now_ms: u64) -> Option<(PurgeReceipt, Option<u64>)> {
+    let record = &state.purges.get(purge)?.record;
+    let parties: Vec<_> = state.fleet.parties().collect();
+    let edges = parties.iter().map(|(registered, party)| {
+        let id = &party.record.id;
+        let stopped_at = party.applied.unwrap_or_default();
+        receipt::Edge {
+            applied: party.applied,
+            registered: registered.revision,
+            vouching: state.fleet.vouching(party),
+            refused: state.fleet.refusal(id, now_ms).is_some(),
+            may_serve: stopped_at < purge && state.stances.may_serve(&record.scopes, stopped_at),
+            matched: state.tally.said(purge, id).matched,
+        }
+    });
+    let judgement = receipt::judge(purge, &edges.collect::<Vec<_>>());
+    let epoch = state.epoch;
+    let edges = parties.iter().zip(judgement.edges).filter_map(|((_, party), standing)| {
+        let said = state.tally.said(purge, &party.record.id);
+        Some(EdgeReceipt {
+            id: party.record.id.clone(),
+            place: party.record.place.clone(),
+            state: standing?,
+            applied: party.applied.map(|revision| Applied { epoch, revision }),
+            ms: said.ms,
+            matched: said.matched,
+        })
+    });
+    let receipt = PurgeReceipt {
+        revision: purge,
+        token: Token { epoch, revision: purge },
+        state: judgement.state,
+        counted: judgement.matched.is_some(),
+        matched: judgement.matched,
+        edges: edges.collect(),
+        warnings: Vec::new(),
+    };
+    let warnings = warnings(&receipt);
+    Some((PurgeReceipt { warnings, ..receipt }, judgement.read_due_ms))
+}
+
+fn warnings(receipt: &PurgeReceipt) -> Vec<String> {
+    let nothing = receipt.matched == Some(Matched::default());
+    match (nothing, receipt.edges.is_empty()) {
+        (true, true) => vec!["nothing matched: no edge is registered".into()],
+        (true, false) => vec![
+            "nothing matched: no edge held an object of these scopes; check host, scheme, path and query, \
+             and how tags are spelt"
+                .into(),
+        ],
+        (false, _) => Vec::new(),
+    }
+}

@@ -1,0 +1,139 @@
+//! What the store's values hold. Each is a small JSON document; what cannot be read is passed over and logged,
+//! so that a newer version's value, or a hand that slipped, stops no plane.
+
+use bytes::Bytes;
+use seawall_config::feed::{Applied, Counted, EdgeState, Heartbeat};
+use seawall_config::{Mode, Problem, Scope};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Problems of an edge that its record keeps; more stay with the edge.
+const PROBLEMS_KEPT_MAX: usize = 2;
+/// Characters of each text of a problem that a record keeps.
+const PROBLEM_CHARS_MAX: usize = 160;
+
+/// Who may change a site.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Owner {
+    Api,
+    /// The sites of `seawall run --config` belong to that file.
+    File,
+}
+
+/// `site/<name>`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SiteRecord {
+    pub owner: Owner,
+    /// In the words of the configuration.
+    pub site: Value,
+}
+
+/// `purge/<id>`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct PurgeRecord {
+    pub scopes: Vec<Scope>,
+    pub mode: Mode,
+    /// When it was accepted, by the accepting plane's wall clock, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// Whether someone waits for it to be complete: then acknowledgements are written at once.
+    #[serde(default)]
+    pub awaited: bool,
+}
+
+/// `edge/<id>`: which boot of the edge may vouch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Registration {
+    pub boot: String,
+    pub place: String,
+    /// Wall clock, milliseconds since 1970.
+    pub first_seen_ms: u64,
+}
+
+/// `plane/<id>`: one entry for each edge that reports to this plane.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct PlaneRecord(pub Vec<EdgeRecord>);
+
+/// What an edge said last.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct EdgeRecord {
+    pub id: String,
+    pub boot: String,
+    pub place: String,
+    pub version: String,
+    pub state: EdgeState,
+    pub applied: Option<Applied>,
+    pub lag_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<Problem>,
+    /// When it was heard, by the wall clock of the plane that heard it: only ever compared for being another.
+    pub at_ms: u64,
+}
+
+/// `counted/<purge>/<plane>`: what each edge counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct CountedRecord(pub Vec<(String, Matched)>);
+
+/// How many stored objects a purge covered, and their bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Matched {
+    pub objects: u64,
+    pub bytes: u64,
+}
+
+impl EdgeRecord {
+    pub(crate) fn new(id: &str, heartbeat: &Heartbeat, at_ms: u64) -> Self {
+        let problems = heartbeat.problems.iter().take(PROBLEMS_KEPT_MAX).map(|problem| {
+            Problem::new(shortened(&problem.path), shortened(&problem.message))
+        });
+        Self {
+            id: id.to_owned(),
+            boot: heartbeat.boot.clone(),
+            place: heartbeat.place.clone(),
+            version: heartbeat.version.clone(),
+            state: heartbeat.state,
+            applied: heartbeat.applied,
+            lag_ms: heartbeat.lag_ms,
+            problems: problems.collect(),
+            at_ms,
+        }
+    }
+}
+
+impl Matched {
+    /// Both together; edges send the numbers, so too many are as many as there can be.
+    pub(crate) fn plus(self, other: Self) -> Self {
+        let objects = self.objects.saturating_add(other.objects);
+        Self { objects, bytes: self.bytes.saturating_add(other.bytes) }
+    }
+}
+
+impl From<Counted> for Matched {
+    fn from(counted: Counted) -> Self {
+        Self { objects: counted.objects, bytes: counted.bytes }
+    }
+}
+
+/// A value as the store keeps it.
+pub(crate) fn encode<T: Serialize>(value: &T) -> Bytes {
+    // None of our records has a key that is not text, so this cannot fail.
+    serde_json::to_vec(value).unwrap_or_default().into()
+}
+
+/// None when it is not what its key promises.
+pub(crate) fn decode<T: DeserializeOwned>(key: &str, value: &[u8]) -> Option<T> {
+    match serde_json::from_slice(value) {
+        Ok(value) => Some(value),
+        Err(error) => {
+            tracing::warn!(key, %error, "a value in the store cannot be read and is passed over");
+            None
+        }
+    }
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(PROBLEM_CHARS_MAX).collect()
+}

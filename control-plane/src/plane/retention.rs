@@ -1,0 +1,81 @@
+//! When a purge record may be forgotten. Pure.
+//!
+//! A record stays for an hour and until every vouching edge has applied it. Beyond [`RECORDS_MAX`] records, or
+//! their bytes, the oldest go earlier. The revision of the newest forgotten one is the floor: an edge that takes a
+//! snapshot treats everything born before it as purged. So forgetting costs an edge that has been away a refill,
+//! and never lets an old copy through; one that follows the feed is past what is forgotten and loses nothing.
+
+use seawall_config::Revision;
+
+use super::state::Purges;
+
+/// Live purge records of one deployment.
+const RECORDS_MAX: usize = 100_000;
+/// Bytes of all of them: a snapshot carries them.
+const RECORDS_BYTES_MAX: usize = 64 * 1024 * 1024;
+const RETAINED_MS: u64 = 60 * 60 * 1_000;
+/// Records that one transaction deletes; etcd allows 128 operations in one.
+pub(crate) const FORGOTTEN_AT_ONCE_MAX: usize = 100;
+
+/// The revisions of the records that go now, oldest first. `vouched_from`: the oldest revision that an edge
+/// which may still vouch has applied; None when no edge may.
+pub(crate) fn forgettable(
+    purges: &Purges,
+    vouched_from: Option<Revision>,
+    wall_ms: u64,
+) -> Vec<Revision> {
+    let (mut count, mut bytes) = (purges.len(), purges.bytes());
+    let goes = |(revision, purge): &(&Revision, &super::state::Purge)| {
+        let over = count > RECORDS_MAX || bytes > RECORDS_BYTES_MAX;
+        let old = wall_ms.saturating_sub(purge.record.at_ms) >= RETAINED_MS;
+        let passed = vouched_from.is_none_or(|from| from >= **revision);
+        count -= 1;
+        bytes = bytes.saturating_sub(purge.bytes);
+        over || (old && passed)
+    };
+    let gone = purges.iter().take_while(goes).take(FORGOTTEN_AT_ONCE_MAX);
+    gone.map(|(revision, _)| *revision).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plane::records::PurgeRecord;
+    use crate::plane::state::Purge;
+    use seawall_config::Mode;
+
+    fn purges(ages_ms: &[(u64, u64)], bytes: usize) -> Purges {
+        let mut purges = Purges::default();
+        for (revision, at_ms) in ages_ms {
+            let (scopes, mode, at_ms) = (Vec::new(), Mode::Hard, *at_ms);
+            let record = PurgeRecord { scopes, mode, at_ms, awaited: false };
+            let id = revision.to_string();
+            purges.insert(Revision(*revision), Purge { id, record, bytes });
+        }
+        purges
+    }
+
+    #[test]
+    fn a_record_stays_an_hour_and_until_every_vouching_edge_has_applied_it() {
+        let purges = purges(&[(1, 0), (2, 1_000), (3, 2_000)], 10);
+        let check = |vouched_from: Option<u64>, wall_ms: u64, expect: &[u64]| {
+            let gone = forgettable(&purges, vouched_from.map(Revision), wall_ms);
+            let expect: Vec<_> = expect.iter().copied().map(Revision).collect();
+            assert_eq!(gone, expect, "{vouched_from:?} at {wall_ms}");
+        };
+        check(None, RETAINED_MS - 1, &[]);
+        check(None, RETAINED_MS, &[1]);
+        check(None, RETAINED_MS + 2_000, &[1, 2, 3]);
+        check(Some(2), RETAINED_MS + 2_000, &[1, 2]);
+        check(Some(0), RETAINED_MS + 2_000, &[]);
+    }
+
+    #[test]
+    fn too_many_go_earlier_oldest_first() {
+        let young: Vec<_> = (1..=RECORDS_MAX as u64 + 2).map(|revision| (revision, 0)).collect();
+        let gone = forgettable(&purges(&young, 1), Some(Revision(0)), 0);
+        assert_eq!(gone, [Revision(1), Revision(2)]);
+        let big = purges(&[(1, 0), (2, 0), (3, 0)], RECORDS_BYTES_MAX / 2);
+        assert_eq!(forgettable(&big, Some(Revision(0)), 0), [Revision(1)]);
+    }
+}

@@ -1,0 +1,135 @@
+//! Sites: read, put, deleted, and adopted from a file. What becomes of a change is [decided](decide) over the
+//! sites as they are; the store then takes all of it or, where a site has changed meanwhile, none.
+
+use seawall_config::{Revision, Site};
+use serde_json::Value;
+
+use super::records::{Owner, SiteRecord, encode};
+use super::state::StoredSite;
+use super::{Plane, PlaneError};
+use crate::keys;
+use crate::store::{Commit, Guard, StoreError, Txn, Write};
+
+mod decide;
+
+use decide::{Decided, Sites};
+
+/// How often a change is decided anew because others changed sites meanwhile.
+const ATTEMPTS_MAX: usize = 16;
+
+/// RFC 9110 §13.1: what must be so for a change to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IfMatch {
+    /// Nothing.
+    Always,
+    /// `If-Match: *`
+    Present,
+    /// `If-Match` with entity tags: the site's is one of them.
+    OneOf(Vec<Revision>),
+    /// `If-None-Match: *`
+    Absent,
+}
+
+/// What a put did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Put {
+    Created,
+    Changed,
+    /// It was so already; nothing was written.
+    Unchanged,
+}
+
+impl Plane {
+    /// Every site, in the order of names.
+    pub fn list_sites(&self) -> Vec<StoredSite> {
+        self.state().sites.values().cloned().collect()
+    }
+
+    pub fn get_site(&self, name: &str) -> Result<StoredSite, PlaneError> {
+        let site = self.state().sites.get(name).cloned();
+        site.ok_or_else(|| PlaneError::NoSuchSite(name.to_owned()))
+    }
+
+    /// Puts a site through the API: its revision, and what that did.
+    pub async fn put_site(
+        &self,
+        name: &str,
+        document: Value,
+        expect: &IfMatch,
+    ) -> Result<(Revision, Put), PlaneError> {
+        let site = Site::from_document(&document)?;
+        if site.name != name {
+            let message = format!("the site is {:?} here and {name:?} in the address", site.name);
+            return Err(PlaneError::invalid("name", message));
+        }
+        let wanted = SiteRecord { owner: Owner::Api, site: document };
+        let change = |sites: &Sites| sites.put(&site, &wanted, expect);
+        let done = |sites: &Sites| sites.holds(name, &wanted);
+        self.change_sites(name, change, done).await
+    }
+
+    pub async fn delete_site(&self, name: &str, expect: &IfMatch) -> Result<(), PlaneError> {
+        let change = |sites: &Sites| sites.delete(name, expect);
+        self.change_sites(name, change, |sites| sites.lacks(name)).await.map(drop)
+    }
+
+    /// Makes the sites of a file all that files own: one revision, in which what differs is put and what is
+    /// no longer in the file is deleted. None: there was nothing to change.
+    pub async fn adopt_file(&self, sites: &[(Site, Value)]) -> Result<Option<Revision>, PlaneError> {
+        let done = |now: &Sites| match now.adopt(sites) {
+            Ok(Decided::Nothing(revision)) => Some(revision),
+            _ => None,
+        };
+        let change = |now: &Sites| now.adopt(sites);
+        let (revision, put) = self.change_sites("the file's sites", change, done).await?;
+        Ok((put != Put::Unchanged).then_some(revision))
+    }
+
+    /// Reads, lets `decide` say what to write, and writes it, until nobody changed a site in between: the
+    /// revision, and what was done. `done`: since when it is so, for when the store did not say.
+    async fn change_sites(
+        &self,
+        id: &str,
+        decide: impl Fn(&Sites) -> Result<Decided, PlaneError>,
+        done: impl Fn(&Sites) -> Option<Revision>,
+    ) -> Result<(Revision, Put), PlaneError> {
+        for _ in 0..ATTEMPTS_MAX {
+            let sites = self.read_sites().await?;
+            let (writes, put) = match decide(&sites)? {
+                Decided::Nothing(revision) => return Ok((revision, Put::Unchanged)),
+                Decided::Write { writes, put } => (writes, put),
+            };
+            match self.commit(guarded(&sites, writes)).await {
+                Ok(Commit::Done(revision)) => {
+                    self.followed(revision).await;
+                    return Ok((revision, put));
+                }
+                Ok(Commit::Refused { .. }) => {}
+                Err(StoreError::OutcomeUnknown(_)) => {
+                    let sites = self.read_sites().await.ok();
+                    let unknown = || PlaneError::OutcomeUnknown { id: id.to_owned() };
+                    return Ok((sites.and_then(|sites| done(&sites)).ok_or_else(unknown)?, put));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(PlaneError::Busy)
+    }
+
+    /// The guard first: if it still holds at the write, no site changed since this read.
+    async fn read_sites(&self) -> Result<Sites, PlaneError> {
+        let guard = self.read(keys::SITES_GUARD).await?;
+        Ok(Sites::new(&guard, &self.read(keys::SITES).await?))
+    }
+}
+
+/// A change of the sites as they were read, or none.
+fn guarded(sites: &Sites, mut writes: Vec<Write>) -> Txn {
+    let key = keys::SITES_GUARD.to_owned();
+    writes.push(Write::Put(key.clone(), encode(&())));
+    let guard = match sites.guard() {
+        Some(revision) => Guard::ChangedAt(key, revision),
+        None => Guard::Absent(key),
+    };
+    Txn { guards: vec![guard], writes }
+}

@@ -1,0 +1,281 @@
+//! What a plane knows: everything below our keys at one revision, as the store's log told it, and what edges
+//! said since. Pure: a read and then steps of the store go in, each exactly once and in order.
+
+use std::collections::{BTreeMap, HashMap};
+
+use seawall_config::feed::{self, Beacon, Frame, SiteDocument, Snapshot};
+use seawall_config::{Epoch, Revision, Site};
+
+use super::fleet::{Fleet, Moved};
+use super::records::{Owner, PlaneRecord, PurgeRecord, SiteRecord, decode};
+use super::stances::Stances;
+use super::tally::Tally;
+use crate::feed::{Tail, frame};
+use crate::keys::{self, Key};
+use crate::store::{Step, View};
+
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) epoch: Epoch,
+    /// Everything up to here is known.
+    pub(crate) followed: Revision,
+    /// What the read that came first showed; older steps only fill the tail.
+    read: Revision,
+    pub(crate) sites: BTreeMap<String, StoredSite>,
+    pub(crate) purges: Purges,
+    pub(crate) floor: Option<Floor>,
+    pub(crate) beacon: Option<SeenBeacon>,
+    pub(crate) tail: Tail,
+    pub(crate) fleet: Fleet,
+    pub(crate) tally: Tally,
+    pub(crate) stances: Stances,
+}
+
+/// A site, and who may change it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredSite {
+    pub owner: Owner,
+    pub document: SiteDocument,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct SeenBeacon {
+    pub(crate) revision: Revision,
+    pub(crate) beacon: Beacon,
+    /// By this plane's clock.
+    pub(crate) seen_ms: u64,
+}
+
+/// Objects born before this revision count as purged: their purges are forgotten.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Floor {
+    pub(crate) revision: Revision,
+    /// The revision that wrote it.
+    pub(crate) changed: Revision,
+}
+
+/// The live purge records, by their revisions.
+#[derive(Debug, Default)]
+pub(crate) struct Purges {
+    records: BTreeMap<Revision, Purge>,
+    by_id: HashMap<String, Revision>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+pub(crate) struct Purge {
+    /// As its key spells it.
+    pub(crate) id: String,
+    pub(crate) record: PurgeRecord,
+    /// Of its value in the store.
+    pub(crate) bytes: usize,
+}
+
+impl State {
+    /// From a read of [`keys::ROOT`]. The tail begins at `begins`, at or before the read: what lies between
+    /// is to be [applied](State::apply) next.
+    pub(crate) fn new(epoch: Epoch, view: &View, begins: Revision, now_ms: u64) -> Self {
+        let mut state = Self {
+            epoch,
+            followed: view.revision,
+            read: view.revision,
+            sites: BTreeMap::new(),
+            purges: Purges::default(),
+            floor: None,
+            beacon: None,
+            tail: Tail::new(begins),
+            fleet: Fleet::new(epoch),
+            tally: Tally::default(),
+            stances: Stances::new(begins),
+        };
+        // Purges before what was counted of them.
+        let (watched, status): (Vec<_>, Vec<_>) =
+            view.entries.iter().partition(|entry| entry.key.starts_with(keys::WATCHED));
+        for entry in watched.into_iter().chain(status) {
+            let revisions = (entry.created, entry.changed);
+            state.put(&entry.key, &entry.value, revisions, None, now_ms);
+        }
+        state
+    }
+
+    /// The tail has been filled up to the read: what has not changed since it began holds since long.
+    pub(crate) fn settle(&mut self) {
+        for (name, StoredSite { document, .. }) in &self.sites {
+            let site = Site::from_document(&document.site).ok();
+            self.stances.put(name, document.created, document.revision, site.as_ref());
+        }
+    }
+
+    /// The next step of the store, watched keys or others.
+    pub(crate) fn apply(&mut self, step: &Step, now_ms: u64) {
+        let frame = frame(self.epoch, step);
+        if let Some(frame) = &frame {
+            self.stand(frame);
+            self.tail.push(frame);
+        }
+        if step.revision <= self.read {
+            return;
+        }
+        for changed in &step.changes {
+            match &changed.value {
+                Some(value) => {
+                    let revisions = (changed.created, step.revision);
+                    self.put(&changed.key, value, revisions, Some(now_ms), now_ms);
+                }
+                None => self.delete(&changed.key, step.revision, now_ms),
+            }
+        }
+        // Rule 2: an edge that registered waits for the feed to come past it; so let it, at once.
+        let registers = |key: &str| matches!(keys::parse(key), Key::Edge(_));
+        if frame.is_none() && step.changes.iter().any(|changed| registers(&changed.key)) {
+            let (epoch, revision) = (self.epoch, step.revision);
+            self.tail.push(&Frame { epoch, revision, changes: Vec::new() });
+        }
+        self.followed = step.revision;
+    }
+
+    /// What planes recorded, by a linearizable read of [`keys::STATUS`] that began at `began_ms`.
+    pub(crate) fn read_status(&mut self, view: &View, began_ms: u64, now_ms: u64) {
+        for entry in &view.entries {
+            if let Key::Plane(plane) = keys::parse(&entry.key) {
+                self.record(&entry.key, plane, &entry.value, entry.changed, now_ms);
+            }
+        }
+        self.fleet.read(began_ms);
+    }
+
+    /// An edge said, or was recorded to have said, that it has moved on.
+    pub(crate) fn moved(&mut self, moved: &Moved, now_ms: u64) {
+        self.tally.moved(moved, now_ms);
+    }
+
+    /// Everything an edge serves from.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let purge = |(revision, purge): (&Revision, &Purge)| feed::PurgeRecord {
+            revision: *revision,
+            scopes: purge.record.scopes.clone(),
+            mode: purge.record.mode,
+        };
+        Snapshot {
+            epoch: self.epoch,
+            revision: self.followed,
+            floor: self.floor.map(|floor| floor.revision).unwrap_or_default(),
+            beacon: self.beacon.as_ref().map(|seen| (seen.revision, seen.beacon.clone())),
+            sites: self.sites.values().map(|site| site.document.clone()).collect(),
+            purges: self.purges.iter().map(purge).collect(),
+        }
+    }
+
+    /// `accepted_ms`: when that was, if it has only just been.
+    fn put(
+        &mut self,
+        key: &str,
+        value: &[u8],
+        (created, revision): (Revision, Revision),
+        accepted_ms: Option<u64>,
+        now_ms: u64,
+    ) {
+        match keys::parse(key) {
+            Key::Site(name) => {
+                let Some(SiteRecord { owner, site }) = decode(key, value) else { return };
+                let document = SiteDocument { name: name.to_owned(), created, revision, site };
+                self.sites.insert(name.to_owned(), StoredSite { owner, document });
+            }
+            Key::Purge(id) => {
+                let Some(record) = decode(key, value) else { return };
+                let purge = Purge { id: id.to_owned(), record, bytes: value.len() };
+                self.purges.insert(revision, purge);
+                self.tally.open(revision, accepted_ms);
+            }
+            Key::Beacon => {
+                let Some(beacon) = decode(key, value) else { return };
+                self.beacon = Some(SeenBeacon { revision, beacon, seen_ms: now_ms });
+            }
+            Key::Floor => {
+                // What cannot be read stands for everything before it.
+                let floor = decode(key, value).unwrap_or(revision);
+                self.floor = Some(Floor { revision: floor, changed: revision });
+            }
+            Key::Edge(id) => self.fleet.register(id, decode(key, value), revision, now_ms),
+            Key::Plane(plane) => self.record(key, plane, value, revision, now_ms),
+            Key::Counted(purge, plane) => {
+                let record = decode(key, value).unwrap_or_default();
+                self.tally.stored(purge, plane, record);
+            }
+            Key::Other => {}
+        }
+    }
+
+    fn delete(&mut self, key: &str, revision: Revision, now_ms: u64) {
+        match keys::parse(key) {
+            Key::Site(name) => drop(self.sites.remove(name)),
+            Key::Purge(id) => {
+                if let Some(purge) = self.purges.remove(id) {
+                    self.tally.close(purge);
+                }
+            }
+            Key::Edge(id) => self.fleet.register(id, None, revision, now_ms),
+            Key::Plane(plane) => self.fleet.forget_plane(plane),
+            Key::Counted(purge, plane) => self.tally.deleted(purge, plane),
+            Key::Beacon | Key::Floor | Key::Other => {}
+        }
+    }
+
+    fn record(&mut self, key: &str, plane: &str, value: &[u8], revision: Revision, now_ms: u64) {
+        let Some(record) = decode::<PlaneRecord>(key, value) else { return };
+        for moved in self.fleet.record(plane, record, revision, now_ms) {
+            self.moved(&moved, now_ms);
+        }
+    }
+
+    fn stand(&mut self, frame: &Frame) {
+        for change in &frame.changes {
+            match change {
+                feed::Change::PutSite(put) => {
+                    let site = Site::from_document(&put.site).ok();
+                    self.stances.put(&put.name, put.created, put.revision, site.as_ref());
+                }
+                feed::Change::DeleteSite { name } => self.stances.deleted(name, frame.revision),
+                feed::Change::Purge { .. } | feed::Change::Beacon(_) => {}
+            }
+        }
+    }
+}
+
+impl Purges {
+    pub(crate) fn insert(&mut self, revision: Revision, purge: Purge) {
+        self.bytes += purge.bytes;
+        self.by_id.insert(purge.id.clone(), revision);
+        self.records.insert(revision, purge);
+    }
+
+    fn remove(&mut self, id: &str) -> Option<Revision> {
+        let revision = self.by_id.remove(id)?;
+        let purge = self.records.remove(&revision)?;
+        self.bytes -= purge.bytes;
+        Some(revision)
+    }
+
+    pub(crate) fn get(&self, revision: Revision) -> Option<&Purge> {
+        self.records.get(&revision)
+    }
+
+    /// Oldest first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Revision, &Purge)> {
+        self.records.iter()
+    }
+
+    /// Whether someone waits for a purge that an edge has just applied.
+    pub(crate) fn is_awaited(&self, moved: &Moved) -> bool {
+        let Some(from) = moved.from.filter(|from| *from < moved.to) else { return false };
+        self.records.range(from.next()..=moved.to).any(|(_, purge)| purge.record.awaited)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}

@@ -1,0 +1,340 @@
+//! Following the control plane: what to do with each thing that one says, or does not say.
+//!
+//! Pure: messages and the time go in, [`Effect`]s come out; the shell in [`client`] carries them out, in
+//! order. The edge never goes back: it stays with what it has rather than take another history for its own.
+
+use std::fmt;
+use std::sync::Arc;
+
+use seawall_config::feed::{Applied, Change, Frame, Snapshot};
+use seawall_config::{Problem, Revision, Token};
+
+pub mod client;
+mod followed;
+mod saver;
+pub mod wire;
+
+pub use followed::Followed;
+
+/// A control plane that says nothing for so long is taken for gone: a beacon comes each second.
+pub const SILENCE_MS: u64 = 3_000;
+/// Retries wait between nothing and a bound that doubles, from this
+pub const BACKOFF_FIRST_MS: u64 = 50;
+/// to this.
+pub const BACKOFF_MS_MAX: u64 = 10_000;
+/// Characters of a reason that are passed on.
+const REASON_CHARS_MAX: usize = 300;
+
+/// Where the edge stands, and what it waits for.
+#[derive(Debug)]
+pub struct Follower {
+    followed: Option<Arc<Followed>>,
+    phase: Phase,
+    /// What was asked in vain since the feed last said something.
+    retries: u32,
+    /// Counts up: whom of the list to ask.
+    plane: usize,
+    /// A control plane has said something since the edge started.
+    heard: bool,
+    lag_ms: Option<u64>,
+    problem: Option<Problem>,
+}
+
+/// What the follower waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// That the feed goes on from what it has.
+    Asking,
+    /// The next frame.
+    Following { heard_ms: u64 },
+    /// A whole picture.
+    NeedSnapshot { differs: bool },
+    /// That the feed goes on after all, or that an operator raises the epoch: it was offered another history.
+    Refused,
+}
+
+/// Something was said, or nothing was.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input {
+    /// The feed answers; frames are to come.
+    Opened,
+    Frame(Frame),
+    Snapshot(Snapshot),
+    /// The feed cannot be continued.
+    Gone(Gone),
+    /// A line or a document that is not what it should be.
+    Unreadable(String),
+    /// The answer ended, or there was none.
+    Ended,
+    /// Time has passed.
+    Tick,
+}
+
+/// Why a control plane cannot continue from where this edge is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gone {
+    /// It no longer keeps what comes next.
+    History,
+    /// It knows another history.
+    Differs,
+}
+
+/// The time, and a random number: what a pure decision must be told.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Now {
+    /// Of CLOCK_BOOTTIME.
+    pub boot_ms: u64,
+    /// Since 1970.
+    pub wall_ms: u64,
+    pub random: u64,
+}
+
+/// What is to be done, in this order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// One revision to apply; [`Follower::followed`] is there already.
+    Apply(Frame),
+    /// [`Follower::followed`] is a whole new picture.
+    Reset,
+    /// Leave the conversation there is, wait, and begin this one.
+    Ask { ask: Ask, plane: usize, delay_ms: u64 },
+    /// What is on disk is behind in more than its position.
+    Persist,
+    HeartbeatNow,
+    /// Tell the operator.
+    Problem(Problem),
+}
+
+/// What to ask a control plane for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// What comes after, if it knows the beacon at that revision.
+    Feed { after: Token, beacon: Option<(Revision, String)> },
+    Snapshot,
+}
+
+/// Where an edge stands, for its heartbeats.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Position {
+    pub applied: Option<Applied>,
+    /// How long the newest beacon was under way.
+    pub lag_ms: Option<u64>,
+    /// A control plane has said something since the edge started.
+    pub heard: bool,
+    pub problem: Option<Problem>,
+}
+
+/// What becomes of a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Accept,
+    Refuse(Refusal),
+}
+
+/// Why a snapshot is not taken: each would take back what was purged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    LowerEpoch,
+    LowerRevision,
+    HistoryDiffers,
+}
+
+impl Follower {
+    /// Begins with what was kept, if anything was; its effects are the first to be carried out.
+    pub fn new(kept: Option<Followed>) -> (Self, Vec<Effect>) {
+        let phase = if kept.is_some() { Phase::Asking } else { Phase::NeedSnapshot { differs: false } };
+        let follower = Self {
+            followed: kept.map(Arc::new),
+            phase,
+            retries: 0,
+            plane: 0,
+            heard: false,
+            lag_ms: None,
+            problem: None,
+        };
+        let reset = follower.followed.is_some().then_some(Effect::Reset);
+        let effects = reset.into_iter().chain([follower.ask(0)]).collect();
+        (follower, effects)
+    }
+
+    pub fn on(&mut self, input: Input, now: Now) -> Vec<Effect> {
+        match input {
+            Input::Opened => {
+                self.phase = Phase::Following { heard_ms: now.boot_ms };
+                Vec::new()
+            }
+            Input::Frame(frame) => self.frame(frame, now),
+            Input::Snapshot(snapshot) => self.snapshot(snapshot, now),
+            Input::Gone(gone) => {
+                self.phase = Phase::NeedSnapshot { differs: gone == Gone::Differs };
+                // The one that said so has a snapshot that is no older.
+                self.retries += 1;
+                vec![self.ask(backoff_ms(self.retries, now.random))]
+            }
+            Input::Unreadable(reason) => self.unreadable(&reason, now),
+            Input::Ended => self.retry(now),
+            Input::Tick => match self.phase {
+                Phase::Following { heard_ms } if now.boot_ms >= heard_ms + SILENCE_MS => self.retry(now),
+                _ => Vec::new(),
+            },
+        }
+    }
+
+    fn frame(&mut self, frame: Frame, now: Now) -> Vec<Effect> {
+        let Some(followed) = &mut self.followed else { return self.retry(now) };
+        if frame.epoch != followed.epoch {
+            let reason = format!("a frame of epoch {} came where epoch {} is followed", frame.epoch, followed.epoch);
+            return self.unreadable(&reason, now);
+        }
+        if let Err(unsound) = followed.check(&frame) {
+            return self.unreadable(&format!("the frame of revision {}: {unsound}", frame.revision), now);
+        }
+        self.phase = Phase::Following { heard_ms: now.boot_ms };
+        (self.heard, self.retries, self.problem) = (true, 0, None);
+        // What comes twice was applied the first time.
+        if frame.revision <= followed.revision {
+            return Vec::new();
+        }
+        // Whoever saves what was there before keeps that; else nothing is copied.
+        Arc::make_mut(followed).advance(&frame);
+        let (mut purges, mut keeps) = (false, false);
+        for change in &frame.changes {
+            match change {
+                Change::Beacon(beacon) => self.lag_ms = Some(now.wall_ms.saturating_sub(beacon.at_ms)),
+                Change::Purge { .. } => (purges, keeps) = (true, true),
+                Change::PutSite(_) | Change::DeleteSite { .. } => keeps = true,
+            }
+        }
+        let after = [(purges, Effect::HeartbeatNow), (keeps, Effect::Persist)];
+        let after = after.into_iter().filter_map(|(due, effect)| due.then_some(effect));
+        [Effect::Apply(frame)].into_iter().chain(after).collect()
+    }
+
+    fn snapshot(&mut self, snapshot: Snapshot, now: Now) -> Vec<Effect> {
+        let differs = self.phase == Phase::NeedSnapshot { differs: true };
+        if let Verdict::Refuse(why) = judge(self.followed.as_deref(), &snapshot, differs) {
+            let (epoch, revision) = (snapshot.epoch, snapshot.revision);
+            let mut effects = self.complain(format!("the snapshot {epoch}-{revision} is refused: {why}"));
+            self.phase = Phase::Refused;
+            effects.extend(self.retry(now));
+            return effects;
+        }
+        let taken = match Followed::from_snapshot(snapshot) {
+            Ok(taken) => taken,
+            Err(unsound) => return self.unreadable(&format!("the snapshot: {unsound}"), now),
+        };
+        self.followed = Some(Arc::new(taken));
+        self.phase = Phase::Asking;
+        (self.heard, self.problem) = (true, None);
+        vec![Effect::Reset, Effect::HeartbeatNow, Effect::Persist, self.ask(0)]
+    }
+
+    fn unreadable(&mut self, reason: &str, now: Now) -> Vec<Effect> {
+        let mut effects = self.complain(format!("the control plane cannot be understood: {reason}"));
+        // Said again and again it would hold up everything behind it; a snapshot goes around it.
+        if self.retries > 0 && matches!(self.phase, Phase::Following { .. }) {
+            self.phase = Phase::NeedSnapshot { differs: false };
+        }
+        effects.extend(self.retry(now));
+        effects
+    }
+
+    /// Asks the next control plane, later.
+    fn retry(&mut self, now: Now) -> Vec<Effect> {
+        if matches!(self.phase, Phase::Following { .. }) {
+            self.phase = Phase::Asking;
+        }
+        self.retries += 1;
+        self.plane += 1;
+        vec![self.ask(backoff_ms(self.retries, now.random))]
+    }
+
+    /// Told once, as long as it stays the same.
+    fn complain(&mut self, message: String) -> Vec<Effect> {
+        let problem = Problem::new("feed", message.chars().take(REASON_CHARS_MAX).collect::<String>());
+        let told = self.problem.replace(problem.clone()) == Some(problem.clone());
+        if told { Vec::new() } else { vec![Effect::Problem(problem)] }
+    }
+
+    fn ask(&self, delay_ms: u64) -> Effect {
+        let ask = match (&self.followed, self.phase) {
+            (None, _) | (_, Phase::NeedSnapshot { .. }) => Ask::Snapshot,
+            (Some(followed), _) => Ask::Feed {
+                after: Token { epoch: followed.epoch, revision: followed.revision },
+                beacon: followed.beacon.as_ref().map(|(revision, beacon)| (*revision, beacon.id.clone())),
+            },
+        };
+        Effect::Ask { ask, plane: self.plane, delay_ms }
+    }
+
+    pub fn followed(&self) -> Option<&Arc<Followed>> {
+        self.followed.as_ref()
+    }
+
+    pub fn position(&self) -> Position {
+        let (lag_ms, heard, problem) = (self.lag_ms, self.heard, self.problem.clone());
+        Position { applied: self.followed.as_ref().map(|followed| followed.applied()), lag_ms, heard, problem }
+    }
+
+    /// When to say that time has passed, by CLOCK_BOOTTIME.
+    pub fn silent_ms(&self) -> Option<u64> {
+        match self.phase {
+            Phase::Following { heard_ms } => Some(heard_ms + SILENCE_MS),
+            _ => None,
+        }
+    }
+
+    /// How old the newest beacon is by now.
+    pub fn beacon_age_ms(&self, wall_ms: u64) -> Option<u64> {
+        let (_, beacon) = self.followed.as_ref()?.beacon.as_ref()?;
+        Some(wall_ms.saturating_sub(beacon.at_ms))
+    }
+}
+
+/// Whether a snapshot may take the place of what the edge follows. `differs`: the plane said that its history
+/// is another one.
+pub fn judge(ours: Option<&Followed>, theirs: &Snapshot, differs: bool) -> Verdict {
+    let Some(ours) = ours else { return Verdict::Accept };
+    match () {
+        () if theirs.epoch > ours.epoch => Verdict::Accept,
+        () if theirs.epoch < ours.epoch => Verdict::Refuse(Refusal::LowerEpoch),
+        () if differs || beacons_differ(ours, theirs) => Verdict::Refuse(Refusal::HistoryDiffers),
+        () if theirs.revision < ours.revision => Verdict::Refuse(Refusal::LowerRevision),
+        () => Verdict::Accept,
+    }
+}
+
+/// A history that has reached our revision has our newest beacon, or a newer one.
+fn beacons_differ(ours: &Followed, theirs: &Snapshot) -> bool {
+    let Some((at, beacon)) = &ours.beacon else { return false };
+    match &theirs.beacon {
+        _ if theirs.revision < *at => false,
+        Some((theirs_at, theirs)) => theirs_at < at || (theirs_at == at && theirs.id != beacon.id),
+        None => true,
+    }
+}
+
+/// Full jitter: between nothing and a bound that doubles with each retry, so that a fleet does not come back
+/// all at once.
+pub fn backoff_ms(retries: u32, random: u64) -> u64 {
+    let doubled = 2u64.saturating_pow(retries.saturating_sub(1)).saturating_mul(BACKOFF_FIRST_MS);
+    random % (doubled.min(BACKOFF_MS_MAX) + 1)
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::LowerEpoch => "its epoch is older than the one followed; is this the wrong control plane?",
+            Self::LowerRevision => {
+                "it is older than what this edge has applied; if a backup was restored, raise the epoch"
+            }
+            Self::HistoryDiffers => {
+                "it is another history than the one followed; if a backup was restored, raise the epoch"
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+#[path = "feed/tests.rs"]
+mod tests;

@@ -1,0 +1,272 @@
+//! The edge's own copy of what it follows, at one revision. Pure: snapshots and frames come in, each is
+//! taken whole or not at all.
+
+use std::collections::BTreeMap;
+
+use seawall_config::feed::{Applied, Beacon, Change, Frame, PurgeRecord, SNAPSHOT_BYTES_MAX, SiteDocument, Snapshot};
+use seawall_config::{Epoch, Mode, Revision, Scope};
+
+/// Bytes of all sites, as JSON.
+pub const SITES_BYTES_MAX: usize = SNAPSHOT_BYTES_MAX / 2;
+/// Scopes of all purge records; past it they fold into records that cover everything.
+pub const PURGE_SCOPES_MAX: usize = 100_000;
+/// Bytes of all their names.
+pub const PURGE_BYTES_MAX: usize = SNAPSHOT_BYTES_MAX / 8;
+/// Characters of a beacon's id.
+const BEACON_ID_CHARS_MAX: usize = 64;
+
+/// Everything an edge serves from, at one revision: what it would boot from, and resume after.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Followed {
+    pub epoch: Epoch,
+    pub revision: Revision,
+    /// Objects born before it count as hard-purged.
+    pub floor: Revision,
+    /// The newest beacon, and the revision that wrote it: which history this is.
+    pub beacon: Option<(Revision, Beacon)>,
+    pub sites: BTreeMap<String, SiteDocument>,
+    /// Oldest first.
+    pub purges: Vec<PurgeRecord>,
+    sites_bytes: usize,
+    purge_scopes: usize,
+    purge_bytes: usize,
+}
+
+/// Why a snapshot or a frame is not taken. None of it can be an honest control plane's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unsound {
+    #[error("it names revision {0}, which it has not reached")]
+    Ahead(Revision),
+    #[error("it has the site {0:?} twice")]
+    SiteTwice(String),
+    #[error("its sites have more than {SITES_BYTES_MAX} bytes together")]
+    TooManySites,
+    #[error("its beacon's id is not 1 to {BEACON_ID_CHARS_MAX} letters and digits")]
+    BeaconId,
+}
+
+impl Followed {
+    /// A whole picture, if it holds together.
+    pub fn from_snapshot(snapshot: Snapshot) -> Result<Self, Unsound> {
+        let Snapshot { epoch, revision, floor, beacon, sites, purges } = snapshot;
+        let named = [floor]
+            .into_iter()
+            .chain(beacon.iter().map(|(revision, _)| *revision))
+            .chain(sites.iter().flat_map(|site| [site.created, site.revision]))
+            .chain(purges.iter().map(|record| record.revision));
+        // A purge from the future would kill everything that is fetched until then.
+        if let Some(ahead) = named.max().filter(|newest| *newest > revision) {
+            return Err(Unsound::Ahead(ahead));
+        }
+        if let Some((_, beacon)) = &beacon {
+            check_beacon(beacon)?;
+        }
+        let mut followed = Self { epoch, revision, floor, beacon, ..Self::default() };
+        for site in sites {
+            if followed.sites.contains_key(&site.name) {
+                return Err(Unsound::SiteTwice(site.name));
+            }
+            followed.put_site(site);
+        }
+        if followed.sites_bytes > SITES_BYTES_MAX {
+            return Err(Unsound::TooManySites);
+        }
+        purges.into_iter().for_each(|record| followed.keep_purge(record));
+        Ok(followed)
+    }
+
+    /// What is kept on disk.
+    pub fn to_snapshot(&self) -> Snapshot {
+        Snapshot {
+            epoch: self.epoch,
+            revision: self.revision,
+            floor: self.floor,
+            beacon: self.beacon.clone(),
+            sites: self.sites.values().cloned().collect(),
+            purges: self.purges.clone(),
+        }
+    }
+
+    /// Whether a later frame of the same epoch can be taken; asked before any of it is.
+    pub fn check(&self, frame: &Frame) -> Result<(), Unsound> {
+        let mut bytes = self.sites_bytes;
+        for change in &frame.changes {
+            match change {
+                Change::PutSite(site) if site.created.max(site.revision) > frame.revision => {
+                    return Err(Unsound::Ahead(site.created.max(site.revision)));
+                }
+                Change::PutSite(site) => bytes += weight(site),
+                Change::Beacon(beacon) => check_beacon(beacon)?,
+                Change::DeleteSite { .. } | Change::Purge { .. } => {}
+            }
+        }
+        if bytes > SITES_BYTES_MAX { Err(Unsound::TooManySites) } else { Ok(()) }
+    }
+
+    /// Takes a frame that [`check`](Self::check) found sound.
+    pub fn advance(&mut self, frame: &Frame) {
+        for change in &frame.changes {
+            match change {
+                Change::PutSite(site) => self.put_site(site.clone()),
+                Change::DeleteSite { name } => self.drop_site(name),
+                Change::Purge { scopes, mode } => {
+                    let (scopes, mode) = (scopes.clone(), *mode);
+                    self.keep_purge(PurgeRecord { revision: frame.revision, scopes, mode });
+                }
+                Change::Beacon(beacon) => self.beacon = Some((frame.revision, beacon.clone())),
+            }
+        }
+        self.revision = frame.revision;
+    }
+
+    pub fn applied(&self) -> Applied {
+        Applied { epoch: self.epoch, revision: self.revision }
+    }
+
+    fn put_site(&mut self, site: SiteDocument) {
+        self.drop_site(&site.name);
+        self.sites_bytes += weight(&site);
+        self.sites.insert(site.name.clone(), site);
+    }
+
+    fn drop_site(&mut self, name: &str) {
+        if let Some(site) = self.sites.remove(name) {
+            self.sites_bytes -= weight(&site);
+        }
+    }
+
+    fn keep_purge(&mut self, record: PurgeRecord) {
+        self.purge_scopes += record.scopes.len();
+        self.purge_bytes += names_bytes(&record.scopes);
+        self.purges.push(record);
+        if self.purge_scopes > PURGE_SCOPES_MAX || self.purge_bytes > PURGE_BYTES_MAX {
+            self.fold_purges();
+        }
+    }
+
+    /// Nothing is forgotten: what any of the records killed, one of everything kills, too.
+    fn fold_purges(&mut self) {
+        let newest = |mode| self.purges.iter().filter(|record| record.mode == mode).map(|record| record.revision).max();
+        let fold = |mode| {
+            newest(mode).map(|revision| PurgeRecord { revision, scopes: vec![Scope::Everything], mode })
+        };
+        let mut folded: Vec<_> = [Mode::Hard, Mode::Soft].into_iter().filter_map(fold).collect();
+        folded.sort_by_key(|record| record.revision);
+        (self.purge_scopes, self.purge_bytes) = (folded.len(), 0);
+        self.purges = folded;
+    }
+}
+
+/// The id comes back in a URL.
+fn check_beacon(beacon: &Beacon) -> Result<(), Unsound> {
+    let fine = (1..=BEACON_ID_CHARS_MAX).contains(&beacon.id.len()) && beacon.id.bytes().all(|b| b.is_ascii_alphanumeric());
+    if fine { Ok(()) } else { Err(Unsound::BeaconId) }
+}
+
+/// Bytes of a site as JSON.
+fn weight(site: &SiteDocument) -> usize {
+    site.name.len() + serde_json::to_vec(&site.site).map_or(0, |json| json.len())
+}
+
+fn names_bytes(scopes: &[Scope]) -> usize {
+    let name_bytes = |scope: &Scope| match scope {
+        Scope::Everything => 0,
+        Scope::Site(name) | Scope::Host(name) | Scope::Tag(name) => name.len(),
+        Scope::Prefix(target) | Scope::Url(target) => target.host.len() + target.path.len(),
+    };
+    scopes.iter().map(name_bytes).sum()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn site(name: &str, revision: u64) -> SiteDocument {
+        let revision = Revision(revision);
+        SiteDocument { name: name.into(), created: revision, revision, site: json!({"name": name}) }
+    }
+
+    fn frame(revision: u64, changes: Vec<Change>) -> Frame {
+        Frame { epoch: Epoch(1), revision: Revision(revision), changes }
+    }
+
+    fn purge(tag: &str, mode: Mode) -> Change {
+        Change::Purge { scopes: vec![Scope::Tag(tag.into())], mode }
+    }
+
+    #[test]
+    fn frames_and_the_snapshot_of_them_are_the_same() {
+        let mut followed = Followed { epoch: Epoch(1), ..Followed::default() };
+        let beacon = Beacon { id: "b1".into(), at_ms: 7 };
+        for frame in [
+            frame(1, vec![Change::PutSite(site("a", 1)), Change::PutSite(site("b", 1))]),
+            frame(3, vec![purge("t", Mode::Soft), Change::DeleteSite { name: "b".into() }]),
+            frame(4, vec![Change::PutSite(site("a", 4)), Change::DeleteSite { name: "none".into() }]),
+            frame(5, vec![Change::Beacon(beacon.clone())]),
+            frame(6, vec![]),
+        ] {
+            followed.check(&frame).unwrap();
+            followed.advance(&frame);
+        }
+        assert_eq!((followed.revision, &followed.beacon), (Revision(6), &Some((Revision(5), beacon))));
+        assert_eq!(followed.sites.keys().collect::<Vec<_>>(), ["a"]);
+        assert_eq!(followed.purges[0].revision, Revision(3));
+        assert_eq!(Followed::from_snapshot(followed.to_snapshot()), Ok(followed));
+    }
+
+    #[test]
+    fn what_does_not_hold_together_is_not_taken() {
+        let fine = Snapshot { epoch: Epoch(1), revision: Revision(5), ..Snapshot::default() };
+        let check = |snapshot: Snapshot, expect: Unsound| {
+            assert_eq!(Followed::from_snapshot(snapshot), Err(expect));
+        };
+        let record = PurgeRecord { revision: Revision(7), scopes: vec![], mode: Mode::Hard };
+        check(Snapshot { floor: Revision(6), ..fine.clone() }, Unsound::Ahead(Revision(6)));
+        check(Snapshot { purges: vec![record], ..fine.clone() }, Unsound::Ahead(Revision(7)));
+        check(Snapshot { sites: vec![site("a", 8)], ..fine.clone() }, Unsound::Ahead(Revision(8)));
+        check(Snapshot { sites: vec![site("a", 1), site("a", 2)], ..fine.clone() }, Unsound::SiteTwice("a".into()));
+        let beacon = |revision: u64, id: &str| Some((Revision(revision), Beacon { id: id.into(), at_ms: 0 }));
+        check(Snapshot { beacon: beacon(9, "b"), ..fine.clone() }, Unsound::Ahead(Revision(9)));
+        for id in ["", "a&after=0-0", "a b", &"x".repeat(65)] {
+            check(Snapshot { beacon: beacon(1, id), ..fine.clone() }, Unsound::BeaconId);
+        }
+        let followed = Followed::from_snapshot(fine).unwrap();
+        let check = |change: Change, expect: Unsound| assert_eq!(followed.check(&frame(6, vec![change])), Err(expect));
+        check(Change::PutSite(site("a", 7)), Unsound::Ahead(Revision(7)));
+        check(Change::Beacon(Beacon { id: "\n".into(), at_ms: 0 }), Unsound::BeaconId);
+    }
+
+    #[test]
+    fn sites_are_bounded_together_and_one_that_goes_makes_room() {
+        let big = |name: &str, revision: u64| {
+            let site = json!("x".repeat(SITES_BYTES_MAX / 2));
+            let revision = Revision(revision);
+            Change::PutSite(SiteDocument { name: name.into(), created: revision, revision, site })
+        };
+        let mut followed = Followed { epoch: Epoch(1), ..Followed::default() };
+        followed.advance(&frame(1, vec![big("a", 1)]));
+        let second = frame(2, vec![big("b", 2)]);
+        assert_eq!(followed.check(&second), Err(Unsound::TooManySites));
+        followed.advance(&frame(2, vec![Change::DeleteSite { name: "a".into() }]));
+        assert_eq!(followed.check(&frame(3, vec![big("b", 3)])), Ok(()));
+        followed.advance(&frame(3, vec![Change::PutSite(site("a", 3)), Change::PutSite(site("a", 3))]));
+        assert_eq!(followed.sites_bytes, weight(&site("a", 3)), "a site put twice weighs once");
+    }
+
+    #[test]
+    fn too_many_purges_fold_into_one_of_everything_for_each_mode() {
+        let mut followed = Followed { epoch: Epoch(1), ..Followed::default() };
+        followed.advance(&frame(1, vec![purge("soft", Mode::Soft)]));
+        for revision in 2..=PURGE_SCOPES_MAX as u64 {
+            followed.advance(&frame(revision, vec![purge("hard", Mode::Hard)]));
+        }
+        assert_eq!(followed.purges.len(), PURGE_SCOPES_MAX);
+        followed.advance(&frame(200_000, vec![purge("hard", Mode::Hard)]));
+        let record = |revision, mode| PurgeRecord { revision: Revision(revision), scopes: vec![Scope::Everything], mode };
+        assert_eq!(followed.purges, [record(1, Mode::Soft), record(200_000, Mode::Hard)]);
+        followed.advance(&frame(200_001, vec![purge(&"x".repeat(PURGE_BYTES_MAX + 1), Mode::Soft)]));
+        assert_eq!(followed.purges, [record(200_000, Mode::Hard), record(200_001, Mode::Soft)], "bytes count, too");
+    }
+}

@@ -1,0 +1,120 @@
+//! The last-known-good snapshot on disk: what an edge boots from when no control plane answers.
+//!
+//! Two generations, each with a header line (format, length, checksum) above its JSON. Killed at any point,
+//! one whole generation is left: a new one is complete and synced under its temporary name before any other
+//! is touched, and what lies under the temporary name is read, too, if it is whole.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use seawall_config::feed::{SNAPSHOT_BYTES_MAX, Snapshot};
+
+const NEWEST: &str = "snapshot.json";
+const OLDER: &str = "snapshot.1.json";
+const TEMPORARY: &str = "snapshot.json.tmp";
+/// The first word of the header; the number is the version of the format.
+const FORMAT: &str = "seawall-snapshot-1";
+/// Bytes of the header line, its end included.
+const HEADER_BYTES_MAX: usize = 64;
+/// A site may hold secrets of its origin: nobody else reads it.
+const MODE: u32 = 0o600;
+
+/// What was found on disk.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    pub snapshot: Option<Snapshot>,
+    /// What was wrong with what was passed over, for the log.
+    pub notes: Vec<String>,
+}
+
+/// Why a file does not hold a snapshot.
+#[derive(Debug, thiserror::Error)]
+enum Damage {
+    #[error("it cannot be read: {0}")]
+    Read(#[from] io::Error),
+    #[error("it does not begin as a snapshot of this version does")]
+    Header,
+    #[error("it has {found} bytes of {expected}")]
+    Length { expected: usize, found: usize },
+    #[error("its checksum does not match")]
+    Checksum,
+    #[error("it does not read as a snapshot: {0}")]
+    Document(#[from] serde_json::Error),
+}
+
+/// Keeps `snapshot` as the newest generation in `folder`, and the newest before it as the older one. Durable
+/// when it returns. After an error the generations are as they were, or the new one is the newest.
+pub fn save(folder: &Path, snapshot: &Snapshot) -> io::Result<()> {
+    let body = serde_json::to_vec(snapshot)?;
+    if body.len() > SNAPSHOT_BYTES_MAX {
+        let message = format!("a snapshot of {} bytes; at most {SNAPSHOT_BYTES_MAX} can be kept", body.len());
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+    }
+    let (temporary, newest) = (folder.join(TEMPORARY), folder.join(NEWEST));
+    if let Err(error) = write(&temporary, &body) {
+        // On a full disk half a snapshot only takes up room. If it will not go, nobody takes it for whole.
+        let _ = fs::remove_file(&temporary);
+        return Err(error);
+    }
+    match fs::rename(&newest, folder.join(OLDER)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    fs::rename(&temporary, &newest)?;
+    // The names are durable only with the folder.
+    File::open(folder)?.sync_all()
+}
+
+/// The newest whole generation in `folder`. Nothing there, or nothing whole, is no error: the notes say it.
+pub fn load(folder: &Path) -> Loaded {
+    let mut loaded = Loaded::default();
+    // A whole file under the temporary name was about to become the newest when the edge was killed.
+    for name in [NEWEST, TEMPORARY, OLDER] {
+        let path = folder.join(name);
+        match read(&path) {
+            Ok(snapshot) => {
+                loaded.snapshot = Some(snapshot);
+                break;
+            }
+            Err(Damage::Read(error)) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(damage) => loaded.notes.push(format!("{} is passed over: {damage}", path.display())),
+        }
+    }
+    loaded
+}
+
+fn write(path: &Path, body: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(MODE).open(path)?;
+    file.write_all(header(body).as_bytes())?;
+    file.write_all(body)?;
+    file.sync_all()
+}
+
+fn header(body: &[u8]) -> String {
+    format!("{FORMAT} {} {:08x}\n", body.len(), crc32fast::hash(body))
+}
+
+fn read(path: &Path) -> Result<Snapshot, Damage> {
+    let mut bytes = Vec::new();
+    let bytes_max = HEADER_BYTES_MAX + SNAPSHOT_BYTES_MAX;
+    File::open(path)?.take(bytes_max as u64 + 1).read_to_end(&mut bytes)?;
+    let head_end = bytes.iter().take(HEADER_BYTES_MAX).position(|byte| *byte == b'\n').ok_or(Damage::Header)?;
+    let (head, body) = bytes.split_at(head_end + 1);
+    let words: Vec<_> = std::str::from_utf8(head).map_err(|_| Damage::Header)?.split_ascii_whitespace().collect();
+    let [FORMAT, length, _] = words.as_slice() else { return Err(Damage::Header) };
+    let expected = length.parse().map_err(|_| Damage::Header)?;
+    if body.len() != expected {
+        return Err(Damage::Length { expected, found: body.len() });
+    }
+    // The whole line is compared, so that no byte of it can be another.
+    if header(body).as_bytes() != head {
+        return Err(Damage::Checksum);
+    }
+    Ok(serde_json::from_slice(body)?)
+}
+
+#[cfg(test)]
+#[path = "disk/tests.rs"]
+mod tests;
