@@ -1,6 +1,6 @@
 //! The plane over HTTP: one resource a file. [`router`] is all that the product serves of it.
 //!
-//! Every error is an RFC 9457 [problem]; who may ask, and how much at once, is [guarded](guard) in one place.
+//! Every error is an RFC 9457 problem (`problem`); who may ask, and how much at once, is said in one place (`guard`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,9 +32,11 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The API of one plane.
 pub fn router(plane: Arc<Plane>) -> Router {
-    let router = routes().into_iter().fold(Router::new(), |router, (path, _, handler)| {
-        router.route(path, handler)
-    });
+    let router = routes()
+        .into_iter()
+        .fold(Router::new(), |router, (path, _, handler)| {
+            router.route(path, handler)
+        });
     let router = router
         .fallback(|uri: Uri| async move { problem::no_such_path(uri.path()) })
         .method_not_allowed_fallback(|| async { problem::no_such_method() })
@@ -76,7 +78,8 @@ async fn read_json<T: DeserializeOwned>(body: Body, bytes_max: usize) -> Result<
         let path = if path == "." { String::new() } else { path };
         problem::not_readable(&path, &error.into_inner().to_string())
     })?;
-    json.end().map_err(|error| problem::not_readable("", &error.to_string()))?;
+    json.end()
+        .map_err(|error| problem::not_readable("", &error.to_string()))?;
     Ok(read)
 }
 
@@ -108,6 +111,12 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Segment
 
 /// Every member of a list field, over all its lines.
 fn members<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a str> {
-    let lines = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
-    lines.flat_map(|line| line.split(',')).map(str::trim).filter(|member| !member.is_empty())
+    let lines = headers
+        .get_all(name)
+        .into_iter()
+        .filter_map(|value| value.to_str().ok());
+    lines
+        .flat_map(|line| line.split(','))
+        .map(str::trim)
+        .filter(|member| !member.is_empty())
 }

@@ -1,5 +1,6 @@
 //! The only file that reads time: the wall clock, for people, and a clock that counts suspend, for fences.
 //! A test brings a clock that stands still until it is told to move.
+#![allow(clippy::disallowed_methods)] // the one file that may
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -55,9 +56,11 @@ impl Clock {
     pub fn wall_ms(&self) -> u64 {
         match &self.0 {
             Source::Manual(ms) => MANUAL_WALL_MS + *ms.borrow(),
-            Source::System => {
-                millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
-            }
+            Source::System => millis(
+                SystemTime::now()
+                    .duration_since(UNIX_EPOCH)
+                    .unwrap_or_default(),
+            ),
         }
     }
 

@@ -46,7 +46,12 @@ pub(crate) enum Gone {
 
 impl Tail {
     pub(crate) fn new(begins: Revision) -> Self {
-        Self { begins, lines: VecDeque::new(), bytes: 0, beacons: BTreeMap::new() }
+        Self {
+            begins,
+            lines: VecDeque::new(),
+            bytes: 0,
+            beacons: BTreeMap::new(),
+        }
     }
 
     /// The next frame. One without changes says only that the store has come this far.
@@ -58,9 +63,14 @@ impl Tail {
         }
         let bytes = line(frame);
         self.bytes += bytes.len();
-        self.lines.push_back(Line { revision: frame.revision, bytes });
+        self.lines.push_back(Line {
+            revision: frame.revision,
+            bytes,
+        });
         while self.lines.len() > TAIL_LINES_MAX || self.bytes > TAIL_BYTES_MAX {
-            let Some(oldest) = self.lines.pop_front() else { break };
+            let Some(oldest) = self.lines.pop_front() else {
+                break;
+            };
             self.bytes -= oldest.bytes.len();
             self.begins = oldest.revision;
         }
@@ -76,16 +86,31 @@ impl Tail {
     }
 
     /// Whether a follower may go on that has applied `after`, and last the beacon it names.
-    pub(crate) fn resume(&self, after: Revision, beacon: Option<(Revision, &str)>) -> Result<(), Gone> {
+    pub(crate) fn resume(
+        &self,
+        after: Revision,
+        beacon: Option<(Revision, &str)>,
+    ) -> Result<(), Gone> {
         if after < self.begins {
-            return Err(Gone::History { begins: self.begins });
+            return Err(Gone::History {
+                begins: self.begins,
+            });
         }
-        let Some((revision, id)) = beacon else { return Ok(()) };
+        let Some((revision, id)) = beacon else {
+            return Ok(());
+        };
         match self.beacons.get(&revision) {
             Some(ours) if ours == id => Ok(()),
             // Too old to be known here: nothing says that the histories differ, nor that they do not.
-            None if self.beacons.keys().next().is_none_or(|oldest| revision < *oldest) => {
-                Err(Gone::History { begins: self.begins })
+            None if self
+                .beacons
+                .keys()
+                .next()
+                .is_none_or(|oldest| revision < *oldest) =>
+            {
+                Err(Gone::History {
+                    begins: self.begins,
+                })
             }
             _ => Err(Gone::Differs),
         }
@@ -113,25 +138,42 @@ impl Tail {
 /// One line of the feed.
 pub(crate) fn line(frame: &Frame) -> Bytes {
     let mut line = serde_json::to_vec(frame).unwrap_or_default();
-    debug_assert!(line.len() < FRAME_BYTES_MAX, "a transaction is smaller than a frame may be");
+    debug_assert!(
+        line.len() < FRAME_BYTES_MAX,
+        "a transaction is smaller than a frame may be"
+    );
     line.push(b'\n');
     line.into()
 }
 
 /// What a step of the store means to a follower. None when it means nothing.
 pub(crate) fn frame(epoch: Epoch, step: &Step) -> Option<Frame> {
-    let changes: Vec<_> =
-        step.changes.iter().filter_map(|changed| change(step.revision, changed)).collect();
-    (!changes.is_empty()).then_some(Frame { epoch, revision: step.revision, changes })
+    let changes: Vec<_> = step
+        .changes
+        .iter()
+        .filter_map(|changed| change(step.revision, changed))
+        .collect();
+    (!changes.is_empty()).then_some(Frame {
+        epoch,
+        revision: step.revision,
+        changes,
+    })
 }
 
 fn change(revision: Revision, changed: &Changed) -> Option<Change> {
     match (keys::parse(&changed.key), &changed.value) {
-        (Key::Site(name), None) => Some(Change::DeleteSite { name: name.to_owned() }),
+        (Key::Site(name), None) => Some(Change::DeleteSite {
+            name: name.to_owned(),
+        }),
         (Key::Site(name), Some(value)) => {
             let SiteRecord { site, .. } = decode(&changed.key, value)?;
             let (name, created) = (name.to_owned(), changed.created);
-            Some(Change::PutSite(SiteDocument { name, created, revision, site }))
+            Some(Change::PutSite(SiteDocument {
+                name,
+                created,
+                revision,
+                site,
+            }))
         }
         (Key::Purge(_), Some(value)) => {
             let PurgeRecord { scopes, mode, .. } = decode(&changed.key, value)?;
@@ -149,13 +191,21 @@ mod tests {
     use super::*;
 
     fn beacon(revision: u64, id: &str) -> Frame {
-        let beacon = Beacon { id: id.into(), at_ms: 0 };
-        Frame { epoch: Epoch(1), revision: Revision(revision), changes: vec![Change::Beacon(beacon)] }
+        let beacon = Beacon {
+            id: id.into(),
+            at_ms: 0,
+        };
+        Frame {
+            epoch: Epoch(1),
+            revision: Revision(revision),
+            changes: vec![Change::Beacon(beacon)],
+        }
     }
 
     fn tail(begins: u64, ids: &[(u64, &str)]) -> Tail {
         let mut tail = Tail::new(Revision(begins));
-        ids.iter().for_each(|(revision, id)| tail.push(&beacon(*revision, id)));
+        ids.iter()
+            .for_each(|(revision, id)| tail.push(&beacon(*revision, id)));
         tail
     }
 
@@ -164,9 +214,15 @@ mod tests {
         let tail = tail(10, &[(12, "a"), (14, "b")]);
         let check = |after: u64, beacon: Option<(u64, &str)>, expect: Result<(), Gone>| {
             let beacon = beacon.map(|(revision, id)| (Revision(revision), id));
-            assert_eq!(tail.resume(Revision(after), beacon), expect, "{after} {beacon:?}");
+            assert_eq!(
+                tail.resume(Revision(after), beacon),
+                expect,
+                "{after} {beacon:?}"
+            );
         };
-        let gone = Err(Gone::History { begins: Revision(10) });
+        let gone = Err(Gone::History {
+            begins: Revision(10),
+        });
         check(10, None, Ok(()));
         check(14, None, Ok(()));
         check(9, None, gone);
@@ -182,12 +238,20 @@ mod tests {
     fn a_tail_forgets_its_oldest_lines_and_keeps_the_beacon_before_them() {
         let mut tail = tail(0, &[(1, "a")]);
         for revision in 2..=TAIL_LINES_MAX as u64 + 2 {
-            tail.push(&Frame { epoch: Epoch(1), revision: Revision(revision), changes: Vec::new() });
+            tail.push(&Frame {
+                epoch: Epoch(1),
+                revision: Revision(revision),
+                changes: Vec::new(),
+            });
         }
         assert_eq!(tail.begins, Revision(2));
         assert_eq!(tail.lines.len(), TAIL_LINES_MAX);
         assert_eq!(tail.resume(Revision(2), Some((Revision(1), "a"))), Ok(()));
-        assert_eq!(tail.after(Revision(1), 1), None, "a follower that fell behind is cut");
+        assert_eq!(
+            tail.after(Revision(1), 1),
+            None,
+            "a follower that fell behind is cut"
+        );
     }
 
     #[test]
@@ -195,7 +259,9 @@ mod tests {
         let tail = tail(0, &[(1, "a"), (3, "b"), (4, "c")]);
         let revisions = |bytes: &Bytes| -> Vec<u64> {
             let lines = bytes.split(|b| *b == b'\n').filter(|line| !line.is_empty());
-            lines.map(|line| serde_json::from_slice::<Frame>(line).unwrap().revision.0).collect()
+            lines
+                .map(|line| serde_json::from_slice::<Frame>(line).unwrap().revision.0)
+                .collect()
         };
         let (all, reached) = tail.after(Revision(0), usize::MAX).unwrap();
         assert_eq!((revisions(&all), reached), (vec![1, 3, 4], Revision(4)));

@@ -18,6 +18,8 @@ pub const SITES: &str = "/seawall/v1/site/";
 pub const BEACON: &str = "/seawall/v1/beacon";
 /// The revision of the newest purge record that was forgotten.
 pub const FLOOR: &str = "/seawall/v1/floor";
+/// What all planes heard from their edges.
+pub const PLANES: &str = "/seawall-status/v1/plane/";
 /// Written with each change of a site, so that the set of sites changes as one: hosts are unique across it.
 pub const SITES_GUARD: &str = "/seawall-status/v1/sites-guard";
 
@@ -38,7 +40,7 @@ pub fn edge(id: &str) -> String {
 
 /// What one plane heard from its edges.
 pub fn plane(id: &str) -> String {
-    format!("/seawall-status/v1/plane/{id}")
+    format!("{PLANES}{id}")
 }
 
 /// What a purge matched, as far as one plane knows.
@@ -99,15 +101,30 @@ mod tests {
         assert_eq!(parse(FLOOR), Key::Floor);
         assert_eq!(parse(&edge("a")), Key::Edge("a"));
         assert_eq!(parse(&plane("a")), Key::Plane("a"));
-        assert_eq!(parse(&counted(Revision(7), "a")), Key::Counted(Revision(7), "a"));
-        for other in [SITES, SITES_GUARD, "/seawall/v2/site/a", "/seawall/v1/new/a", "/else", ""] {
+        assert_eq!(
+            parse(&counted(Revision(7), "a")),
+            Key::Counted(Revision(7), "a")
+        );
+        for other in [
+            SITES,
+            SITES_GUARD,
+            "/seawall/v2/site/a",
+            "/seawall/v1/new/a",
+            "/else",
+            "",
+        ] {
             assert_eq!(parse(other), Key::Other, "{other}");
         }
     }
 
     #[test]
     fn acknowledgements_are_outside_what_edges_follow() {
-        for key in [edge("a"), plane("a"), counted(Revision(1), "a"), SITES_GUARD.to_owned()] {
+        for key in [
+            edge("a"),
+            plane("a"),
+            counted(Revision(1), "a"),
+            SITES_GUARD.to_owned(),
+        ] {
             assert!(key.starts_with(ROOT) && !key.starts_with(WATCHED), "{key}");
         }
     }

@@ -4,10 +4,10 @@
 //!
 //! - [`store`]: one ordered log of changes; [`keys`] alone spells its keys.
 //! - [`plane`]: the use cases and the tasks behind them, without a word of HTTP.
-//! - [`feed`], [`renewal`], [`receipt`]: what followers resume from, who may vouch, when a purge is complete.
+//! - `feed`, `renewal`, `receipt`: what followers resume from, who may vouch, when a purge is complete.
 //!   Pure: no IO, no clock, no lock.
 //! - [`api`]: the plane over HTTP, one resource a file.
-//! - [`clock`]: the only file that reads time. [`metrics`]: what is counted.
+//! - [`clock`]: the only file that reads time. `metrics`: what is counted.
 
 pub mod api;
 pub mod clock;

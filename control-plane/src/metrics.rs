@@ -12,8 +12,9 @@ use seawall_config::Mode;
 use seawall_config::feed::EdgeState;
 
 /// Seconds: from a fleet in one room to one that waits for a fence.
-const COMPLETE_BUCKETS: [f64; 14] =
-    [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
+const COMPLETE_BUCKETS: [f64; 14] = [
+    0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0,
+];
 
 #[derive(Debug)]
 pub(crate) struct Metrics {
@@ -47,7 +48,11 @@ impl Metrics {
             store_writes: Counter::default(),
             feed_subscribers: Gauge::default(),
         };
-        registry.register("purges", "Purges accepted by this plane", metrics.purges.clone());
+        registry.register(
+            "purges",
+            "Purges accepted by this plane",
+            metrics.purges.clone(),
+        );
         registry.register_with_unit(
             "purge_complete",
             "From the acceptance of an awaited purge until it was complete",
@@ -55,7 +60,11 @@ impl Metrics {
             metrics.complete.clone(),
         );
         registry.register("sites", "Sites in the store", metrics.sites.clone());
-        registry.register("edges", "Registered edges, by their state", metrics.edges.clone());
+        registry.register(
+            "edges",
+            "Registered edges, by their state",
+            metrics.edges.clone(),
+        );
         let help = "The revision of the store that this plane has followed to";
         registry.register("revision", help, metrics.revision.clone());
         let help = "Transactions that the store answered";
@@ -90,6 +99,39 @@ impl Metrics {
         }
         for (state, count) in [("live", live), ("lkg", lkg), ("fenced", fenced)] {
             self.edges.get_or_create(&StateLabel { state }).set(count);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+    use super::*;
+
+    #[test]
+    fn every_metric_is_there_from_the_start_under_the_name_people_graph() {
+        let mut registry = Registry::with_prefix("seawall");
+        let metrics = Metrics::register(&mut registry);
+        metrics.purged(Mode::Soft);
+        metrics.completed(30);
+        metrics.count(
+            2,
+            [EdgeState::Live, EdgeState::Live, EdgeState::Fenced].into_iter(),
+        );
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        for line in [
+            "seawall_purges_total{mode=\"soft\"} 1",
+            "seawall_purge_complete_seconds_bucket{le=\"0.05\"} 1",
+            "seawall_sites 2",
+            "seawall_edges{state=\"live\"} 2",
+            "seawall_edges{state=\"lkg\"} 0",
+            "seawall_edges{state=\"fenced\"} 1",
+            "seawall_revision 0",
+            "seawall_store_writes_total 0",
+            "seawall_feed_subscribers 0",
+        ] {
+            assert!(text.lines().any(|it| it == line), "{line} in\n{text}");
         }
     }
 }

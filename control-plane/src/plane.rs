@@ -1,9 +1,9 @@
 //! The control plane without HTTP: the use cases over the store, and the tasks that keep a plane going.
 //!
-//! One task follows the store ([`follow`]) and is the only one to change what the plane knows
-//! ([`state`]), but for what edges say of themselves. One writes renewals ([`rounds`]), one beacons and what is to
-//! be forgotten ([`upkeep`]). A use case writes to the store and waits until the plane has followed its own
-//! write, so that whoever was answered finds it here.
+//! One task follows the store (`follow`) and is the only one to change what the plane knows (`state`), but for
+//! what edges say of themselves. One writes renewals (`rounds`), one beacons, and forgets (`upkeep`). A use
+//! case writes to the store and waits until the plane has followed its own write, so that whoever was answered
+//! finds it here.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -36,10 +36,10 @@ mod subscribe;
 mod tally;
 mod upkeep;
 
+pub use crate::receipt::{EdgeStanding, PurgeState};
 pub use edges::{EdgeStatus, EdgesStatus};
 pub use error::PlaneError;
 pub use purges::{EdgeReceipt, PurgeReceipt, Wait};
-pub use crate::receipt::{EdgeStanding, PurgeState};
 pub use records::{Matched, Owner};
 pub use sites::{IfMatch, Put};
 pub use state::StoredSite;
@@ -95,7 +95,10 @@ pub struct StartError(#[from] StoreError);
 impl Plane {
     /// Reads what the store holds and starts the plane's tasks on the current runtime. Its metrics go into
     /// `registry`, without the product's prefix.
-    pub async fn start(store: Arc<dyn Store>, registry: &mut Registry) -> Result<Arc<Self>, StartError> {
+    pub async fn start(
+        store: Arc<dyn Store>,
+        registry: &mut Registry,
+    ) -> Result<Arc<Self>, StartError> {
         Self::start_with(store, registry, Clock::system()).await
     }
 
@@ -150,9 +153,15 @@ impl Plane {
 
     /// Whether the store answers; if not, why.
     pub fn ready(&self) -> Result<(), String> {
-        let silent_ms = self.clock.now_ms().saturating_sub(self.answered_ms.load(Ordering::Relaxed));
+        let silent_ms = self
+            .clock
+            .now_ms()
+            .saturating_sub(self.answered_ms.load(Ordering::Relaxed));
         match silent_ms > SILENT_MS_MAX {
-            true => Err(format!("the store has not answered for {} s", silent_ms / 1_000)),
+            true => Err(format!(
+                "the store has not answered for {} s",
+                silent_ms / 1_000
+            )),
             false => Ok(()),
         }
     }
@@ -168,7 +177,11 @@ impl Plane {
 
     async fn commit(&self, txn: Txn) -> Result<Commit, StoreError> {
         let committed = tokio::time::timeout(STORE_TIMEOUT, self.store.commit(txn)).await;
-        let unknown = || Err(StoreError::OutcomeUnknown(format!("no answer in {STORE_TIMEOUT:?}")));
+        let unknown = || {
+            Err(StoreError::OutcomeUnknown(format!(
+                "no answer in {STORE_TIMEOUT:?}"
+            )))
+        };
         let committed = committed.unwrap_or_else(|_| unknown())?;
         self.metrics.store_writes.inc();
         self.answered();
@@ -186,7 +199,10 @@ impl Plane {
     async fn followed(&self, revision: Revision) -> bool {
         let mut followed = self.signals.followed.subscribe();
         let reached = followed.wait_for(|followed| *followed >= revision);
-        matches!(tokio::time::timeout(FOLLOW_TIMEOUT, reached).await, Ok(Ok(_)))
+        matches!(
+            tokio::time::timeout(FOLLOW_TIMEOUT, reached).await,
+            Ok(Ok(_))
+        )
     }
 
     /// Someone says to have applied `revision`: if the store has not come so far, that was another history.
@@ -204,22 +220,24 @@ impl Plane {
         }
     }
 
-    /// What planes recorded, as it is now or later: a linearizable read of it. Whoever waits for it while
-    /// another reads needs no read of its own if that one began at `from_ms` or later.
-    async fn read_status(&self, from_ms: u64) -> Result<(), StoreError> {
+    /// A linearizable read, that begins at `from_ms` or later, of what planes recorded. Whoever waited while
+    /// another read needs no read of its own.
+    async fn read_records(&self, from_ms: u64) -> Result<(), StoreError> {
         let _one_at_a_time = self.reading.lock().await;
         if self.state().fleet.read_ms() >= Some(from_ms) {
             return Ok(());
         }
         let began_ms = self.clock.now_ms();
-        let view = self.read(keys::STATUS).await?;
-        self.state().read_status(&view, began_ms, self.clock.now_ms());
+        let view = self.read(keys::PLANES).await?;
+        self.state()
+            .read_records(&view, began_ms, self.clock.now_ms());
         self.signals.edges.send_replace(());
         Ok(())
     }
 
     fn answered(&self) {
-        self.answered_ms.store(self.clock.now_ms(), Ordering::Relaxed);
+        self.answered_ms
+            .store(self.clock.now_ms(), Ordering::Relaxed);
     }
 
     /// Completes when the plane is told to stop.

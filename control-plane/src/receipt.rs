@@ -63,7 +63,10 @@ pub(crate) struct Judgement {
 pub(crate) fn judge(purge: Revision, edges: &[Edge]) -> Judgement {
     let standings: Vec<_> = edges.iter().map(|edge| standing(purge, edge)).collect();
     let is_pending = |standing: &Option<EdgeStanding>| {
-        matches!(standing, Some(EdgeStanding::Pending | EdgeStanding::Refused))
+        matches!(
+            standing,
+            Some(EdgeStanding::Pending | EdgeStanding::Refused)
+        )
     };
     let both = || edges.iter().zip(&standings);
     // Rule 3: a fenced edge counts as complete only where it would not go on serving.
@@ -76,14 +79,20 @@ pub(crate) fn judge(purge: Revision, edges: &[Edge]) -> Judgement {
     };
     let matched = match state {
         PurgeState::Pending => None,
-        _ => both().filter(|(_, standing)| **standing == Some(EdgeStanding::Applied)).try_fold(
-            Matched::default(),
-            |sum, (edge, _)| edge.matched.map(|matched| sum.plus(matched)),
-        ),
+        _ => both()
+            .filter(|(_, standing)| **standing == Some(EdgeStanding::Applied))
+            .try_fold(Matched::default(), |sum, (edge, _)| {
+                edge.matched.map(|matched| sum.plus(matched))
+            }),
     };
     let silent = both().filter(|(_, standing)| is_pending(standing));
     let read_due_ms = silent.map(|(edge, _)| edge.vouching.ends_ms()).min();
-    Judgement { state, edges: standings, matched, read_due_ms }
+    Judgement {
+        state,
+        edges: standings,
+        matched,
+        read_due_ms,
+    }
 }
 
 fn standing(purge: Revision, edge: &Edge) -> Option<EdgeStanding> {
@@ -114,65 +123,185 @@ mod tests {
     const BEHIND: Edge = Edge {
         applied: Some(Revision(99)),
         registered: Revision(1),
-        vouching: Vouching { renewed_ms: 0, read_ms: None },
+        vouching: Vouching {
+            renewed_ms: 0,
+            read_ms: None,
+        },
         refused: false,
         may_serve: true,
         matched: None,
     };
-    const DONE: Edge = Edge { applied: Some(PURGE), ..BEHIND };
-    const GONE: Edge =
-        Edge { vouching: Vouching { renewed_ms: 0, read_ms: Some(FENCED_AFTER_MS) }, ..BEHIND };
+    const DONE: Edge = Edge {
+        applied: Some(PURGE),
+        ..BEHIND
+    };
+    const GONE: Edge = Edge {
+        vouching: Vouching {
+            renewed_ms: 0,
+            read_ms: Some(FENCED_AFTER_MS),
+        },
+        ..BEHIND
+    };
 
     #[test]
     fn a_receipt_obeys_the_rules() {
-        let check = |rule: &str, edges: &[Edge], state: PurgeState, expect: &[Option<EdgeStanding>]| {
-            let judgement = judge(PURGE, edges);
-            assert_eq!((judgement.state, &judgement.edges[..]), (state, expect), "{rule}");
-        };
+        let check =
+            |rule: &str, edges: &[Edge], state: PurgeState, expect: &[Option<EdgeStanding>]| {
+                let judgement = judge(PURGE, edges);
+                assert_eq!(
+                    (judgement.state, &judgement.edges[..]),
+                    (state, expect),
+                    "{rule}"
+                );
+            };
         let pending = PurgeState::Pending;
         check("no edge: nothing vouches", &[], Complete, &[]);
-        check("1: applied counts when heard", &[DONE], Complete, &[Some(Applied)]);
-        let later = Edge { applied: Some(Revision(101)), ..BEHIND };
-        check("1: later is applied, too", &[later], Complete, &[Some(Applied)]);
-        let none = Edge { applied: None, ..BEHIND };
+        check(
+            "1: applied counts when heard",
+            &[DONE],
+            Complete,
+            &[Some(Applied)],
+        );
+        let later = Edge {
+            applied: Some(Revision(101)),
+            ..BEHIND
+        };
+        check(
+            "1: later is applied, too",
+            &[later],
+            Complete,
+            &[Some(Applied)],
+        );
+        let none = Edge {
+            applied: None,
+            ..BEHIND
+        };
         check("1: nothing applied yet", &[none], pending, &[Some(Pending)]);
-        let young = Edge { registered: Revision(101), ..none };
-        check("2: registered after it, not there yet", &[DONE, young], Complete, &[Some(Applied), None]);
-        let young = Edge { registered: Revision(101), ..later };
-        check("2: registered after it, and past it", &[young], Complete, &[Some(Applied)]);
-        check("3: every edge must", &[DONE, BEHIND], pending, &[Some(Applied), Some(Pending)]);
-        let early = Vouching { renewed_ms: 0, read_ms: Some(FENCED_AFTER_MS - 1) };
-        let early = Edge { vouching: early, ..BEHIND };
-        check("3: a read that began too early", &[early], pending, &[Some(Pending)]);
-        let back = Vouching { renewed_ms: 5_000, read_ms: Some(FENCED_AFTER_MS) };
-        let back = Edge { vouching: back, ..BEHIND };
+        let young = Edge {
+            registered: Revision(101),
+            ..none
+        };
+        check(
+            "2: registered after it, not there yet",
+            &[DONE, young],
+            Complete,
+            &[Some(Applied), None],
+        );
+        let young = Edge {
+            registered: Revision(101),
+            ..later
+        };
+        check(
+            "2: registered after it, and past it",
+            &[young],
+            Complete,
+            &[Some(Applied)],
+        );
+        check(
+            "3: every edge must",
+            &[DONE, BEHIND],
+            pending,
+            &[Some(Applied), Some(Pending)],
+        );
+        let early = Vouching {
+            renewed_ms: 0,
+            read_ms: Some(FENCED_AFTER_MS - 1),
+        };
+        let early = Edge {
+            vouching: early,
+            ..BEHIND
+        };
+        check(
+            "3: a read that began too early",
+            &[early],
+            pending,
+            &[Some(Pending)],
+        );
+        let back = Vouching {
+            renewed_ms: 5_000,
+            read_ms: Some(FENCED_AFTER_MS),
+        };
+        let back = Edge {
+            vouching: back,
+            ..BEHIND
+        };
         check("3: a newer renewal", &[back], pending, &[Some(Pending)]);
-        let strict = Edge { may_serve: false, ..GONE };
-        check("3: fenced, and does not serve", &[DONE, strict], Complete, &[Some(Applied), Some(Fenced)]);
-        check("4: fenced, and goes on", &[DONE, GONE], CompleteReachable, &[Some(Applied), Some(Fenced)]);
-        check("4: pending comes first", &[GONE, BEHIND], pending, &[Some(Fenced), Some(Pending)]);
-        let gone = Edge { applied: Some(PURGE), ..GONE };
+        let strict = Edge {
+            may_serve: false,
+            ..GONE
+        };
+        check(
+            "3: fenced, and does not serve",
+            &[DONE, strict],
+            Complete,
+            &[Some(Applied), Some(Fenced)],
+        );
+        check(
+            "4: fenced, and goes on",
+            &[DONE, GONE],
+            CompleteReachable,
+            &[Some(Applied), Some(Fenced)],
+        );
+        check(
+            "4: pending comes first",
+            &[GONE, BEHIND],
+            pending,
+            &[Some(Fenced), Some(Pending)],
+        );
+        let gone = Edge {
+            applied: Some(PURGE),
+            ..GONE
+        };
         check("3: applied, then gone", &[gone], Complete, &[Some(Applied)]);
-        let doubled = Edge { refused: true, ..BEHIND };
-        check("5: another machine has its id", &[doubled], pending, &[Some(Refused)]);
-        let doubled = Edge { refused: true, ..strict };
-        check("5: until it cannot vouch", &[doubled], Complete, &[Some(Fenced)]);
+        let doubled = Edge {
+            refused: true,
+            ..BEHIND
+        };
+        check(
+            "5: another machine has its id",
+            &[doubled],
+            pending,
+            &[Some(Refused)],
+        );
+        let doubled = Edge {
+            refused: true,
+            ..strict
+        };
+        check(
+            "5: until it cannot vouch",
+            &[doubled],
+            Complete,
+            &[Some(Fenced)],
+        );
     }
 
     #[test]
     fn complete_does_not_wait_for_counts_and_counts_wait_for_all() {
-        let counted = |objects| Edge { matched: Some(Matched { objects, bytes: objects * 10 }), ..DONE };
+        let counted = |objects| Edge {
+            matched: Some(Matched {
+                objects,
+                bytes: objects * 10,
+            }),
+            ..DONE
+        };
         let check = |edges: &[Edge], state: PurgeState, objects: Option<u64>| {
             let judgement = judge(PURGE, edges);
             assert_eq!(judgement.state, state, "{edges:?}");
-            let expect = objects.map(|objects| Matched { objects, bytes: objects * 10 });
+            let expect = objects.map(|objects| Matched {
+                objects,
+                bytes: objects * 10,
+            });
             assert_eq!(judgement.matched, expect, "{edges:?}");
         };
         check(&[counted(1), DONE], Complete, None);
         check(&[counted(1), counted(2)], Complete, Some(3));
         check(&[counted(1), GONE], CompleteReachable, Some(1));
         check(&[counted(1), BEHIND], PurgeState::Pending, None);
-        check(&[counted(u64::MAX / 20), counted(u64::MAX / 20)], Complete, Some(u64::MAX / 20 * 2));
+        check(
+            &[counted(u64::MAX / 20), counted(u64::MAX / 20)],
+            Complete,
+            Some(u64::MAX / 20 * 2),
+        );
         check(&[], Complete, Some(0));
     }
 
@@ -181,7 +310,13 @@ mod tests {
         let check = |edges: &[Edge], expect: Option<u64>| {
             assert_eq!(judge(PURGE, edges).read_due_ms, expect, "{edges:?}");
         };
-        let fresh = Edge { vouching: Vouching { renewed_ms: 500, read_ms: None }, ..BEHIND };
+        let fresh = Edge {
+            vouching: Vouching {
+                renewed_ms: 500,
+                read_ms: None,
+            },
+            ..BEHIND
+        };
         check(&[], None);
         check(&[DONE, GONE], None);
         check(&[fresh], Some(500 + FENCED_AFTER_MS));

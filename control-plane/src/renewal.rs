@@ -46,7 +46,8 @@ pub(crate) enum Verdict {
 impl Vouching {
     /// Rule 3: fenced is who has been silent until a read that began late enough.
     pub(crate) fn ended(&self) -> bool {
-        self.read_ms.is_some_and(|read_ms| read_ms >= self.ends_ms())
+        self.read_ms
+            .is_some_and(|read_ms| read_ms >= self.ends_ms())
     }
 
     /// When a read may show that it has ended.
@@ -57,7 +58,9 @@ impl Vouching {
 
 /// Rule 5: renewals are per id and boot.
 pub(crate) fn judge(boot: &str, holder: Option<Holder<'_>>, now_ms: u64) -> Verdict {
-    let Some(holder) = holder else { return Verdict::Register };
+    let Some(holder) = holder else {
+        return Verdict::Register;
+    };
     let for_ms = holder.vouching.ends_ms().saturating_sub(now_ms);
     match () {
         () if holder.boot == boot => Verdict::Renew,
@@ -77,7 +80,11 @@ pub(crate) struct Batch<T> {
 
 impl<T> Batch<T> {
     pub(crate) fn new() -> Self {
-        Self { waiting: Vec::new(), urgent: false, next_ms: 0 }
+        Self {
+            waiting: Vec::new(),
+            urgent: false,
+            next_ms: 0,
+        }
     }
 
     /// `urgent`: a receipt waits for what this heartbeat says.
@@ -118,17 +125,32 @@ mod tests {
             let holder = holder.map(|(boot, read_ms)| Holder {
                 boot,
                 registered: Revision(7),
-                vouching: Vouching { renewed_ms: 1_000, read_ms },
+                vouching: Vouching {
+                    renewed_ms: 1_000,
+                    read_ms,
+                },
             });
-            assert_eq!(judge("new", holder, now_ms), expect, "{holder:?} at {now_ms}");
+            assert_eq!(
+                judge("new", holder, now_ms),
+                expect,
+                "{holder:?} at {now_ms}"
+            );
         };
         check(None, 0, Verdict::Register);
         check(Some(("new", None)), 50_000, Verdict::Renew);
-        check(Some(("old", None)), 1_000, Verdict::Refuse { for_ms: 11_005 });
+        check(
+            Some(("old", None)),
+            1_000,
+            Verdict::Refuse { for_ms: 11_005 },
+        );
         check(Some(("old", None)), 12_004, Verdict::Refuse { for_ms: 1 });
         check(Some(("old", None)), 12_005, Verdict::ReadFirst);
         check(Some(("old", Some(12_004))), 20_000, Verdict::ReadFirst);
-        check(Some(("old", Some(12_005))), 12_006, Verdict::Supersede(Revision(7)));
+        check(
+            Some(("old", Some(12_005))),
+            12_006,
+            Verdict::Supersede(Revision(7)),
+        );
     }
 
     #[test]
@@ -145,6 +167,10 @@ mod tests {
         assert_eq!(batch.due_ms(), Some(0), "at once when a receipt waits");
         assert_eq!(batch.begin(1_010), ["b", "c", "d"]);
         batch.hear("e", false);
-        assert_eq!(batch.due_ms(), Some(1_010 + ROUND_MS), "urgency ends with its write");
+        assert_eq!(
+            batch.due_ms(),
+            Some(1_010 + ROUND_MS),
+            "urgency ends with its write"
+        );
     }
 }

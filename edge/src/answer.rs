@@ -58,7 +58,7 @@ pub enum Verdict {
     /// Use what is stored; `behind`: and have it validated meanwhile.
     Serve { object: Arc<Object>, ttl: i64, behind: bool },
     /// Ask the origin whether what is stored is still good: join the one who asks, or ask.
-    Validate(Arc<Object>),
+    Validate(Arc<Object>, Fwd),
     /// Join an open fill, or fetch.
     Fetch(Fwd),
     /// Fetch for this client alone.
@@ -113,9 +113,9 @@ pub fn decide(journey: &Journey, shelf: Option<&[Arc<Object>]>, life: impl Fn(&O
                 Reuse::Fresh(left) => serve(object, left.as_secs() as i64, false),
                 Reuse::StaleAccepted(stale) => serve(object, -(stale.as_secs() as i64), false),
                 Reuse::WhileRevalidating(stale) => serve(object, -(stale.as_secs() as i64), true),
-                Reuse::Validate(_) if journey.method != Method::GET => Verdict::Alone(Fwd::Stale),
-                Reuse::Validate(_) if has_validator(&object.head) => Verdict::Validate(object),
-                Reuse::Validate(_) => Verdict::Fetch(Fwd::Stale),
+                Reuse::Validate(why) if journey.method != Method::GET => Verdict::Alone(why.into()),
+                Reuse::Validate(why) if has_validator(&object.head) => Verdict::Validate(object, why.into()),
+                Reuse::Validate(why) => Verdict::Fetch(why.into()),
                 Reuse::Forget => Verdict::Fetch(missing),
                 Reuse::Refuse => Verdict::Refuse(Refusal::Fenced),
             }
@@ -138,7 +138,7 @@ pub async fn answer(state: &Arc<State>, journey: &Arc<Journey>) -> Answer {
         let shelf = state.storage.get(&journey.key);
         let (now, vouches) = (clock::now(), state.vouches());
         let life = |object: &Object| object.life(&state.ledger);
-        match decide(journey, shelf.as_deref(), life, vouches, now) {
+        let (why, validates) = match decide(journey, shelf.as_deref(), life, vouches, now) {
             Verdict::Serve { object, ttl, behind } => {
                 if behind {
                     validate_behind(state, journey, &object);
@@ -147,16 +147,13 @@ pub async fn answer(state: &Arc<State>, journey: &Arc<Journey>) -> Answer {
             }
             Verdict::Refuse(refusal) => return Answer::refused(refusal),
             Verdict::Alone(why) => return alone(state, journey, why).await,
-            Verdict::Validate(object) => match join_or_fetch(state, journey, Fwd::Stale, Some(object)).await {
-                Outcome::Answered(answer) => return *answer,
-                Outcome::NotForUs => return alone(state, journey, Fwd::Stale).await,
-                Outcome::LookAgain => {}
-            },
-            Verdict::Fetch(why) => match join_or_fetch(state, journey, why, None).await {
-                Outcome::Answered(answer) => return *answer,
-                Outcome::NotForUs => return alone(state, journey, why).await,
-                Outcome::LookAgain => {}
-            },
+            Verdict::Validate(object, why) => (why, Some(object)),
+            Verdict::Fetch(why) => (why, None),
+        };
+        match join_or_fetch(state, journey, why, validates).await {
+            Outcome::Answered(answer) => return *answer,
+            Outcome::NotForUs => return alone(state, journey, why).await,
+            Outcome::LookAgain => {}
         }
     }
     alone(state, journey, Fwd::UriMiss).await
@@ -203,7 +200,7 @@ async fn join_or_fetch(state: &Arc<State>, journey: &Arc<Journey>, why: Fwd, val
             let good = object.selection.selects(&journey.fields) && object.life(&state.ledger) == Life::Alive;
             let stored = || state.storage.get(&journey.key).is_some_and(|shelf| shelf.iter().any(|o| o.id == object.id));
             match good && (mine || stored()) {
-                true => Outcome::Answered(Box::new(Answer::refreshed(journey, &object, !mine, clock::now()))),
+                true => Outcome::Answered(Box::new(Answer::refreshed(journey, &object, why, !mine, clock::now()))),
                 false => Outcome::LookAgain,
             }
         }

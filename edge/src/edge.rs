@@ -14,6 +14,7 @@ use pingora_core::server::configuration::ServerConf;
 use pingora_proxy::HttpProxy;
 use prometheus_client::registry::Registry;
 use seawall_certs::Resolver;
+use seawall_config::feed::Applied;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -122,6 +123,13 @@ impl Edge {
             true => Ok(()),
             false => Err("no configuration yet: no snapshot on disk, and no control plane has answered".into()),
         }
+    }
+
+    /// What it serves from; None before the first snapshot.
+    pub fn applied(&self) -> Option<Applied> {
+        let snapshot = self.state.snapshot.load();
+        let applied = Applied { epoch: snapshot.epoch, revision: snapshot.revision };
+        self.state.is_configured().then_some(applied)
     }
 
     /// Takes no more connections, lets the busy ones finish for as long as `grace`, and stops following.

@@ -213,8 +213,7 @@ impl Follower {
     fn snapshot(&mut self, snapshot: Snapshot, now: Now) -> Vec<Effect> {
         let differs = self.phase == Phase::NeedSnapshot { differs: true };
         if let Verdict::Refuse(why) = judge(self.followed.as_deref(), &snapshot, differs) {
-            let (epoch, revision) = (snapshot.epoch, snapshot.revision);
-            let mut effects = self.complain(format!("the snapshot {epoch}-{revision} is refused: {why}"));
+            let mut effects = self.complain(format!("the snapshot of epoch {} is refused: {why}", snapshot.epoch));
             self.phase = Phase::Refused;
             effects.extend(self.retry(now));
             return effects;

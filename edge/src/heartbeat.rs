@@ -1,158 +1,173 @@
-//! May this edge vouch for what it stored? Pure, and the rules of the receipts:
+//! May this edge vouch for what it stored? While its heartbeats are answered it may; a control plane counts
+//! on it that it stops in time.
 //!
-//! An answered heartbeat is good until [`VOUCH_MS`] after it was *sent*. An edge that just started, or let its
-//! deadline pass, vouches again only when it was renewed *and* has applied the head that the answer named:
-//! what was purged while it was away is then in its ledger. [`sender`] does the sending.
+//! Pure: what was sent, answered and applied goes in, with the time; the deadline comes out. All times are
+//! milliseconds of CLOCK_BOOTTIME, which goes on while a machine is suspended. The shell is in [`sender`].
+//! The rules are those of ARCHITECTURE.md, "Vouching, fencing, receipts".
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use seawall_config::Revision;
-use seawall_config::feed::{EdgeState, Renewal, VOUCH_MS};
+use seawall_config::feed::{Applied, EdgeState, HEARTBEAT_MS, Renewal, VOUCH_MS};
 
 pub mod sender;
 
-/// Until when, as the request path reads it: one atomic, tested at each serve, never by a timer.
+/// Heartbeats that wait for their answers. More than one, so that the news of a purge waits for none.
+pub const IN_FLIGHT_MAX: usize = 4;
+
+/// Until when this edge may vouch, as the request path reads it. Only the heartbeat's shell sets it.
 #[derive(Debug, Default)]
-pub struct Vouching {
-    /// Milliseconds of CLOCK_BOOTTIME; 0: not at all.
-    until_ms: AtomicU64,
-}
+pub struct Vouching(AtomicU64);
 
 impl Vouching {
+    /// Whether this edge may vouch at `now_ms`, of CLOCK_BOOTTIME.
     pub fn vouches(&self, now_ms: u64) -> bool {
-        now_ms < self.until_ms.load(Ordering::Acquire)
+        now_ms < self.0.load(Ordering::Acquire)
     }
 
-    fn set(&self, until_ms: u64) {
-        self.until_ms.store(until_ms, Ordering::Release);
+    fn set(&self, deadline_ms: Option<u64>) {
+        self.0.store(deadline_ms.unwrap_or_default(), Ordering::Release);
     }
 }
 
-/// The right to vouch, as it is won and lost. All times are milliseconds of CLOCK_BOOTTIME.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
-    /// Vouching until then; 0: never yet.
-    until_ms: u64,
-    /// Renewed until `.0`, if `.1` has been applied by then.
-    pending: Option<(u64, Revision)>,
-    has_vouched: bool,
+/// When to send, and what follows from the answers.
+#[derive(Debug, Default)]
+pub struct Heartbeats {
+    applied: Option<Applied>,
+    /// None until it may vouch for the first time in this epoch; past, it is fenced.
+    deadline_ms: Option<u64>,
+    /// Renewed, but not yet as far as it must be.
+    waiting: Option<Waiting>,
+    next_ms: u64,
+    hurry: bool,
+    in_flight: usize,
 }
 
-impl Standing {
-    /// A heartbeat sent at `sent_ms` was answered; `applied` is where this edge is now.
-    pub fn answered(&mut self, sent_ms: u64, renewal: Renewal, applied: Option<Revision>, now_ms: u64) {
-        let until = sent_ms.saturating_add(VOUCH_MS);
-        if now_ms < self.until_ms {
-            // Never shortened: answers may come out of order.
-            self.until_ms = self.until_ms.max(until);
-            return;
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    head: Revision,
+    deadline_ms: u64,
+}
+
+/// What must be remembered of a heartbeat until it is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// Before the first byte of it left.
+    pub at_ms: u64,
+    pub applied: Option<Applied>,
+}
+
+/// What an answer is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It may vouch, and now for longer.
+    Vouches,
+    /// It may vouch once it has applied this revision.
+    WaitsFor(Revision),
+    /// What the heartbeat could have earned is over.
+    Late,
+    /// The heartbeat and its answer, or what is applied by now, are not of one history.
+    OtherHistory,
+}
+
+impl Heartbeats {
+    /// The edge has come this far.
+    pub fn applied(&mut self, applied: Applied, now_ms: u64) {
+        if self.applied.is_some_and(|before| before.epoch != applied.epoch) {
+            // In the new history this edge has only just registered; nothing there waits for it yet.
+            (self.deadline_ms, self.waiting) = (None, None);
         }
-        let (before, head) = self.pending.unwrap_or((until, renewal.head));
-        // Any one answered head will do, and it stays good as long as renewals follow without a gap.
-        let head = if now_ms < before { head.min(renewal.head) } else { renewal.head };
-        self.pending = Some((before.max(until), head));
-        if let Some(applied) = applied {
-            self.applied(applied, now_ms);
+        self.applied = Some(applied);
+        if let Some(waiting) = self.waiting.filter(|waiting| waiting.head <= applied.revision) {
+            self.waiting = None;
+            if waiting.deadline_ms > now_ms {
+                self.deadline_ms = Some(waiting.deadline_ms);
+            }
         }
     }
 
-    /// This edge has applied a revision.
-    pub fn applied(&mut self, applied: Revision, now_ms: u64) {
-        let Some((until, head)) = self.pending else { return };
-        if now_ms >= until {
-            self.pending = None;
-        } else if applied >= head {
-            (self.until_ms, self.pending, self.has_vouched) = (until, None, true);
+    /// There is news that does not wait.
+    pub fn hurry(&mut self) {
+        self.hurry = true;
+    }
+
+    /// A heartbeat goes out now.
+    pub fn send(&mut self, now_ms: u64) -> Sent {
+        self.hurry = false;
+        self.in_flight += 1;
+        self.next_ms = now_ms.saturating_add(HEARTBEAT_MS);
+        Sent { at_ms: now_ms, applied: self.applied }
+    }
+
+    /// It was answered; `now_ms` is read after the answer was.
+    pub fn answered(&mut self, sent: Sent, renewal: Renewal, now_ms: u64) -> Verdict {
+        self.landed();
+        let (Some(then), Some(applied)) = (sent.applied, self.applied) else { return Verdict::OtherHistory };
+        // The head was written after the heartbeat arrived, so it is newer than all that was applied before
+        // it left: or it is not of the same store.
+        if then.epoch != applied.epoch || renewal.head <= then.revision {
+            return Verdict::OtherHistory;
+        }
+        // Rule 2: the deadline counts from *sending*.
+        let deadline_ms = sent.at_ms.saturating_add(VOUCH_MS);
+        if deadline_ms <= now_ms {
+            return Verdict::Late;
+        }
+        // Rule 2: who let the deadline pass, or never had one, must also have applied all that was complete
+        // without it.
+        if self.vouches(now_ms) || applied.revision >= renewal.head {
+            self.waiting = None;
+            self.deadline_ms = self.deadline_ms.max(Some(deadline_ms));
+            return Verdict::Vouches;
+        }
+        // The oldest is kept: it is reached first, and those that come after it then extend it.
+        let waiting = self.waiting.filter(|waiting| waiting.deadline_ms > now_ms);
+        let waiting = waiting.unwrap_or(Waiting { head: renewal.head, deadline_ms });
+        self.waiting = Some(waiting);
+        Verdict::WaitsFor(waiting.head)
+    }
+
+    /// Rule 5: another machine holds this edge's id. Whatever this one was granted is over.
+    pub fn refused(&mut self, now_ms: u64) {
+        self.landed();
+        self.waiting = None;
+        self.deadline_ms = self.deadline_ms.map(|deadline_ms| deadline_ms.min(now_ms));
+    }
+
+    /// There was no answer, or none that says anything.
+    pub fn failed(&mut self) {
+        self.landed();
+    }
+
+    /// When the next is to be sent; None until one of those under way has landed.
+    pub fn due_ms(&self) -> Option<u64> {
+        let due_ms = if self.hurry { 0 } else { self.next_ms };
+        (self.in_flight < IN_FLIGHT_MAX).then_some(due_ms)
+    }
+
+    /// Until when it may vouch.
+    pub fn deadline_ms(&self) -> Option<u64> {
+        self.deadline_ms
+    }
+
+    /// What it says of itself. `heard`: a control plane has said something since the edge started.
+    pub fn state(&self, heard: bool, now_ms: u64) -> EdgeState {
+        match self.deadline_ms {
+            _ if !heard => EdgeState::Lkg,
+            Some(deadline_ms) if deadline_ms <= now_ms => EdgeState::Fenced,
+            _ => EdgeState::Live,
         }
     }
 
-    /// Another history: what was proven in the old one counts for nothing.
-    pub fn forget(&mut self) {
-        *self = Self { has_vouched: self.has_vouched, ..Self::default() };
+    fn vouches(&self, now_ms: u64) -> bool {
+        self.deadline_ms.is_some_and(|deadline_ms| now_ms < deadline_ms)
     }
 
-    pub fn until_ms(&self) -> u64 {
-        self.until_ms
-    }
-
-    /// `followed`: a control plane has answered since this edge started.
-    pub fn state(&self, followed: bool, now_ms: u64) -> EdgeState {
-        match (followed, self.has_vouched && now_ms >= self.until_ms) {
-            (_, true) => EdgeState::Fenced,
-            (false, _) => EdgeState::Lkg,
-            (true, _) => EdgeState::Live,
-        }
+    fn landed(&mut self) {
+        self.in_flight = self.in_flight.saturating_sub(1);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const T: u64 = VOUCH_MS;
-
-    enum Event {
-        Answered { sent: u64, head: u64 },
-        Applied(u64),
-    }
-    use Event::{Answered, Applied};
-
-    /// Plays events (`at`, what), with the edge at `applied` from the start, and says until when it vouches.
-    fn until(applied: u64, events: &[(u64, Event)]) -> u64 {
-        let (mut standing, mut applied) = (Standing::default(), applied);
-        for (now, event) in events {
-            match event {
-                Answered { sent, head } => {
-                    standing.answered(*sent, Renewal { head: Revision(*head) }, Some(Revision(applied)), *now);
-                }
-                Applied(revision) => {
-                    applied = *revision;
-                    standing.applied(Revision(applied), *now);
-                }
-            }
-        }
-        standing.until_ms()
-    }
-
-    #[test]
-    fn an_edge_vouches_only_when_renewed_and_caught_up() {
-        let answered = |sent, head| Answered { sent, head };
-        let check = |rule: &str, applied: u64, events: &[(u64, Event)], expect: u64| {
-            assert_eq!(until(applied, events), expect, "{rule}");
-        };
-        check("just started: not before it has applied the head", 5, &[(10, answered(0, 6))], 0);
-        check("just started: renewed and caught up", 6, &[(10, answered(0, 6))], T);
-        check("caught up after the answer", 5, &[(10, answered(0, 6)), (20, Applied(6))], T);
-        check("counts from sending, not from the answer", 6, &[(900, answered(100, 6))], 100 + T);
-        check("renewed while vouching: the head does not matter", 6, &[(10, answered(0, 6)), (1010, answered(1000, 99))], 1000 + T);
-        check("answers out of order never shorten it", 6, &[(10, answered(0, 6)), (1010, answered(1000, 7)), (1020, answered(500, 7))], 1000 + T);
-        check("an answer that comes too late gives nothing", 6, &[(T + 1, answered(0, 6))], 0);
-        let late = [(10, answered(0, 6)), (T, answered(T - 1, 9))];
-        check("the deadline has passed: it must catch up again", 6, &late, T);
-        let caught_up = [(10, answered(0, 6)), (T, answered(T - 1, 9)), (T + 5, Applied(9))];
-        check("and then vouches again", 6, &caught_up, T - 1 + T);
-        let slow = [(10, answered(0, 9)), (1010, answered(1000, 12)), (1100, Applied(9))];
-        check("the first head will do while renewals follow", 6, &slow, 1000 + T);
-        let gap = [(10, answered(0, 9)), (3 * T, answered(3 * T - 5, 12)), (3 * T + 1, Applied(9))];
-        check("after a gap only the newest counts", 6, &gap, 0);
-        check("suspended for an hour: the clock has counted it", 6, &[(10, answered(0, 6)), (3_600_000, Applied(7))], T);
-    }
-
-    #[test]
-    fn the_request_path_tests_the_deadline_itself() {
-        let vouching = Vouching::default();
-        assert!(!vouching.vouches(0));
-        vouching.set(100);
-        assert_eq!([99, 100, 3_600_000].map(|now| vouching.vouches(now)), [true, false, false]);
-    }
-
-    #[test]
-    fn a_state_says_what_an_edge_serves_from() {
-        let mut standing = Standing::default();
-        assert_eq!(standing.state(false, 5), EdgeState::Lkg);
-        assert_eq!(standing.state(true, 5), EdgeState::Live);
-        standing.answered(0, Renewal { head: Revision(1) }, Some(Revision(1)), 5);
-        assert_eq!(standing.state(true, T - 1), EdgeState::Live);
-        assert_eq!(standing.state(true, T), EdgeState::Fenced);
-    }
-}
+#[path = "heartbeat/tests.rs"]
+mod tests;

@@ -45,7 +45,9 @@ pub(super) async fn snapshot(State(plane): State<Arc<Plane>>) -> Result<Response
 }
 
 fn beacon(text: &str) -> Result<(Revision, &str), Refusal> {
-    let beacon = text.split_once('-').and_then(|(revision, id)| Some((Revision(revision.parse().ok()?), id)));
+    let beacon = text
+        .split_once('-')
+        .and_then(|(revision, id)| Some((Revision(revision.parse().ok()?), id)));
     let beacon = beacon.filter(|(_, id)| (1..=BEACON_ID_BYTES_MAX).contains(&id.len()));
     beacon.ok_or_else(|| problem::not_readable("beacon", "a beacon is named as <revision>-<id>"))
 }

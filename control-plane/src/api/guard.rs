@@ -18,12 +18,15 @@ use super::problem::{self, Refusal};
 use crate::PlaneError;
 
 /// Requests under way; a feed counts only until it begins.
-const REQUESTS_MAX: usize = 4_096;
+const REQUESTS_MAX: usize = 1_024;
 /// More than the longest wait for a purge.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(75);
 
 pub(super) fn guarded(router: Router) -> Router {
-    router.layer(from_fn_with_state(Arc::new(Semaphore::new(REQUESTS_MAX)), guard))
+    router.layer(from_fn_with_state(
+        Arc::new(Semaphore::new(REQUESTS_MAX)),
+        guard,
+    ))
 }
 
 async fn guard(State(slots): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
@@ -52,22 +55,40 @@ fn admit(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal>
 
 /// It names a host, and none but this machine. RFC 9113 §8.3.1: HTTP/2 names it in the URI.
 fn names_this_machine(uri: &Uri, headers: &HeaderMap) -> bool {
-    let in_headers = headers.get_all(HOST).iter().map(|host| Authority::try_from(host.as_bytes()).ok());
+    let in_headers = headers
+        .get_all(HOST)
+        .iter()
+        .map(|host| Authority::try_from(host.as_bytes()).ok());
     let mut all: Vec<_> = in_headers.collect();
     all.extend(uri.authority().cloned().map(Some));
-    !all.is_empty() && all.iter().all(|host| host.as_ref().is_some_and(|host| is_loopback(host.host())))
+    !all.is_empty()
+        && all
+            .iter()
+            .all(|host| host.as_ref().is_some_and(|host| is_loopback(host.host())))
 }
 
 fn is_loopback(host: &str) -> bool {
-    let address = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+    let address = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(host);
     host.eq_ignore_ascii_case("localhost")
-        || address.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+        || address
+            .parse()
+            .is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
     let mut types = headers.get_all(CONTENT_TYPE).iter();
-    let (Some(only), None) = (types.next(), types.next()) else { return false };
-    let essence = only.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
+    let (Some(only), None) = (types.next(), types.next()) else {
+        return false;
+    };
+    let essence = only
+        .to_str()
+        .unwrap_or_default()
+        .split(';')
+        .next()
+        .unwrap_or_default();
     essence.trim().eq_ignore_ascii_case("application/json")
 }
 
@@ -76,7 +97,7 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
     use super::*;
 
-    fn headers(name: axum::http::HeaderName, values: &[&str]) -> HeaderMap {
+    fn headers(name: &axum::http::HeaderName, values: &[&str]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for value in values {
             headers.append(name.clone(), value.parse().unwrap());
@@ -87,7 +108,7 @@ mod tests {
     #[test]
     fn only_this_machine_may_be_named() {
         let check = |uri: &str, hosts: &[&str], expect: bool| {
-            let named = names_this_machine(&uri.parse().unwrap(), &headers(HOST, hosts));
+            let named = names_this_machine(&uri.parse().unwrap(), &headers(&HOST, hosts));
             assert_eq!(named, expect, "{uri} {hosts:?}");
         };
         check("/", &["localhost"], true);
@@ -111,7 +132,7 @@ mod tests {
     #[test]
     fn only_json_changes_anything() {
         let check = |types: &[&str], expect: bool| {
-            assert_eq!(is_json(&headers(CONTENT_TYPE, types)), expect, "{types:?}");
+            assert_eq!(is_json(&headers(&CONTENT_TYPE, types)), expect, "{types:?}");
         };
         check(&["application/json"], true);
         check(&["Application/JSON; charset=utf-8"], true);

@@ -26,11 +26,18 @@ mod tests {
         let described: BTreeSet<(&str, &str)> = paths
             .iter()
             .flat_map(|(path, methods)| {
-                let methods = methods.as_object().unwrap().keys().filter(|key| *key != "parameters");
+                let methods = methods
+                    .as_object()
+                    .unwrap()
+                    .keys()
+                    .filter(|key| *key != "parameters");
                 methods.map(|method| (path.as_str(), method.as_str()))
             })
             .collect();
-        let routed: BTreeSet<_> = routes().iter().map(|(path, method, _)| (*path, *method)).collect();
+        let routed: BTreeSet<_> = routes()
+            .iter()
+            .map(|(path, method, _)| (*path, *method))
+            .collect();
         assert_eq!(described, routed);
     }
 

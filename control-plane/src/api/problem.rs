@@ -9,8 +9,12 @@ use serde::Serialize;
 use crate::PlaneError;
 
 /// A request was not carried out.
+#[derive(Debug)]
+pub(super) struct Refusal(Box<Document>);
+
+/// What is sent.
 #[derive(Debug, Serialize)]
-pub(super) struct Refusal {
+struct Document {
     /// One word, stable: what a program looks at.
     #[serde(rename = "type")]
     kind: &'static str,
@@ -30,12 +34,15 @@ pub(super) struct Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let body = serde_json::to_vec(&self).unwrap_or_default();
-        let mut response = (self.status, body).into_response();
+        let body = serde_json::to_vec(&self.0).unwrap_or_default();
+        let mut response = (self.0.status, body).into_response();
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+        if self.0.status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response
@@ -49,32 +56,57 @@ impl From<PlaneError> for Refusal {
             PlaneError::NoSuchSite(_) => (404, "no-such-site", "No such site"),
             PlaneError::NoSuchEdge(_) => (404, "no-such-edge", "No such edge"),
             PlaneError::NoSuchPurge(_) => (404, "no-such-purge", "No such purge"),
-            PlaneError::ConditionFailed { .. } => (412, "condition-failed", "It is not as you expected"),
+            PlaneError::ConditionFailed { .. } => {
+                (412, "condition-failed", "It is not as you expected")
+            }
             PlaneError::OwnedByFile(_) => (409, "owned-by-file", "This site belongs to a file"),
             PlaneError::HostTaken { .. } => (409, "host-taken", "A host belongs to one site"),
             PlaneError::Full(_) => (409, "full", "There is no room for more"),
             PlaneError::TooLarge { .. } => (413, "too-large", "Too large"),
-            PlaneError::DuplicateEdge { .. } => (409, "duplicate-edge", "Another machine has this id"),
-            PlaneError::HistoryGone { .. } => (410, "history-gone", "The feed no longer reaches so far back"),
+            PlaneError::DuplicateEdge { .. } => {
+                (409, "duplicate-edge", "Another machine has this id")
+            }
+            PlaneError::HistoryGone { .. } => (
+                410,
+                "history-gone",
+                "The feed no longer reaches so far back",
+            ),
             PlaneError::HistoryDiffers => (410, "history-differs", "This is another history"),
             PlaneError::Busy => (503, "busy", "Too busy"),
             PlaneError::Unavailable(_) => (503, "store-unavailable", "The store is not available"),
-            PlaneError::OutcomeUnknown { .. } => (503, "outcome-unknown", "It may have been done or not"),
+            PlaneError::OutcomeUnknown { .. } => {
+                (503, "outcome-unknown", "It may have been done or not")
+            }
         };
-        let refusal = Self::new(status, kind, title, error.to_string());
+        let mut refusal = Self::new(status, kind, title, error.to_string());
         match error {
-            PlaneError::Invalid(problems) => Self { problems: problems.0, ..refusal },
-            PlaneError::OutcomeUnknown { id } => Self { id: Some(id), ..refusal },
-            PlaneError::ConditionFailed { current } => Self { etag: current.map(etag), ..refusal },
-            _ => refusal,
+            PlaneError::Invalid(problems) => refusal.0.problems = problems.0,
+            PlaneError::OutcomeUnknown { id } => refusal.0.id = Some(id),
+            PlaneError::ConditionFailed { current } => refusal.0.etag = current.map(etag),
+            _ => {}
         }
+        refusal
     }
 }
 
 impl Refusal {
-    fn new(status: u16, kind: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
+    fn new(
+        status: u16,
+        kind: &'static str,
+        title: &'static str,
+        detail: impl Into<String>,
+    ) -> Self {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        Self { kind, title, status, detail: detail.into(), problems: Vec::new(), id: None, etag: None }
+        let (detail, problems) = (detail.into(), Vec::new());
+        Self(Box::new(Document {
+            kind,
+            title,
+            status,
+            detail,
+            problems,
+            id: None,
+            etag: None,
+        }))
     }
 }
 
@@ -104,7 +136,12 @@ pub(super) fn foreign_host() -> Refusal {
 }
 
 pub(super) fn not_json() -> Refusal {
-    Refusal::new(415, "not-json", "Not JSON", "send Content-Type: application/json")
+    Refusal::new(
+        415,
+        "not-json",
+        "Not JSON",
+        "send Content-Type: application/json",
+    )
 }
 
 pub(super) fn body_too_large(bytes_max: usize) -> Refusal {
@@ -117,11 +154,17 @@ pub(super) fn body_too_slow() -> Refusal {
 }
 
 pub(super) fn body_cut() -> Refusal {
-    Refusal::new(400, "body-cut", "The body was cut", "the body did not come to its end")
+    Refusal::new(
+        400,
+        "body-cut",
+        "The body was cut",
+        "the body did not come to its end",
+    )
 }
 
 pub(super) fn out_of_time() -> Refusal {
-    let detail = "this took longer than any request may; what it asked for may have been done or not";
+    let detail =
+        "this took longer than any request may; what it asked for may have been done or not";
     Refusal::new(503, "out-of-time", "Out of time", detail)
 }
 

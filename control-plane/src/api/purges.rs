@@ -68,7 +68,9 @@ impl Waiting {
 
 /// `500ms`, `5s` or `1m`.
 fn timeout(text: &str) -> Result<Duration, String> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let ms = match unit {
         "ms" => Some(1),
@@ -76,11 +78,18 @@ fn timeout(text: &str) -> Result<Duration, String> {
         "m" => Some(60_000),
         _ => None,
     };
-    let timeout = number.parse().ok().zip(ms).and_then(|(number, ms): (u64, _)| number.checked_mul(ms));
+    let timeout = number
+        .parse()
+        .ok()
+        .zip(ms)
+        .and_then(|(number, ms): (u64, _)| number.checked_mul(ms));
     let timeout = timeout.map(Duration::from_millis);
-    let timeout = timeout.ok_or_else(|| format!("{text:?} is not a time; write it as 500ms, 5s or 1m"))?;
+    let timeout =
+        timeout.ok_or_else(|| format!("{text:?} is not a time; write it as 500ms, 5s or 1m"))?;
     match timeout > TIMEOUT_MAX {
-        true => Err(format!("at most {TIMEOUT_MAX:?}; the purge goes on after that, and its receipt can be read")),
+        true => Err(format!(
+            "at most {TIMEOUT_MAX:?}; the purge goes on after that, and its receipt can be read"
+        )),
         false => Ok(timeout),
     }
 }
@@ -92,7 +101,11 @@ mod tests {
     #[test]
     fn a_timeout_has_a_unit_and_a_bound() {
         let check = |text: &str, expect: Option<u64>| {
-            assert_eq!(timeout(text).ok(), expect.map(Duration::from_millis), "{text:?}");
+            assert_eq!(
+                timeout(text).ok(),
+                expect.map(Duration::from_millis),
+                "{text:?}"
+            );
         };
         check("5s", Some(5_000));
         check("0ms", Some(0));

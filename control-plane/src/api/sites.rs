@@ -35,10 +35,24 @@ struct Listed {
 
 pub(super) async fn list(State(plane): State<Arc<Plane>>) -> Response {
     let listed = |StoredSite { owner, document }| {
-        let seawall_config::feed::SiteDocument { name, created, revision, site } = document;
-        Listed { name, owner, created, revision, site }
+        let seawall_config::feed::SiteDocument {
+            name,
+            created,
+            revision,
+            site,
+        } = document;
+        Listed {
+            name,
+            owner,
+            created,
+            revision,
+            site,
+        }
     };
-    Json(Listing { sites: plane.list_sites().into_iter().map(listed).collect() }).into_response()
+    Json(Listing {
+        sites: plane.list_sites().into_iter().map(listed).collect(),
+    })
+    .into_response()
 }
 
 pub(super) async fn read(
@@ -100,7 +114,9 @@ fn expectation(headers: &HeaderMap) -> Result<IfMatch, Refusal> {
         (tags, []) => {
             // §13.1.1: a strong comparison. A weak tag, or one that was never ours, equals none of ours.
             let ours = |tag: &&str| tag.strip_prefix('"')?.strip_suffix('"')?.parse().ok();
-            Ok(IfMatch::OneOf(tags.iter().filter_map(ours).map(Revision).collect()))
+            Ok(IfMatch::OneOf(
+                tags.iter().filter_map(ours).map(Revision).collect(),
+            ))
         }
         _ => {
             let message = "a change is made under If-Match, or under If-None-Match: *";
@@ -116,14 +132,19 @@ mod tests {
 
     #[test]
     fn a_change_may_expect_what_is_there() {
-        let check = |if_match: Option<&str>, if_none_match: Option<&str>, expect: Option<IfMatch>| {
-            let mut headers = HeaderMap::new();
-            if_match.map(|value| headers.insert("if-match", value.parse().unwrap()));
-            if_none_match.map(|value| headers.insert("if-none-match", value.parse().unwrap()));
-            let found = expectation(&headers).ok();
-            assert_eq!(found, expect, "{if_match:?} {if_none_match:?}");
+        let check =
+            |if_match: Option<&str>, if_none_match: Option<&str>, expect: Option<IfMatch>| {
+                let mut headers = HeaderMap::new();
+                if_match.map(|value| headers.insert("if-match", value.parse().unwrap()));
+                if_none_match.map(|value| headers.insert("if-none-match", value.parse().unwrap()));
+                let found = expectation(&headers).ok();
+                assert_eq!(found, expect, "{if_match:?} {if_none_match:?}");
+            };
+        let one_of = |revisions: &[u64]| {
+            Some(IfMatch::OneOf(
+                revisions.iter().copied().map(Revision).collect(),
+            ))
         };
-        let one_of = |revisions: &[u64]| Some(IfMatch::OneOf(revisions.iter().copied().map(Revision).collect()));
         check(None, None, Some(IfMatch::Always));
         check(Some("*"), None, Some(IfMatch::Present));
         check(None, Some("*"), Some(IfMatch::Absent));

@@ -46,18 +46,28 @@ impl Plane {
     /// Hears what an edge says, and answers once a write that began after that has been committed.
     pub async fn heartbeat(&self, id: &str, heartbeat: Heartbeat) -> Result<Renewal, PlaneError> {
         check(id, &heartbeat)?;
-        if let Some(applied) = heartbeat.applied.filter(|applied| applied.epoch == self.epoch()) {
+        if let Some(applied) = heartbeat
+            .applied
+            .filter(|applied| applied.epoch == self.epoch())
+        {
             // What a restored backup has lost must not count as applied when its numbers come again.
             self.must_exist(applied.revision).await?;
         }
         let urgent = self.hear(id, &heartbeat);
         let (answer, answered) = oneshot::channel();
-        let heard = Heard { id: id.to_owned(), heartbeat, urgent, answer };
+        let heard = Heard {
+            id: id.to_owned(),
+            heartbeat,
+            urgent,
+            answer,
+        };
         self.rounds.try_send(heard).map_err(|_| PlaneError::Busy)?;
         match tokio::time::timeout(RENEWAL_TIMEOUT, answered).await {
             Ok(Ok(renewal)) => renewal,
             Ok(Err(_)) => Err(PlaneError::Unavailable("the control plane stops".into())),
-            Err(_) => Err(PlaneError::Unavailable("no renewal could be written in time".into())),
+            Err(_) => Err(PlaneError::Unavailable(
+                "no renewal could be written in time".into(),
+            )),
         }
     }
 
@@ -69,12 +79,17 @@ impl Plane {
             let refusal = state.fleet.refusal(&party.record.id, now_ms);
             let mut status = status(registered, party, now_ms);
             status.problems.extend(refusal.map(|refusal| {
-                let message = format!("another machine with this id, started as {:?}, was refused", refusal.boot);
+                let message = format!(
+                    "another machine with this id, started as {:?}, was refused",
+                    refusal.boot
+                );
                 Problem::new("id", message)
             }));
             status
         });
-        EdgesStatus { edges: edges.collect() }
+        EdgesStatus {
+            edges: edges.collect(),
+        }
     }
 
     /// The operator says that an edge is gone for good: receipts no longer wait for it. One that is not
@@ -89,7 +104,11 @@ impl Plane {
             guards: vec![Guard::ChangedAt(key.clone(), there.changed)],
             writes: vec![Write::Delete(key)],
         };
-        match self.commit(txn).await.map_err(|error| PlaneError::writing(id, error))? {
+        match self
+            .commit(txn)
+            .await
+            .map_err(|error| PlaneError::writing(id, error))?
+        {
             Commit::Done(revision) => {
                 self.followed(revision).await;
                 tracing::info!(edge = id, "deregistered");
@@ -101,10 +120,14 @@ impl Plane {
     }
 
     /// Rule 1: it counts at once. Whether a receipt waits for it.
-    fn hear(&self, id: &str, heartbeat: &Heartbeat) -> bool {
+    pub(super) fn hear(&self, id: &str, heartbeat: &Heartbeat) -> bool {
         let now_ms = self.clock.now_ms();
         let mut state = self.state();
-        if state.fleet.holder(id).is_none_or(|holder| holder.boot != heartbeat.boot) {
+        if state
+            .fleet
+            .holder(id)
+            .is_none_or(|holder| holder.boot != heartbeat.boot)
+        {
             return false;
         }
         let moved = state.fleet.hear(id, heartbeat);
@@ -147,13 +170,20 @@ fn check(id: &str, heartbeat: &Heartbeat) -> Result<(), Problems> {
         ("version", &heartbeat.version),
     ];
     for (path, text) in names {
-        let fine = (1..=NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+        let fine = (1..=NAME_BYTES_MAX).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_graphic());
         if !fine {
-            problems.add(path, format!("1 to {NAME_BYTES_MAX} visible ASCII characters"));
+            problems.add(
+                path,
+                format!("1 to {NAME_BYTES_MAX} visible ASCII characters"),
+            );
         }
     }
     if heartbeat.counted.len() > COUNTED_MAX {
-        problems.add("counted", format!("more than {COUNTED_MAX}: send the rest with the next heartbeat"));
+        problems.add(
+            "counted",
+            format!("more than {COUNTED_MAX}: send the rest with the next heartbeat"),
+        );
     }
     problems.or(())
 }
@@ -179,15 +209,44 @@ mod tests {
         };
         let check = |id: &str, heartbeat: &Heartbeat, expect: &[&str]| {
             let found = check(id, heartbeat).err().unwrap_or_default();
-            let paths: Vec<_> = found.0.iter().map(|problem| problem.path.as_str()).collect();
+            let paths: Vec<_> = found
+                .0
+                .iter()
+                .map(|problem| problem.path.as_str())
+                .collect();
             assert_eq!(paths, expect, "{id} {heartbeat:?}");
         };
         check("e1", &fine, &[]);
         check("../e", &fine, &["id"]);
-        check("e1", &Heartbeat { boot: String::new(), ..fine.clone() }, &["boot"]);
-        check("e1", &Heartbeat { place: "a\nb".into(), ..fine.clone() }, &["place"]);
-        check("e1", &Heartbeat { version: "v".repeat(65), ..fine.clone() }, &["version"]);
-        let counted = Counted { revision: Revision(1), objects: 0, bytes: 0 };
+        check(
+            "e1",
+            &Heartbeat {
+                boot: String::new(),
+                ..fine.clone()
+            },
+            &["boot"],
+        );
+        check(
+            "e1",
+            &Heartbeat {
+                place: "a\nb".into(),
+                ..fine.clone()
+            },
+            &["place"],
+        );
+        check(
+            "e1",
+            &Heartbeat {
+                version: "v".repeat(65),
+                ..fine.clone()
+            },
+            &["version"],
+        );
+        let counted = Counted {
+            revision: Revision(1),
+            objects: 0,
+            bytes: 0,
+        };
         let counted = vec![counted; COUNTED_MAX + 1];
         check("e1", &Heartbeat { counted, ..fine }, &["counted"]);
     }

@@ -14,12 +14,16 @@ pub enum PlaneError {
     NoSuchSite(String),
     #[error("no edge is registered as {0:?}")]
     NoSuchEdge(String),
-    #[error("no purge has revision {0}, or its record has been forgotten: records are kept for an hour at least")]
+    #[error(
+        "no purge has revision {0}, or its record has been forgotten: records are kept for an hour at least"
+    )]
     NoSuchPurge(Revision),
     /// `current`: the revision of the site as it is; None where there is none.
     #[error("the site has changed meanwhile, or is not there: read it again and decide anew")]
     ConditionFailed { current: Option<Revision> },
-    #[error("the site {0:?} belongs to the file that `seawall run --config` follows: change it there")]
+    #[error(
+        "the site {0:?} belongs to the file that `seawall run --config` follows: change it there"
+    )]
     OwnedByFile(String),
     #[error("the host {host:?} already belongs to the site {site:?}")]
     HostTaken { host: String, site: String },
@@ -32,7 +36,11 @@ pub enum PlaneError {
         "another machine, started as {holder:?}, holds the id {id:?} and may vouch for up to {for_ms} ms: \
          give each edge an id of its own; a restarted edge is let in after that time"
     )]
-    DuplicateEdge { id: String, holder: String, for_ms: u64 },
+    DuplicateEdge {
+        id: String,
+        holder: String,
+        for_ms: u64,
+    },
     #[error("the feed's history begins after revision {begins}: take a snapshot")]
     HistoryGone { begins: Revision },
     #[error("this is another history than the one that was followed: take a snapshot")]

@@ -64,7 +64,14 @@ pub(crate) struct Moved {
 impl Fleet {
     pub(crate) fn new(epoch: Epoch) -> Self {
         let (registered, parties, refusals, planes) = Default::default();
-        Self { epoch, registered, parties, refusals, planes, read_ms: None }
+        Self {
+            epoch,
+            registered,
+            parties,
+            refusals,
+            planes,
+            read_ms: None,
+        }
     }
 
     /// The store says who holds an id from `revision` on, or that nobody does.
@@ -82,15 +89,25 @@ impl Fleet {
             return;
         };
         let key = (id.to_owned(), registration.boot.clone());
-        self.parties.entry(key).or_insert_with(|| Party::unheard(id, &registration, now_ms));
-        self.registered.insert(id.to_owned(), Registered { registration, revision });
+        self.parties
+            .entry(key)
+            .or_insert_with(|| Party::unheard(id, &registration, now_ms));
+        self.registered.insert(
+            id.to_owned(),
+            Registered {
+                registration,
+                revision,
+            },
+        );
     }
 
     /// Rule 1: what an edge says counts as soon as it is heard. Nothing does that comes from a boot that
     /// does not hold the id.
     pub(crate) fn hear(&mut self, id: &str, heartbeat: &Heartbeat) -> Option<Moved> {
         let held = self.registered.get(id)?.registration.boot == heartbeat.boot;
-        let party = self.parties.get_mut(&(id.to_owned(), heartbeat.boot.clone()))?;
+        let party = self
+            .parties
+            .get_mut(&(id.to_owned(), heartbeat.boot.clone()))?;
         // It is not renewed by being heard.
         let said = EdgeRecord::new(id, heartbeat, party.record.at_ms);
         held.then(|| party.says(said, self.epoch)).flatten()
@@ -108,7 +125,9 @@ impl Fleet {
         *newest = revision.max(*newest);
         let mut moved = Vec::new();
         for said in record.0 {
-            let Some(registered) = self.registered.get(&said.id) else { continue };
+            let Some(registered) = self.registered.get(&said.id) else {
+                continue;
+            };
             let key = (said.id.clone(), said.boot.clone());
             let unheard = || Party::unheard(&said.id, &registered.registration, now_ms);
             let party = self.parties.entry(key).or_insert_with(unheard);
@@ -122,7 +141,9 @@ impl Fleet {
         }
         let registered = &self.registered;
         self.parties.retain(|(id, boot), party| {
-            let holds = registered.get(id).is_some_and(|it| it.registration.boot == *boot);
+            let holds = registered
+                .get(id)
+                .is_some_and(|it| it.registration.boot == *boot);
             holds || now_ms < party.ends_ms()
         });
         moved
@@ -136,13 +157,21 @@ impl Fleet {
     /// Another boot than the one that holds the id was refused.
     pub(crate) fn refused(&mut self, id: &str, boot: &str, at_ms: u64) {
         if self.registered.contains_key(id) {
-            self.refusals.insert(id.to_owned(), Refusal { boot: boot.to_owned(), at_ms });
+            self.refusals.insert(
+                id.to_owned(),
+                Refusal {
+                    boot: boot.to_owned(),
+                    at_ms,
+                },
+            );
         }
     }
 
     /// The newest refusal of another boot, while the one that holds the id may still vouch because of it.
     pub(crate) fn refusal(&self, id: &str, now_ms: u64) -> Option<&Refusal> {
-        self.refusals.get(id).filter(|refusal| now_ms < refusal.at_ms + FENCED_AFTER_MS)
+        self.refusals
+            .get(id)
+            .filter(|refusal| now_ms < refusal.at_ms + FENCED_AFTER_MS)
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -158,11 +187,18 @@ impl Fleet {
         let it = self.registered.get(id)?;
         let boot = it.registration.boot.as_str();
         let party = self.parties.get(&(id.to_owned(), boot.to_owned()))?;
-        Some(Holder { boot, registered: it.revision, vouching: self.vouching(party) })
+        Some(Holder {
+            boot,
+            registered: it.revision,
+            vouching: self.vouching(party),
+        })
     }
 
     pub(crate) fn vouching(&self, party: &Party) -> Vouching {
-        Vouching { renewed_ms: party.renewed_ms, read_ms: self.read_ms }
+        Vouching {
+            renewed_ms: party.renewed_ms,
+            read_ms: self.read_ms,
+        }
     }
 
     /// When the last linearizable read of all records began.
@@ -174,7 +210,9 @@ impl Fleet {
     /// still vouch, one that lost it.
     pub(crate) fn parties(&self) -> impl Iterator<Item = (&Registered, &Party)> {
         let registered = |party: &Party| self.registered.get(&party.record.id);
-        self.parties.values().filter_map(move |party| Some((registered(party)?, party)))
+        self.parties
+            .values()
+            .filter_map(move |party| Some((registered(party)?, party)))
     }
 
     /// Whom this plane's next record names: those whose last renewal it recorded.
@@ -191,7 +229,10 @@ impl Fleet {
         let idle = move |(plane, _): &(&String, &Revision)| {
             *plane != me && !self.parties.values().any(|party| party.is_of(plane))
         };
-        self.planes.iter().filter(idle).map(|(plane, revision)| (plane, *revision))
+        self.planes
+            .iter()
+            .filter(idle)
+            .map(|(plane, revision)| (plane, *revision))
     }
 
     pub(crate) fn forget_plane(&mut self, plane: &str) {
@@ -200,8 +241,13 @@ impl Fleet {
 
     /// The oldest revision that an edge which may still vouch has applied; None when no edge may.
     pub(crate) fn vouched_from(&self) -> Option<Revision> {
-        let vouching = self.parties.values().filter(|party| !self.vouching(party).ended());
-        vouching.map(|party| party.applied.unwrap_or_default()).min()
+        let vouching = self
+            .parties
+            .values()
+            .filter(|party| !self.vouching(party).ended());
+        vouching
+            .map(|party| party.applied.unwrap_or_default())
+            .min()
     }
 }
 
@@ -219,7 +265,12 @@ impl Party {
             problems: Vec::new(),
             at_ms: 0,
         };
-        Self { record, applied: None, renewal: None, renewed_ms: now_ms }
+        Self {
+            record,
+            applied: None,
+            renewal: None,
+            renewed_ms: now_ms,
+        }
     }
 
     fn says(&mut self, record: EdgeRecord, epoch: Epoch) -> Option<Moved> {
@@ -232,7 +283,11 @@ impl Party {
     }
 
     fn ends_ms(&self) -> u64 {
-        Vouching { renewed_ms: self.renewed_ms, read_ms: None }.ends_ms()
+        Vouching {
+            renewed_ms: self.renewed_ms,
+            read_ms: None,
+        }
+        .ends_ms()
     }
 
     fn is_of(&self, plane: &str) -> bool {
@@ -245,5 +300,118 @@ impl Party {
             true => self.record.state,
             false => EdgeState::Fenced,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+    use super::*;
+    use seawall_config::feed::{Applied, Load};
+
+    const EPOCH: Epoch = Epoch(1);
+
+    fn heartbeat(boot: &str, epoch: Epoch, applied: u64) -> Heartbeat {
+        Heartbeat {
+            boot: boot.into(),
+            place: "p".into(),
+            version: "1".into(),
+            state: EdgeState::Live,
+            applied: Some(Applied {
+                epoch,
+                revision: Revision(applied),
+            }),
+            lag_ms: None,
+            problems: Vec::new(),
+            load: Load::default(),
+            counted: Vec::new(),
+        }
+    }
+
+    /// One edge, `e`, whose boot `b` was registered at 100 ms.
+    fn fleet() -> Fleet {
+        let mut fleet = Fleet::new(EPOCH);
+        let registration = Registration {
+            boot: "b".into(),
+            place: "p".into(),
+            first_seen_ms: 0,
+        };
+        fleet.register("e", Some(registration), Revision(1), 100);
+        fleet
+    }
+
+    fn recorded(boot: &str, applied: u64, at_ms: u64) -> PlaneRecord {
+        PlaneRecord(vec![EdgeRecord::new(
+            "e",
+            &heartbeat(boot, EPOCH, applied),
+            at_ms,
+        )])
+    }
+
+    #[test]
+    fn what_is_applied_only_grows_and_counts_for_the_boot_that_holds_the_id() {
+        let mut fleet = fleet();
+        let mut check =
+            |boot: &str, epoch: Epoch, applied: u64, expect: Option<(Option<u64>, u64)>| {
+                let moved = fleet.hear("e", &heartbeat(boot, epoch, applied));
+                let found = moved.map(|moved| (moved.from.map(|from| from.0), moved.to.0));
+                assert_eq!(found, expect, "{boot} {epoch} {applied}");
+            };
+        check("other", EPOCH, 9, None);
+        check("b", Epoch(2), 9, None);
+        check("b", EPOCH, 5, Some((None, 5)));
+        check("b", EPOCH, 7, Some((Some(5), 7)));
+        check("b", EPOCH, 6, None);
+        assert_eq!(fleet.vouched_from(), Some(Revision(7)));
+        assert_eq!(fleet.hear("unknown", &heartbeat("b", EPOCH, 1)), None);
+    }
+
+    #[test]
+    fn only_another_record_is_a_renewal() {
+        let mut fleet = fleet();
+        let mut check = |plane: &str, at_ms: u64, now_ms: u64, renewed_ms: u64| {
+            fleet.record(plane, recorded("b", 5, at_ms), Revision(2), now_ms);
+            let vouching = fleet.holder("e").unwrap().vouching;
+            assert_eq!(
+                vouching.renewed_ms, renewed_ms,
+                "{plane} {at_ms} at {now_ms}"
+            );
+        };
+        check("one", 10, 200, 200);
+        check("one", 10, 300, 200); // Written again, for another edge.
+        check("one", 9, 400, 400); // The wall clock stepped back.
+        check("two", 9, 500, 500);
+    }
+
+    #[test]
+    fn a_boot_that_lost_its_id_counts_while_it_may_vouch() {
+        let mut fleet = fleet();
+        fleet.record("one", recorded("b", 5, 10), Revision(2), 200);
+        let registration = Registration {
+            boot: "c".into(),
+            place: "p".into(),
+            first_seen_ms: 0,
+        };
+        fleet.register("e", Some(registration), Revision(3), 300);
+        fleet.record("two", recorded("c", 6, 11), Revision(4), 300);
+        let boots = |fleet: &Fleet| -> Vec<String> {
+            fleet
+                .parties()
+                .map(|(_, party)| party.record.boot.clone())
+                .collect()
+        };
+        assert_eq!(boots(&fleet), ["b", "c"]);
+        fleet.record(
+            "two",
+            recorded("c", 6, 12),
+            Revision(5),
+            200 + FENCED_AFTER_MS,
+        );
+        assert_eq!(boots(&fleet), ["c"]);
+        let idle: Vec<_> = fleet.idle_planes("two").collect();
+        assert_eq!(idle, [(&"one".to_owned(), Revision(2))]);
+        fleet.register("e", None, Revision(6), 300);
+        assert_eq!(boots(&fleet), [""; 0]);
+        assert_eq!(fleet.vouched_from(), None);
     }
 }

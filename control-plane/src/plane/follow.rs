@@ -37,13 +37,18 @@ async fn load_from(
     now_ms: u64,
 ) -> Result<(State, Follow), StoreError> {
     let mut state = State::new(store.epoch(), view, begins, now_ms);
-    let watched = view.entries.iter().filter(|entry| entry.key.starts_with(keys::WATCHED));
+    let watched = view
+        .entries
+        .iter()
+        .filter(|entry| entry.key.starts_with(keys::WATCHED));
     let newest = watched.map(|entry| entry.changed).max().unwrap_or_default();
     let (mut history, mut reached) = (store.follow(keys::WATCHED, begins).await?, begins);
     // `newest` is there, so this ends.
     while reached < newest {
         let step = tokio::time::timeout(STORE_TIMEOUT, history.next()).await;
-        let step = step.map_err(|_| super::no_answer())?.unwrap_or_else(|| Err(closed()))?;
+        let step = step
+            .map_err(|_| super::no_answer())?
+            .unwrap_or_else(|| Err(closed()))?;
         state.apply(&step, now_ms);
         reached = step.revision;
     }
@@ -117,8 +122,12 @@ impl Plane {
     }
 
     fn tell(&self, followed: Revision, line: Revision) {
-        self.metrics.revision.set(i64::try_from(followed.0).unwrap_or(i64::MAX));
-        self.signals.lines.send_if_modified(|newest| std::mem::replace(newest, line) != line);
+        self.metrics
+            .revision
+            .set(i64::try_from(followed.0).unwrap_or(i64::MAX));
+        self.signals
+            .lines
+            .send_if_modified(|newest| std::mem::replace(newest, line) != line);
         self.signals.followed.send_replace(followed);
         self.signals.edges.send_replace(());
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use seawall_config::feed::{Applied, BEACON_MS};
 use seawall_config::scope::PurgeRequest;
-use seawall_config::{Problems, Revision, Scope, Token};
+use seawall_config::{Problems, Revision, Token};
 use serde::Serialize;
 
 use super::records::{Matched, PurgeRecord, encode};
@@ -59,69 +59,93 @@ pub struct EdgeReceipt {
 
 impl Plane {
     /// Purges, and answers when `wait` says.
-    pub async fn purge(&self, request: &PurgeRequest, wait: Wait) -> Result<PurgeReceipt, PlaneError> {
+    pub async fn purge(
+        &self,
+        request: &PurgeRequest,
+        wait: Wait,
+    ) -> Result<PurgeReceipt, PlaneError> {
         let scopes = request.check()?;
         if request.dry_run {
             let message = "not supported yet: leave it out, and the purge is carried out";
             return Err(PlaneError::invalid("dry_run", message));
         }
-        self.sites_exist(&scopes).await?;
+        self.sites_exist(&request.sites).await?;
         let _slot = match wait {
             Wait::Accepted => None,
             Wait::Complete(_) => Some(self.waits.try_acquire().map_err(|_| PlaneError::Busy)?),
         };
         let began_ms = self.clock.now_ms();
         let awaited = matches!(wait, Wait::Complete(_));
-        let at_ms = self.clock.wall_ms();
-        let revision =
-            self.write_purge(&PurgeRecord { scopes, mode: request.mode, at_ms, awaited }).await?;
-        self.metrics.purged(request.mode);
+        let (mode, at_ms) = (request.mode, self.clock.wall_ms());
+        let record = PurgeRecord {
+            scopes,
+            mode,
+            at_ms,
+            awaited,
+        };
+        let revision = self.write_purge(&record).await?;
+        let (first, count) = (
+            record.scopes.first().map(ToString::to_string),
+            record.scopes.len(),
+        );
+        tracing::info!(%revision, ?mode, first, count, "purge accepted");
+        self.metrics.purged(mode);
         if !self.followed(revision).await {
             return Ok(self.unfollowed(revision));
         }
-        let Wait::Complete(timeout) = wait else { return self.receipt(revision).await };
-        let receipt = self.completed(revision, began_ms.saturating_add(millis(timeout))).await?;
+        let Wait::Complete(timeout) = wait else {
+            return self.receipt(revision).await;
+        };
+        let receipt = self
+            .completed(revision, began_ms.saturating_add(millis(timeout)))
+            .await?;
         if receipt.state == PurgeState::Complete {
-            self.metrics.completed(self.clock.now_ms().saturating_sub(began_ms));
+            self.metrics
+                .completed(self.clock.now_ms().saturating_sub(began_ms));
         }
         Ok(receipt)
     }
 
     /// How far a purge is now.
     pub async fn receipt(&self, revision: Revision) -> Result<PurgeReceipt, PlaneError> {
-        let (receipt, read_due_ms) = self.judge(revision)?;
-        // Rule 3: only a linearizable read makes a silent edge a fenced one.
-        let Some(due_ms) = read_due_ms.filter(|due_ms| *due_ms <= self.clock.now_ms()) else {
-            return Ok(receipt);
-        };
-        match self.read_status(due_ms).await {
-            Ok(()) => Ok(self.judge(revision)?.0),
-            Err(error) => {
-                tracing::debug!(%error, "no receipt can call a silent edge fenced for now");
-                Ok(receipt)
-            }
-        }
+        Ok(self.look(revision).await?.0)
     }
 
     /// The receipt once it is no longer pending, or as it is at `deadline_ms`.
-    async fn completed(&self, revision: Revision, deadline_ms: u64) -> Result<PurgeReceipt, PlaneError> {
+    async fn completed(
+        &self,
+        revision: Revision,
+        deadline_ms: u64,
+    ) -> Result<PurgeReceipt, PlaneError> {
         let mut edges = self.signals.edges.subscribe();
         loop {
             edges.mark_unchanged();
-            let receipt = self.receipt(revision).await?;
-            let now_ms = self.clock.now_ms();
-            if receipt.state != PurgeState::Pending || now_ms >= deadline_ms {
+            let (receipt, look_ms) = self.look(revision).await?;
+            if receipt.state != PurgeState::Pending || self.clock.now_ms() >= deadline_ms {
                 return Ok(receipt);
             }
-            let due_ms = self.judge(revision)?.1.unwrap_or(u64::MAX);
-            // A read that is due and failed is tried again, not at once.
-            let look_ms = if due_ms <= now_ms { now_ms + BEACON_MS } else { due_ms };
             tokio::select! {
                 _ = edges.changed() => {}
                 () = self.clock.reach(look_ms.min(deadline_ms)) => {}
                 () = self.stopping() => return Ok(receipt),
             }
         }
+    }
+
+    /// The receipt as it is, and when time alone may change it.
+    async fn look(&self, revision: Revision) -> Result<(PurgeReceipt, u64), PlaneError> {
+        let now_ms = self.clock.now_ms();
+        let (receipt, read_due_ms) = self.judge(revision)?;
+        // Rule 3: only a linearizable read makes a silent edge a fenced one.
+        let Some(due_ms) = read_due_ms.filter(|due_ms| *due_ms <= now_ms) else {
+            return Ok((receipt, read_due_ms.unwrap_or(u64::MAX)));
+        };
+        if let Err(error) = self.read_records(due_ms).await {
+            tracing::debug!(%error, "no receipt can call a silent edge fenced for now");
+            return Ok((receipt, now_ms + BEACON_MS));
+        }
+        let (receipt, read_due_ms) = self.judge(revision)?;
+        Ok((receipt, read_due_ms.unwrap_or(u64::MAX)))
     }
 
     /// One transaction; its revision.
@@ -137,26 +161,31 @@ impl Plane {
             // Nobody else makes this id, so it was written and the answer was lost on its way.
             Ok(Commit::Refused { .. }) | Err(StoreError::OutcomeUnknown(_)) => {
                 let view = self.read(&key).await.ok();
-                let found = view.and_then(|view| view.entries.into_iter().find(|entry| entry.key == key));
-                found.map(|entry| entry.created).ok_or(PlaneError::OutcomeUnknown { id })
+                let found =
+                    view.and_then(|view| view.entries.into_iter().find(|entry| entry.key == key));
+                found
+                    .map(|entry| entry.created)
+                    .ok_or(PlaneError::OutcomeUnknown { id })
             }
             Err(error) => Err(error.into()),
         }
     }
 
     /// A site that is not here yet may have been put through another plane.
-    async fn sites_exist(&self, scopes: &[Scope]) -> Result<(), PlaneError> {
+    async fn sites_exist(&self, names: &[String]) -> Result<(), PlaneError> {
         let mut problems = Problems::default();
-        let sites = scopes.iter().filter_map(|scope| match scope {
-            Scope::Site(name) => Some(name),
-            _ => None,
-        });
-        for (i, name) in sites.enumerate() {
+        for (i, name) in names.iter().enumerate() {
             if self.state().sites.contains_key(name) {
                 continue;
             }
             let key = keys::site(name);
-            if !self.read(&key).await?.entries.iter().any(|entry| entry.key == key) {
+            if !self
+                .read(&key)
+                .await?
+                .entries
+                .iter()
+                .any(|entry| entry.key == key)
+            {
                 problems.add(format!("sites[{i}]"), format!("no site is named {name:?}"));
             }
         }
@@ -173,7 +202,10 @@ impl Plane {
     fn unfollowed(&self, revision: Revision) -> PurgeReceipt {
         PurgeReceipt {
             revision,
-            token: Token { epoch: self.epoch(), revision },
+            token: Token {
+                epoch: self.epoch(),
+                revision,
+            },
             state: PurgeState::Pending,
             counted: false,
             matched: None,
@@ -200,20 +232,26 @@ fn judge(state: &State, purge: Revision, now_ms: u64) -> Option<(PurgeReceipt, O
     });
     let judgement = receipt::judge(purge, &edges.collect::<Vec<_>>());
     let epoch = state.epoch;
-    let edges = parties.iter().zip(judgement.edges).filter_map(|((_, party), standing)| {
-        let said = state.tally.said(purge, &party.record.id);
-        Some(EdgeReceipt {
-            id: party.record.id.clone(),
-            place: party.record.place.clone(),
-            state: standing?,
-            applied: party.applied.map(|revision| Applied { epoch, revision }),
-            ms: said.ms,
-            matched: said.matched,
-        })
-    });
+    let edges = parties
+        .iter()
+        .zip(judgement.edges)
+        .filter_map(|((_, party), standing)| {
+            let said = state.tally.said(purge, &party.record.id);
+            Some(EdgeReceipt {
+                id: party.record.id.clone(),
+                place: party.record.place.clone(),
+                state: standing?,
+                applied: party.applied.map(|revision| Applied { epoch, revision }),
+                ms: said.ms,
+                matched: said.matched,
+            })
+        });
     let receipt = PurgeReceipt {
         revision: purge,
-        token: Token { epoch, revision: purge },
+        token: Token {
+            epoch,
+            revision: purge,
+        },
         state: judgement.state,
         counted: judgement.matched.is_some(),
         matched: judgement.matched,
@@ -221,7 +259,13 @@ fn judge(state: &State, purge: Revision, now_ms: u64) -> Option<(PurgeReceipt, O
         warnings: Vec::new(),
     };
     let warnings = warnings(&receipt);
-    Some((PurgeReceipt { warnings, ..receipt }, judgement.read_due_ms))
+    Some((
+        PurgeReceipt {
+            warnings,
+            ..receipt
+        },
+        judgement.read_due_ms,
+    ))
 }
 
 fn warnings(receipt: &PurgeReceipt) -> Vec<String> {

@@ -86,9 +86,11 @@ pub struct Matched {
 
 impl EdgeRecord {
     pub(crate) fn new(id: &str, heartbeat: &Heartbeat, at_ms: u64) -> Self {
-        let problems = heartbeat.problems.iter().take(PROBLEMS_KEPT_MAX).map(|problem| {
-            Problem::new(shortened(&problem.path), shortened(&problem.message))
-        });
+        let problems = heartbeat
+            .problems
+            .iter()
+            .take(PROBLEMS_KEPT_MAX)
+            .map(|problem| Problem::new(shortened(&problem.path), shortened(&problem.message)));
         Self {
             id: id.to_owned(),
             boot: heartbeat.boot.clone(),
@@ -107,13 +109,19 @@ impl Matched {
     /// Both together; edges send the numbers, so too many are as many as there can be.
     pub(crate) fn plus(self, other: Self) -> Self {
         let objects = self.objects.saturating_add(other.objects);
-        Self { objects, bytes: self.bytes.saturating_add(other.bytes) }
+        Self {
+            objects,
+            bytes: self.bytes.saturating_add(other.bytes),
+        }
     }
 }
 
 impl From<Counted> for Matched {
     fn from(counted: Counted) -> Self {
-        Self { objects: counted.objects, bytes: counted.bytes }
+        Self {
+            objects: counted.objects,
+            bytes: counted.bytes,
+        }
     }
 }
 

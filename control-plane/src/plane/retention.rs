@@ -48,7 +48,12 @@ mod tests {
         let mut purges = Purges::default();
         for (revision, at_ms) in ages_ms {
             let (scopes, mode, at_ms) = (Vec::new(), Mode::Hard, *at_ms);
-            let record = PurgeRecord { scopes, mode, at_ms, awaited: false };
+            let record = PurgeRecord {
+                scopes,
+                mode,
+                at_ms,
+                awaited: false,
+            };
             let id = revision.to_string();
             purges.insert(Revision(*revision), Purge { id, record, bytes });
         }
@@ -72,7 +77,9 @@ mod tests {
 
     #[test]
     fn too_many_go_earlier_oldest_first() {
-        let young: Vec<_> = (1..=RECORDS_MAX as u64 + 2).map(|revision| (revision, 0)).collect();
+        let young: Vec<_> = (1..=RECORDS_MAX as u64 + 2)
+            .map(|revision| (revision, 0))
+            .collect();
         let gone = forgettable(&purges(&young, 1), Some(Revision(0)), 0);
         assert_eq!(gone, [Revision(1), Revision(2)]);
         let big = purges(&[(1, 0), (2, 0), (3, 0)], RECORDS_BYTES_MAX / 2);

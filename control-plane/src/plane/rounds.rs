@@ -93,7 +93,10 @@ impl Plane {
     async fn renew(&self, round: Vec<Heard>) -> Vec<Heard> {
         let (outcomes, head) = match self.write_round(&round).await {
             Ok(written) => written,
-            Err(error) => (vec![Outcome::Refused(error); round.len()], Revision::default()),
+            Err(error) => (
+                vec![Outcome::Refused(error); round.len()],
+                Revision::default(),
+            ),
         };
         let mut later = Vec::new();
         for (heard, outcome) in round.into_iter().zip(outcomes) {
@@ -116,7 +119,7 @@ impl Plane {
             let now_ms = self.clock.now_ms();
             let plan = plan(&self.state(), &self.id, round, now_ms, self.clock.wall_ms());
             if let Some(from_ms) = plan.read_from_ms {
-                self.read_status(from_ms).await?;
+                self.read_records(from_ms).await?;
                 continue;
             }
             if plan.txn.writes.is_empty() {
@@ -126,16 +129,25 @@ impl Plane {
                 Commit::Done(revision) => {
                     self.state().tally.stored_ours(&plan.counts);
                     // The next round is planned with what this one wrote.
-                    return match self.followed(revision).await {
-                        true => Ok((plan.outcomes, revision)),
-                        false => Err(PlaneError::Unavailable("this plane lags behind it".into())),
-                    };
+                    if !self.followed(revision).await {
+                        return Err(PlaneError::Unavailable("this plane lags behind it".into()));
+                    }
+                    self.hear_again(round, &plan.registering);
+                    return Ok((plan.outcomes, revision));
                 }
                 // Another plane registered one of them first.
                 Commit::Refused { revision, .. } => drop(self.followed(revision).await),
             }
         }
         Err(PlaneError::Busy)
+    }
+
+    /// What an edge said before it was registered went unheard.
+    fn hear_again(&self, round: &[Heard], registered: &[(String, String)]) {
+        let is_new = |heard: &&Heard| registered.iter().any(|(id, _)| *id == heard.id);
+        for heard in round.iter().filter(is_new) {
+            self.hear(&heard.id, &heard.heartbeat);
+        }
     }
 
     /// Rule 5: shown and logged.
@@ -153,7 +165,11 @@ fn plan(state: &State, me: &str, round: &[Heard], now_ms: u64, wall_ms: u64) -> 
     let mut plan = Plan::default();
     let mut record: Vec<EdgeRecord> = state.fleet.of_plane(me).cloned().collect();
     // Another number than any before: that is how others know a renewal.
-    let newest_ms = record.iter().map(|entry| entry.at_ms).max().unwrap_or_default();
+    let newest_ms = record
+        .iter()
+        .map(|entry| entry.at_ms)
+        .max()
+        .unwrap_or_default();
     let at_ms = wall_ms.max(newest_ms + 1);
     for heard in round {
         let outcome = plan.decide(state, heard, now_ms, wall_ms);
@@ -163,8 +179,14 @@ fn plan(state: &State, me: &str, round: &[Heard], now_ms: u64, wall_ms: u64) -> 
         }
         plan.outcomes.push(outcome);
     }
-    if plan.outcomes.iter().any(|outcome| matches!(outcome, Outcome::Renewed)) {
-        plan.txn.writes.push(Write::Put(keys::plane(me), encode_bounded(record)));
+    if plan
+        .outcomes
+        .iter()
+        .any(|outcome| matches!(outcome, Outcome::Renewed))
+    {
+        plan.txn
+            .writes
+            .push(Write::Put(keys::plane(me), encode_bounded(record)));
         plan.store_counts(state, me);
     }
     plan
@@ -176,13 +198,18 @@ impl Plan {
         let Heard { id, heartbeat, .. } = heard;
         if let Some((_, boot)) = self.registering.iter().find(|(of, _)| of == id) {
             // Two boots of one id in one round: the first holds it, and the other is judged in the next.
-            return if *boot == heartbeat.boot { Outcome::Renewed } else { Outcome::Later };
+            return if *boot == heartbeat.boot {
+                Outcome::Renewed
+            } else {
+                Outcome::Later
+            };
         }
         let holder = state.fleet.holder(id);
         let guard = match judge(&heartbeat.boot, holder, now_ms) {
             Verdict::Renew => return Outcome::Renewed,
             Verdict::Register if state.fleet.is_full() => {
-                let message = format!("{EDGES_MAX} edges are registered, and that is all there can be");
+                let message =
+                    format!("{EDGES_MAX} edges are registered, and that is all there can be");
                 return Outcome::Refused(PlaneError::Full(message));
             }
             Verdict::Register => Guard::Absent(keys::edge(id)),
@@ -193,8 +220,14 @@ impl Plan {
                 return Outcome::Later;
             }
             Verdict::Refuse { for_ms } => {
-                let holder = holder.map(|holder| holder.boot.to_owned()).unwrap_or_default();
-                return Outcome::Refused(PlaneError::DuplicateEdge { id: id.clone(), holder, for_ms });
+                let holder = holder
+                    .map(|holder| holder.boot.to_owned())
+                    .unwrap_or_default();
+                return Outcome::Refused(PlaneError::DuplicateEdge {
+                    id: id.clone(),
+                    holder,
+                    for_ms,
+                });
             }
         };
         if self.registering.len() >= REGISTRATIONS_MAX {
@@ -202,13 +235,18 @@ impl Plan {
         }
         self.registering.push((id.clone(), heartbeat.boot.clone()));
         self.txn.guards.push(guard);
-        let before = state.fleet.registered(id).map(|before| before.registration.first_seen_ms);
+        let before = state
+            .fleet
+            .registered(id)
+            .map(|before| before.registration.first_seen_ms);
         let registration = Registration {
             boot: heartbeat.boot.clone(),
             place: heartbeat.place.clone(),
             first_seen_ms: before.unwrap_or(wall_ms),
         };
-        self.txn.writes.push(Write::Put(keys::edge(id), encode(&registration)));
+        self.txn
+            .writes
+            .push(Write::Put(keys::edge(id), encode(&registration)));
         Outcome::Renewed
     }
 
@@ -221,7 +259,9 @@ impl Plan {
                 break;
             }
             self.counts.push(purge);
-            self.txn.writes.push(Write::Put(keys::counted(purge, me), value));
+            self.txn
+                .writes
+                .push(Write::Put(keys::counted(purge, me), value));
         }
     }
 }

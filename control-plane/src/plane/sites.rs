@@ -1,4 +1,4 @@
-//! Sites: read, put, deleted, and adopted from a file. What becomes of a change is [decided](decide) over the
+//! Sites: read, put, deleted, and adopted from a file. What becomes of a change is decided (`decide`) over the
 //! sites as they are; the store then takes all of it or, where a site has changed meanwhile, none.
 
 use seawall_config::{Revision, Site};
@@ -59,10 +59,16 @@ impl Plane {
     ) -> Result<(Revision, Put), PlaneError> {
         let site = Site::from_document(&document)?;
         if site.name != name {
-            let message = format!("the site is {:?} here and {name:?} in the address", site.name);
+            let message = format!(
+                "the site is {:?} here and {name:?} in the address",
+                site.name
+            );
             return Err(PlaneError::invalid("name", message));
         }
-        let wanted = SiteRecord { owner: Owner::Api, site: document };
+        let wanted = SiteRecord {
+            owner: Owner::Api,
+            site: document,
+        };
         let change = |sites: &Sites| sites.put(&site, &wanted, expect);
         let done = |sites: &Sites| sites.holds(name, &wanted);
         self.change_sites(name, change, done).await
@@ -70,12 +76,17 @@ impl Plane {
 
     pub async fn delete_site(&self, name: &str, expect: &IfMatch) -> Result<(), PlaneError> {
         let change = |sites: &Sites| sites.delete(name, expect);
-        self.change_sites(name, change, |sites| sites.lacks(name)).await.map(drop)
+        self.change_sites(name, change, |sites| sites.lacks(name))
+            .await
+            .map(drop)
     }
 
     /// Makes the sites of a file all that files own: one revision, in which what differs is put and what is
     /// no longer in the file is deleted. None: there was nothing to change.
-    pub async fn adopt_file(&self, sites: &[(Site, Value)]) -> Result<Option<Revision>, PlaneError> {
+    pub async fn adopt_file(
+        &self,
+        sites: &[(Site, Value)],
+    ) -> Result<Option<Revision>, PlaneError> {
         let done = |now: &Sites| match now.adopt(sites) {
             Ok(Decided::Nothing(revision)) => Some(revision),
             _ => None,
@@ -101,6 +112,7 @@ impl Plane {
             };
             match self.commit(guarded(&sites, writes)).await {
                 Ok(Commit::Done(revision)) => {
+                    tracing::info!(%revision, site = id, ?put, "sites changed");
                     self.followed(revision).await;
                     return Ok((revision, put));
                 }
@@ -108,7 +120,10 @@ impl Plane {
                 Err(StoreError::OutcomeUnknown(_)) => {
                     let sites = self.read_sites().await.ok();
                     let unknown = || PlaneError::OutcomeUnknown { id: id.to_owned() };
-                    return Ok((sites.and_then(|sites| done(&sites)).ok_or_else(unknown)?, put));
+                    return Ok((
+                        sites.and_then(|sites| done(&sites)).ok_or_else(unknown)?,
+                        put,
+                    ));
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -131,5 +146,8 @@ fn guarded(sites: &Sites, mut writes: Vec<Write>) -> Txn {
         Some(revision) => Guard::ChangedAt(key, revision),
         None => Guard::Absent(key),
     };
-    Txn { guards: vec![guard], writes }
+    Txn {
+        guards: vec![guard],
+        writes,
+    }
 }

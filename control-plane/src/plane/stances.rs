@@ -43,21 +43,43 @@ enum At<'a> {
 
 impl Stances {
     pub(crate) fn new(known_from: Revision) -> Self {
-        Self { known_from, sites: BTreeMap::new(), count: 0 }
+        Self {
+            known_from,
+            sites: BTreeMap::new(),
+            count: 0,
+        }
     }
 
     /// A site was put. `site` is None where the document cannot be read: then it may serve any host.
-    pub(crate) fn put(&mut self, name: &str, created: Revision, revision: Revision, site: Option<&Site>) {
+    pub(crate) fn put(
+        &mut self,
+        name: &str,
+        created: Revision,
+        revision: Revision,
+        site: Option<&Site>,
+    ) {
         let placed = Placed {
             created,
             hosts: site.map_or_else(|| vec![HostPattern::Any], |site| site.hosts.clone()),
             serves: site.is_none_or(serves),
         };
-        self.push(name, Stance { revision, site: Some(placed) });
+        self.push(
+            name,
+            Stance {
+                revision,
+                site: Some(placed),
+            },
+        );
     }
 
     pub(crate) fn deleted(&mut self, name: &str, revision: Revision) {
-        self.push(name, Stance { revision, site: None });
+        self.push(
+            name,
+            Stance {
+                revision,
+                site: None,
+            },
+        );
     }
 
     /// Whether an edge that stopped at a revision goes on serving something that one of the scopes covers.
@@ -74,7 +96,10 @@ impl Stances {
         let all = || self.sites.values().map(|stances| known(stances, at));
         let host = match scope {
             Scope::Site(name) => {
-                return self.sites.get(name).is_some_and(|stances| serves(known(stances, at)));
+                return self
+                    .sites
+                    .get(name)
+                    .is_some_and(|stances| serves(known(stances, at)));
             }
             Scope::Everything | Scope::Tag(_) => return all().any(serves),
             Scope::Host(host) => host,
@@ -87,7 +112,11 @@ impl Stances {
                 At::Unknown => return true,
                 At::Absent => {}
                 At::Known(placed) => {
-                    let rank = placed.hosts.iter().filter_map(|pattern| rank(pattern, host)).max();
+                    let rank = placed
+                        .hosts
+                        .iter()
+                        .filter_map(|pattern| rank(pattern, host))
+                        .max();
                     best = best.max(rank.map(|rank| (rank, placed.serves)));
                 }
             }
@@ -98,7 +127,10 @@ impl Stances {
     fn push(&mut self, name: &str, stance: Stance) {
         let revision = stance.revision;
         let stances = self.sites.entry(name.to_owned()).or_default();
-        if stances.last().is_some_and(|newest| newest.revision >= revision) {
+        if stances
+            .last()
+            .is_some_and(|newest| newest.revision >= revision)
+        {
             return; // Seen before.
         }
         stances.push(stance);
@@ -123,10 +155,23 @@ impl Stances {
 
 fn known(stances: &[Stance], at: Revision) -> At<'_> {
     let upto = stances.partition_point(|stance| stance.revision <= at);
-    match (upto.checked_sub(1).and_then(|i| stances.get(i)), stances.first()) {
-        (Some(Stance { site: Some(placed), .. }), _) => At::Known(placed),
+    match (
+        upto.checked_sub(1).and_then(|i| stances.get(i)),
+        stances.first(),
+    ) {
+        (
+            Some(Stance {
+                site: Some(placed), ..
+            }),
+            _,
+        ) => At::Known(placed),
         (Some(Stance { site: None, .. }), _) => At::Absent,
-        (None, Some(Stance { site: Some(first), .. })) if first.created > at => At::Absent,
+        (
+            None,
+            Some(Stance {
+                site: Some(first), ..
+            }),
+        ) if first.created > at => At::Absent,
         (None, _) => At::Unknown,
     }
 }
@@ -163,8 +208,15 @@ mod tests {
         Site {
             name: String::new(),
             hosts: hosts.to_vec(),
-            origin: Origin { servers: Vec::new(), host: None, tls: OriginTls::default() },
-            policy: Policy { on_partition, ..Policy::default() },
+            origin: Origin {
+                servers: Vec::new(),
+                host: None,
+                tls: OriginTls::default(),
+            },
+            policy: Policy {
+                on_partition,
+                ..Policy::default()
+            },
             rules: Vec::new(),
         }
     }
@@ -173,7 +225,10 @@ mod tests {
     fn the_stance_that_counts_is_the_one_where_the_edge_stopped() {
         let mut stances = Stances::new(Revision(10));
         let any = site(&[HostPattern::Any], OnPartition::Serve);
-        let shop = [HostPattern::Exact("shop.example".into()), HostPattern::Below("shop.example".into())];
+        let shop = [
+            HostPattern::Exact("shop.example".into()),
+            HostPattern::Below("shop.example".into()),
+        ];
         let open = site(&shop, OnPartition::Serve);
         let strict = site(&shop, OnPartition::Refuse);
         stances.put("shop", Revision(20), Revision(20), Some(&open));
@@ -210,9 +265,19 @@ mod tests {
     fn a_host_belongs_to_the_site_that_names_it_best() {
         let mut stances = Stances::new(Revision(0));
         let wild = [HostPattern::Below("example".into()), HostPattern::Any];
-        stances.put("a", Revision(1), Revision(1), Some(&site(&wild, OnPartition::Serve)));
+        stances.put(
+            "a",
+            Revision(1),
+            Revision(1),
+            Some(&site(&wild, OnPartition::Serve)),
+        );
         let exact = [HostPattern::Exact("a.example".into())];
-        stances.put("b", Revision(2), Revision(2), Some(&site(&exact, OnPartition::Revalidate)));
+        stances.put(
+            "b",
+            Revision(2),
+            Revision(2),
+            Some(&site(&exact, OnPartition::Revalidate)),
+        );
         let check = |host: &str, expect: bool| {
             let scope = [Scope::Host(host.into())];
             assert_eq!(stances.may_serve(&scope, Revision(2)), expect, "{host}");

@@ -73,11 +73,11 @@ pub(crate) struct Purge {
 
 impl State {
     /// From a read of [`keys::ROOT`]. The tail begins at `begins`, at or before the read: what lies between
-    /// is to be [applied](State::apply) next.
+    /// is to be [applied](State::apply) next, and only then is `followed` as far as the read.
     pub(crate) fn new(epoch: Epoch, view: &View, begins: Revision, now_ms: u64) -> Self {
         let mut state = Self {
             epoch,
-            followed: view.revision,
+            followed: begins,
             read: view.revision,
             sites: BTreeMap::new(),
             purges: Purges::default(),
@@ -89,8 +89,10 @@ impl State {
             stances: Stances::new(begins),
         };
         // Purges before what was counted of them.
-        let (watched, status): (Vec<_>, Vec<_>) =
-            view.entries.iter().partition(|entry| entry.key.starts_with(keys::WATCHED));
+        let (watched, status): (Vec<_>, Vec<_>) = view
+            .entries
+            .iter()
+            .partition(|entry| entry.key.starts_with(keys::WATCHED));
         for entry in watched.into_iter().chain(status) {
             let revisions = (entry.created, entry.changed);
             state.put(&entry.key, &entry.value, revisions, None, now_ms);
@@ -102,7 +104,8 @@ impl State {
     pub(crate) fn settle(&mut self) {
         for (name, StoredSite { document, .. }) in &self.sites {
             let site = Site::from_document(&document.site).ok();
-            self.stances.put(name, document.created, document.revision, site.as_ref());
+            self.stances
+                .put(name, document.created, document.revision, site.as_ref());
         }
     }
 
@@ -113,6 +116,7 @@ impl State {
             self.stand(frame);
             self.tail.push(frame);
         }
+        self.followed = step.revision;
         if step.revision <= self.read {
             return;
         }
@@ -129,13 +133,16 @@ impl State {
         let registers = |key: &str| matches!(keys::parse(key), Key::Edge(_));
         if frame.is_none() && step.changes.iter().any(|changed| registers(&changed.key)) {
             let (epoch, revision) = (self.epoch, step.revision);
-            self.tail.push(&Frame { epoch, revision, changes: Vec::new() });
+            self.tail.push(&Frame {
+                epoch,
+                revision,
+                changes: Vec::new(),
+            });
         }
-        self.followed = step.revision;
     }
 
-    /// What planes recorded, by a linearizable read of [`keys::STATUS`] that began at `began_ms`.
-    pub(crate) fn read_status(&mut self, view: &View, began_ms: u64, now_ms: u64) {
+    /// What planes recorded, by a linearizable read of [`keys::PLANES`] that began at `began_ms`.
+    pub(crate) fn read_records(&mut self, view: &View, began_ms: u64, now_ms: u64) {
         for entry in &view.entries {
             if let Key::Plane(plane) = keys::parse(&entry.key) {
                 self.record(&entry.key, plane, &entry.value, entry.changed, now_ms);
@@ -160,8 +167,15 @@ impl State {
             epoch: self.epoch,
             revision: self.followed,
             floor: self.floor.map(|floor| floor.revision).unwrap_or_default(),
-            beacon: self.beacon.as_ref().map(|seen| (seen.revision, seen.beacon.clone())),
-            sites: self.sites.values().map(|site| site.document.clone()).collect(),
+            beacon: self
+                .beacon
+                .as_ref()
+                .map(|seen| (seen.revision, seen.beacon.clone())),
+            sites: self
+                .sites
+                .values()
+                .map(|site| site.document.clone())
+                .collect(),
             purges: self.purges.iter().map(purge).collect(),
         }
     }
@@ -177,26 +191,51 @@ impl State {
     ) {
         match keys::parse(key) {
             Key::Site(name) => {
-                let Some(SiteRecord { owner, site }) = decode(key, value) else { return };
-                let document = SiteDocument { name: name.to_owned(), created, revision, site };
-                self.sites.insert(name.to_owned(), StoredSite { owner, document });
+                let Some(SiteRecord { owner, site }) = decode(key, value) else {
+                    return;
+                };
+                let document = SiteDocument {
+                    name: name.to_owned(),
+                    created,
+                    revision,
+                    site,
+                };
+                self.sites
+                    .insert(name.to_owned(), StoredSite { owner, document });
             }
             Key::Purge(id) => {
-                let Some(record) = decode(key, value) else { return };
-                let purge = Purge { id: id.to_owned(), record, bytes: value.len() };
+                let Some(record) = decode(key, value) else {
+                    return;
+                };
+                let purge = Purge {
+                    id: id.to_owned(),
+                    record,
+                    bytes: value.len(),
+                };
                 self.purges.insert(revision, purge);
                 self.tally.open(revision, accepted_ms);
             }
             Key::Beacon => {
-                let Some(beacon) = decode(key, value) else { return };
-                self.beacon = Some(SeenBeacon { revision, beacon, seen_ms: now_ms });
+                let Some(beacon) = decode(key, value) else {
+                    return;
+                };
+                self.beacon = Some(SeenBeacon {
+                    revision,
+                    beacon,
+                    seen_ms: now_ms,
+                });
             }
             Key::Floor => {
                 // What cannot be read stands for everything before it.
                 let floor = decode(key, value).unwrap_or(revision);
-                self.floor = Some(Floor { revision: floor, changed: revision });
+                self.floor = Some(Floor {
+                    revision: floor,
+                    changed: revision,
+                });
             }
-            Key::Edge(id) => self.fleet.register(id, decode(key, value), revision, now_ms),
+            Key::Edge(id) => self
+                .fleet
+                .register(id, decode(key, value), revision, now_ms),
             Key::Plane(plane) => self.record(key, plane, value, revision, now_ms),
             Key::Counted(purge, plane) => {
                 let record = decode(key, value).unwrap_or_default();
@@ -222,7 +261,9 @@ impl State {
     }
 
     fn record(&mut self, key: &str, plane: &str, value: &[u8], revision: Revision, now_ms: u64) {
-        let Some(record) = decode::<PlaneRecord>(key, value) else { return };
+        let Some(record) = decode::<PlaneRecord>(key, value) else {
+            return;
+        };
         for moved in self.fleet.record(plane, record, revision, now_ms) {
             self.moved(&moved, now_ms);
         }
@@ -233,7 +274,8 @@ impl State {
             match change {
                 feed::Change::PutSite(put) => {
                     let site = Site::from_document(&put.site).ok();
-                    self.stances.put(&put.name, put.created, put.revision, site.as_ref());
+                    self.stances
+                        .put(&put.name, put.created, put.revision, site.as_ref());
                 }
                 feed::Change::DeleteSite { name } => self.stances.deleted(name, frame.revision),
                 feed::Change::Purge { .. } | feed::Change::Beacon(_) => {}
@@ -267,8 +309,12 @@ impl Purges {
 
     /// Whether someone waits for a purge that an edge has just applied.
     pub(crate) fn is_awaited(&self, moved: &Moved) -> bool {
-        let Some(from) = moved.from.filter(|from| *from < moved.to) else { return false };
-        self.records.range(from.next()..=moved.to).any(|(_, purge)| purge.record.awaited)
+        let Some(from) = moved.from.filter(|from| *from < moved.to) else {
+            return false;
+        };
+        self.records
+            .range(from.next()..=moved.to)
+            .any(|(_, purge)| purge.record.awaited)
     }
 
     pub(crate) fn len(&self) -> usize {

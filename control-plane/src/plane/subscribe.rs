@@ -43,15 +43,23 @@ impl Plane {
         let newest = beacon.map_or(after.revision, |(revision, _)| revision.max(after.revision));
         self.must_exist(newest).await?;
         let lines = self.signals.lines.subscribe();
-        self.state().tail.resume(after.revision, beacon).map_err(|gone| match gone {
-            Gone::History { begins } => PlaneError::HistoryGone { begins },
-            Gone::Differs => PlaneError::HistoryDiffers,
-        })?;
+        self.state()
+            .tail
+            .resume(after.revision, beacon)
+            .map_err(|gone| match gone {
+                Gone::History { begins } => PlaneError::HistoryGone { begins },
+                Gone::Differs => PlaneError::HistoryDiffers,
+            })?;
         if self.metrics.feed_subscribers.inc() >= SUBSCRIBERS_MAX {
             self.metrics.feed_subscribers.dec();
             return Err(PlaneError::Busy);
         }
-        Ok(Subscription { plane: self.clone(), cursor: after.revision, new: true, lines })
+        Ok(Subscription {
+            plane: self.clone(),
+            cursor: after.revision,
+            new: true,
+            lines,
+        })
     }
 
     /// [`seawall_config::feed::Snapshot`] as JSON. Asked for by many at once, it is made once.
@@ -64,7 +72,10 @@ impl Plane {
         let snapshot = self.state().snapshot();
         let bytes = Bytes::from(serde_json::to_vec(&snapshot).unwrap_or_default());
         if bytes.len() > SNAPSHOT_BYTES_MAX {
-            return Err(PlaneError::Full(format!("a snapshot would have {} bytes", bytes.len())));
+            return Err(PlaneError::Full(format!(
+                "a snapshot would have {} bytes",
+                bytes.len()
+            )));
         }
         *newest = Some((line, bytes.clone()));
         Ok(bytes)
@@ -99,7 +110,11 @@ impl Subscription {
         }
         // The first line comes at once, so that a follower knows that it is one.
         self.cursor = state.followed.max(reached);
-        Ok(line(&Frame { epoch: state.epoch, revision: self.cursor, changes: Vec::new() }))
+        Ok(line(&Frame {
+            epoch: state.epoch,
+            revision: self.cursor,
+            changes: Vec::new(),
+        }))
     }
 }
 

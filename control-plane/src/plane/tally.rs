@@ -46,8 +46,14 @@ impl Tally {
     /// An edge has applied every purge up to a revision. How long that took is known only if it is known
     /// from where it came.
     pub(crate) fn moved(&mut self, moved: &Moved, now_ms: u64) {
-        let Some(from) = moved.from.filter(|from| *from < moved.to) else { return };
-        for purge in self.purges.range_mut(from.next()..=moved.to).map(|(_, purge)| purge) {
+        let Some(from) = moved.from.filter(|from| *from < moved.to) else {
+            return;
+        };
+        for purge in self
+            .purges
+            .range_mut(from.next()..=moved.to)
+            .map(|(_, purge)| purge)
+        {
             let ms = purge.seen_ms.map(|seen_ms| now_ms.saturating_sub(seen_ms));
             purge.edges.entry(moved.id.clone()).or_default().ms = ms;
         }
@@ -71,7 +77,9 @@ impl Tally {
     pub(crate) fn unstored(&self) -> impl Iterator<Item = (Revision, CountedRecord)> {
         self.unstored.iter().filter_map(|purge| {
             let edges = &self.purges.get(purge)?.edges;
-            let counts = edges.iter().filter_map(|(edge, said)| Some((edge.clone(), said.matched?)));
+            let counts = edges
+                .iter()
+                .filter_map(|(edge, said)| Some((edge.clone(), said.matched?)));
             Some((*purge, CountedRecord(counts.collect())))
         })
     }
@@ -90,7 +98,9 @@ impl Tally {
     /// Stored counts that no receipt shows any more.
     pub(crate) fn outlived(&self) -> impl Iterator<Item = &(Revision, String)> {
         let oldest = self.purges.keys().next().copied();
-        self.stored.iter().take_while(move |(purge, _)| oldest.is_none_or(|oldest| *purge < oldest))
+        self.stored
+            .iter()
+            .take_while(move |(purge, _)| oldest.is_none_or(|oldest| *purge < oldest))
     }
 
     /// The record of a purge is forgotten.
@@ -100,12 +110,17 @@ impl Tally {
     }
 
     pub(crate) fn said(&self, purge: Revision, edge: &str) -> Said {
-        let said = self.purges.get(&purge).and_then(|purge| purge.edges.get(edge));
+        let said = self
+            .purges
+            .get(&purge)
+            .and_then(|purge| purge.edges.get(edge));
         said.copied().unwrap_or_default()
     }
 
     fn count(&mut self, purge: Revision, edge: &str, matched: Matched) -> bool {
-        let Some(purge) = self.purges.get_mut(&purge) else { return false };
+        let Some(purge) = self.purges.get_mut(&purge) else {
+            return false;
+        };
         purge.edges.entry(edge.to_owned()).or_default().matched = Some(matched);
         true
     }
@@ -116,7 +131,11 @@ mod tests {
     use super::*;
 
     fn moved(from: Option<u64>, to: u64) -> Moved {
-        Moved { id: "e".into(), from: from.map(Revision), to: Revision(to) }
+        Moved {
+            id: "e".into(),
+            from: from.map(Revision),
+            to: Revision(to),
+        }
     }
 
     #[test]
@@ -134,7 +153,11 @@ mod tests {
     #[test]
     fn counts_are_kept_for_the_newest_purges_only() {
         let mut tally = Tally::default();
-        let counted = |revision| Counted { revision: Revision(revision), objects: 1, bytes: 2 };
+        let counted = |revision| Counted {
+            revision: Revision(revision),
+            objects: 1,
+            bytes: 2,
+        };
         for revision in 1..=TALLIED_MAX as u64 + 1 {
             tally.open(Revision(revision), None);
         }
@@ -143,7 +166,13 @@ mod tests {
         tally.stored(Revision(1), "p", CountedRecord::default());
         tally.stored(Revision(2), "p", CountedRecord::default());
         assert_eq!(tally.said(Revision(1), "e").matched, None);
-        assert_eq!(tally.said(Revision(2), "e").matched, Some(Matched { objects: 1, bytes: 2 }));
+        assert_eq!(
+            tally.said(Revision(2), "e").matched,
+            Some(Matched {
+                objects: 1,
+                bytes: 2
+            })
+        );
         let unstored: Vec<_> = tally.unstored().map(|(purge, _)| purge).collect();
         assert_eq!(unstored, [Revision(2)]);
         let outlived: Vec<_> = tally.outlived().map(|(purge, _)| *purge).collect();

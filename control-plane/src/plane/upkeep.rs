@@ -19,13 +19,14 @@ pub(super) async fn run(plane: Arc<Plane>) {
     let mut failed = false;
     loop {
         let newest_ms = plane.state().beacon.as_ref().map(|seen| seen.seen_ms);
-        let due_ms = newest_ms.max(tried_ms).map_or(0, |ms| ms + BEACON_MS);
+        // At once when the plane starts: that carries it, and its followers, past what it has read.
+        let due_ms = tried_ms.map_or(0, |ms| newest_ms.max(Some(ms)).unwrap_or(ms) + BEACON_MS);
         tokio::select! {
             () = plane.clock.reach(due_ms) => {}
             () = plane.stopping() => return,
         }
-        tried_ms = Some(plane.clock.now_ms());
-        let kept = plane.keep_up().await;
+        let starts = tried_ms.replace(plane.clock.now_ms()).is_none();
+        let kept = plane.keep_up(starts).await;
         match (&kept, failed) {
             (Ok(()), true) => tracing::info!("the store takes beacons again"),
             (Err(error), false) => tracing::warn!(%error, "the store takes no beacons"),
@@ -37,12 +38,18 @@ pub(super) async fn run(plane: Arc<Plane>) {
 }
 
 impl Plane {
-    async fn keep_up(&self) -> Result<(), StoreError> {
-        self.write_if_due(beacon).await?;
+    async fn keep_up(&self, starts: bool) -> Result<(), StoreError> {
+        self.write_if_due(|state, now_ms, wall_ms| beacon(state, starts, now_ms, wall_ms))
+            .await?;
         self.write_if_due(|state, _, _| uncount(state)).await?;
         let me = &self.id;
-        self.write_if_due(|state, _, _| idle_plane(state, me)).await?;
-        while self.write_if_due(|state, _, wall_ms| forget(state, wall_ms)).await? == Some(FORGOTTEN_AT_ONCE_MAX + 1) {}
+        self.write_if_due(|state, _, _| idle_plane(state, me))
+            .await?;
+        while self
+            .write_if_due(|state, _, wall_ms| forget(state, wall_ms))
+            .await?
+            == Some(FORGOTTEN_AT_ONCE_MAX + 1)
+        {}
         Ok(())
     }
 
@@ -53,7 +60,9 @@ impl Plane {
         due: impl Fn(&State, u64, u64) -> Option<Txn>,
     ) -> Result<Option<usize>, StoreError> {
         let (now_ms, wall_ms) = (self.clock.now_ms(), self.clock.wall_ms());
-        let Some(txn) = due(&self.state(), now_ms, wall_ms) else { return Ok(None) };
+        let Some(txn) = due(&self.state(), now_ms, wall_ms) else {
+            return Ok(None);
+        };
         let count = txn.writes.len();
         match self.commit(txn).await? {
             Commit::Done(revision) => Ok(self.followed(revision).await.then_some(count)),
@@ -70,14 +79,20 @@ impl Plane {
     }
 }
 
-fn beacon(state: &State, now_ms: u64, wall_ms: u64) -> Option<Txn> {
+fn beacon(state: &State, starts: bool, now_ms: u64, wall_ms: u64) -> Option<Txn> {
     let newest = state.beacon.as_ref();
-    if newest.is_some_and(|newest| now_ms < newest.seen_ms + BEACON_MS) {
+    if !starts && newest.is_some_and(|newest| now_ms < newest.seen_ms + BEACON_MS) {
         return None;
     }
-    let beacon = Beacon { id: random_id(), at_ms: wall_ms };
+    let beacon = Beacon {
+        id: random_id(),
+        at_ms: wall_ms,
+    };
     Some(Txn {
-        guards: vec![unchanged(keys::BEACON, newest.map(|newest| newest.revision))],
+        guards: vec![unchanged(
+            keys::BEACON,
+            newest.map(|newest| newest.revision),
+        )],
         writes: vec![Write::Put(keys::BEACON.into(), encode(&beacon))],
     })
 }
@@ -86,19 +101,30 @@ fn beacon(state: &State, now_ms: u64, wall_ms: u64) -> Option<Txn> {
 fn forget(state: &State, wall_ms: u64) -> Option<Txn> {
     let gone = forgettable(&state.purges, state.fleet.vouched_from(), wall_ms);
     let floor = *gone.last()?;
-    let purges = gone.iter().filter_map(|revision| state.purges.get(*revision));
-    let mut writes: Vec<_> = purges.map(|purge| Write::Delete(keys::purge(&purge.id))).collect();
+    let purges = gone
+        .iter()
+        .filter_map(|revision| state.purges.get(*revision));
+    let mut writes: Vec<_> = purges
+        .map(|purge| Write::Delete(keys::purge(&purge.id)))
+        .collect();
     writes.push(Write::Put(keys::FLOOR.into(), encode(&floor)));
-    let guards = vec![unchanged(keys::FLOOR, state.floor.map(|floor| floor.changed))];
+    let guards = vec![unchanged(
+        keys::FLOOR,
+        state.floor.map(|floor| floor.changed),
+    )];
     Some(Txn { guards, writes })
 }
 
 /// Counts that no receipt shows any more.
 fn uncount(state: &State) -> Option<Txn> {
     let keys = state.tally.outlived().take(FORGOTTEN_AT_ONCE_MAX);
-    let writes: Vec<_> =
-        keys.map(|(purge, plane)| Write::Delete(keys::counted(*purge, plane))).collect();
-    (!writes.is_empty()).then(|| Txn { guards: Vec::new(), writes })
+    let writes: Vec<_> = keys
+        .map(|(purge, plane)| Write::Delete(keys::counted(*purge, plane)))
+        .collect();
+    (!writes.is_empty()).then(|| Txn {
+        guards: Vec::new(),
+        writes,
+    })
 }
 
 /// The record of a plane that is gone, and whose edges others have renewed since.

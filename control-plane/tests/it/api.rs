@@ -24,26 +24,50 @@ async fn a_site_is_created_read_changed_listed_and_deleted() {
     assert_eq!((read.status.as_u16(), &read.headers["etag"]), (200, &etag));
     assert_eq!(read.json, created.json);
     let etag = etag.to_str().unwrap();
-    let known = bench.ask("GET /v1/sites/shop", &[("if-none-match", etag)], Value::Null).await;
+    let known = bench
+        .ask(
+            "GET /v1/sites/shop",
+            &[("if-none-match", etag)],
+            Value::Null,
+        )
+        .await;
     assert_eq!(known.status, 304);
 
     let same = bench.put("/v1/sites/shop", document("shop.example")).await;
-    assert_eq!((same.status.as_u16(), same.headers["etag"].to_str().unwrap()), (200, etag));
-    let changed = bench.put("/v1/sites/shop", document("www.shop.example")).await;
+    assert_eq!(
+        (same.status.as_u16(), same.headers["etag"].to_str().unwrap()),
+        (200, etag)
+    );
+    let changed = bench
+        .put("/v1/sites/shop", document("www.shop.example"))
+        .await;
     assert_eq!(changed.status, 200);
     assert_ne!(changed.headers["etag"], etag);
 
     bench.put("/v1/sites/blog", document("blog.example")).await;
     let listed = bench.get("/v1/sites").await;
     let sites = listed.json["sites"].as_array().unwrap();
-    let names: Vec<_> = sites.iter().map(|site| site["name"].as_str().unwrap()).collect();
+    let names: Vec<_> = sites
+        .iter()
+        .map(|site| site["name"].as_str().unwrap())
+        .collect();
     assert_eq!(names, ["blog", "shop"]);
     assert_eq!(sites[1]["owner"], "api");
-    assert_eq!(format!("\"{}\"", sites[1]["created"]), etag, "the site's incarnation outlives a change");
+    assert_eq!(
+        format!("\"{}\"", sites[1]["created"]),
+        etag,
+        "the site's incarnation outlives a change"
+    );
 
     assert_eq!(bench.delete("/v1/sites/shop").await.status, 204);
-    for answer in [bench.get("/v1/sites/shop").await, bench.delete("/v1/sites/shop").await] {
-        assert_eq!((answer.status.as_u16(), &answer.json["type"]), (404, &json!("no-such-site")));
+    for answer in [
+        bench.get("/v1/sites/shop").await,
+        bench.delete("/v1/sites/shop").await,
+    ] {
+        assert_eq!(
+            (answer.status.as_u16(), &answer.json["type"]),
+            (404, &json!("no-such-site"))
+        );
     }
 }
 
@@ -53,21 +77,38 @@ async fn a_change_that_expected_something_else_is_not_made() {
     let first = bench.put("/v1/sites/a", document("one")).await;
     let etag = first.headers["etag"].to_str().unwrap().to_owned();
     let put = async |header: (&str, &str), host: &str| {
-        let answer = bench.ask("PUT /v1/sites/a", &[header], document(host)).await;
+        let answer = bench
+            .ask("PUT /v1/sites/a", &[header], document(host))
+            .await;
         answer.status.as_u16()
     };
     assert_eq!(put(("if-none-match", "*"), "two").await, 412);
     assert_eq!(put(("if-match", "\"999\""), "two").await, 412);
     assert_eq!(put(("if-none-match", "\"1\""), "two").await, 400);
     assert_eq!(put(("if-match", &etag), "two").await, 200);
-    assert_eq!(put(("if-match", &etag), "three").await, 412, "that was the tag before");
-    assert_eq!(put(("if-match", &etag), "two").await, 200, "a retried change finds itself made");
+    assert_eq!(
+        put(("if-match", &etag), "three").await,
+        412,
+        "that was the tag before"
+    );
+    assert_eq!(
+        put(("if-match", &etag), "two").await,
+        200,
+        "a retried change finds itself made"
+    );
     assert_eq!(put(("if-match", "*"), "three").await, 200);
-    let delete = bench.ask("DELETE /v1/sites/a", &[("if-match", &etag)], Value::Null).await;
-    assert_eq!((delete.status.as_u16(), &delete.json["type"]), (412, &json!("condition-failed")));
+    let delete = bench
+        .ask("DELETE /v1/sites/a", &[("if-match", &etag)], Value::Null)
+        .await;
+    assert_eq!(
+        (delete.status.as_u16(), &delete.json["type"]),
+        (412, &json!("condition-failed"))
+    );
     let now = bench.get("/v1/sites/a").await;
     assert_eq!(delete.json["etag"], now.headers["etag"].to_str().unwrap());
-    let absent = bench.ask("PUT /v1/sites/b", &[("if-match", "*")], document("four")).await;
+    let absent = bench
+        .ask("PUT /v1/sites/b", &[("if-match", "*")], document("four"))
+        .await;
     assert_eq!(absent.status, 412);
 }
 
@@ -76,11 +117,29 @@ async fn a_host_belongs_to_one_site() {
     let bench = Bench::new().await;
     bench.put("/v1/sites/a", document("shop.example")).await;
     let taken = bench.put("/v1/sites/b", document("shop.example")).await;
-    assert_eq!((taken.status.as_u16(), &taken.json["type"]), (409, &json!("host-taken")));
+    assert_eq!(
+        (taken.status.as_u16(), &taken.json["type"]),
+        (409, &json!("host-taken"))
+    );
     let detail = taken.json["detail"].as_str().unwrap();
-    assert!(detail.contains("\"shop.example\"") && detail.contains("\"a\""), "{detail}");
-    assert_eq!(bench.put("/v1/sites/a", document("www.shop.example")).await.status, 200);
-    assert_eq!(bench.put("/v1/sites/b", document("shop.example")).await.status, 201);
+    assert!(
+        detail.contains("\"shop.example\"") && detail.contains("\"a\""),
+        "{detail}"
+    );
+    assert_eq!(
+        bench
+            .put("/v1/sites/a", document("www.shop.example"))
+            .await
+            .status,
+        200
+    );
+    assert_eq!(
+        bench
+            .put("/v1/sites/b", document("shop.example"))
+            .await
+            .status,
+        201
+    );
 }
 
 #[tokio::test]
@@ -93,8 +152,10 @@ async fn planes_that_put_one_host_at_once_do_not_both_win() {
     for round in 0..20 {
         let host = format!("h{round}.example");
         let (path_a, path_b) = (format!("/v1/sites/a{round}"), format!("/v1/sites/b{round}"));
-        let (a, b) =
-            tokio::join!(one.put(&path_a, document(&host)), other.put(&path_b, document(&host)));
+        let (a, b) = tokio::join!(
+            one.put(&path_a, document(&host)),
+            other.put(&path_b, document(&host))
+        );
         let mut statuses = [a.status.as_u16(), b.status.as_u16()];
         statuses.sort_unstable();
         assert_eq!(statuses, [201, 409]);
@@ -114,22 +175,49 @@ async fn the_sites_of_a_file_belong_to_the_file() {
     let first = [site("a", "a.example"), site("b", "b.example")];
     let adopted = bench.plane.adopt_file(&first).await.unwrap();
     assert!(adopted.is_some());
-    assert_eq!(bench.plane.adopt_file(&first).await.unwrap(), None, "identical content writes nothing");
+    assert_eq!(
+        bench.plane.adopt_file(&first).await.unwrap(),
+        None,
+        "identical content writes nothing"
+    );
     let owners = |bench: &Bench| -> Vec<_> {
         let sites = bench.plane.list_sites().into_iter();
-        sites.map(|site| (site.document.name, format!("{:?}", site.owner))).collect()
+        sites
+            .map(|site| (site.document.name, format!("{:?}", site.owner)))
+            .collect()
     };
     let row = |name: &str, owner: &str| (name.to_owned(), owner.to_owned());
-    assert_eq!(owners(&bench), [row("a", "File"), row("b", "File"), row("mine", "Api")]);
+    assert_eq!(
+        owners(&bench),
+        [row("a", "File"), row("b", "File"), row("mine", "Api")]
+    );
     let revisions = bench.plane.list_sites();
-    assert_eq!(revisions[0].document.revision, revisions[1].document.revision, "one revision");
+    assert_eq!(
+        revisions[0].document.revision, revisions[1].document.revision,
+        "one revision"
+    );
 
     let put = bench.put("/v1/sites/a", document("a.example")).await;
-    assert_eq!((put.status.as_u16(), &put.json["type"]), (409, &json!("owned-by-file")));
+    assert_eq!(
+        (put.status.as_u16(), &put.json["type"]),
+        (409, &json!("owned-by-file"))
+    );
     assert_eq!(bench.delete("/v1/sites/a").await.status, 409);
-    bench.plane.adopt_file(&[site("b", "a.example")]).await.unwrap();
-    assert_eq!(owners(&bench), [row("b", "File"), row("mine", "Api")], "what went is gone");
-    let taken = bench.plane.adopt_file(&[site("b", "mine.example")]).await.unwrap_err();
+    bench
+        .plane
+        .adopt_file(&[site("b", "a.example")])
+        .await
+        .unwrap();
+    assert_eq!(
+        owners(&bench),
+        [row("b", "File"), row("mine", "Api")],
+        "what went is gone"
+    );
+    let taken = bench
+        .plane
+        .adopt_file(&[site("b", "mine.example")])
+        .await
+        .unwrap_err();
     assert!(taken.to_string().contains("\"mine\""), "{taken}");
 }
 
@@ -140,38 +228,152 @@ async fn what_is_wrong_is_refused_and_named() {
         let answer = bench.ask(line, &[], body).await;
         assert_eq!(answer.status, status, "{line} {answer:?}");
         assert_eq!(answer.headers["content-type"], "application/problem+json");
-        assert_eq!((&answer.json["type"], &answer.json["status"]), (&json!(kind), &json!(status)));
+        assert_eq!(
+            (&answer.json["type"], &answer.json["status"]),
+            (&json!(kind), &json!(status))
+        );
         assert!(answer.json["title"].is_string() && answer.json["detail"].is_string());
-        let problems = answer.json["problems"].as_array().cloned().unwrap_or_default();
-        let found: Vec<_> = problems.iter().map(|problem| problem["path"].as_str().unwrap()).collect();
+        let problems = answer.json["problems"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        let found: Vec<_> = problems
+            .iter()
+            .map(|problem| problem["path"].as_str().unwrap())
+            .collect();
         assert_eq!(found, paths, "{line} {problems:?}");
     };
     let site = "PUT /v1/sites/a";
-    check(site, json!({"hosts": ["a"], "origin": "9000", "hots": 1}), 400, "invalid", &["hots", "origin"]).await;
-    check(site, json!({"name": "b", "hosts": ["a"], "origin": "http://a"}), 400, "invalid", &["name"]).await;
+    check(
+        site,
+        json!({"hosts": ["a"], "origin": "9000", "hots": 1}),
+        400,
+        "invalid",
+        &["hots", "origin"],
+    )
+    .await;
+    check(
+        site,
+        json!({"name": "b", "hosts": ["a"], "origin": "http://a"}),
+        400,
+        "invalid",
+        &["name"],
+    )
+    .await;
     check(site, json!([]), 400, "invalid", &[""]).await;
     check("PUT /v1/sites/A", document("a"), 400, "invalid", &["name"]).await;
     let long = json!({"hosts": ["a"], "origin": "x".repeat(300_000)});
     check(site, long, 413, "too-large", &[]).await;
     let purge = "POST /v1/purges";
     check(purge, json!({}), 400, "invalid", &[""]).await;
-    check(purge, json!({"urls": ["/a"], "tags": ["a b"]}), 400, "invalid", &["urls[0]", "tags[0]"]).await;
+    check(
+        purge,
+        json!({"urls": ["/a"], "tags": ["a b"]}),
+        400,
+        "invalid",
+        &["urls[0]", "tags[0]"],
+    )
+    .await;
     check(purge, json!({"urls": [7]}), 400, "invalid", &["urls[0]"]).await;
     check(purge, json!({"paths": ["/a"]}), 400, "invalid", &["paths"]).await;
-    check(purge, json!({"all": true, "mode": "firm"}), 400, "invalid", &["mode"]).await;
-    check(purge, json!({"sites": ["none"]}), 400, "invalid", &["sites[0]"]).await;
-    check(purge, json!({"all": true, "dry_run": true}), 400, "invalid", &["dry_run"]).await;
-    check(purge, json!({"tags": ["x".repeat(1_100_000)]}), 413, "too-large", &[]).await;
-    check("POST /v1/purges?wait=forever", json!({"all": true}), 400, "invalid", &["wait"]).await;
-    check("POST /v1/purges?timeout=5", json!({"all": true}), 400, "invalid", &["timeout"]).await;
-    check("POST /v1/purges?wait=complete&timeout=61s", json!({"all": true}), 400, "invalid", &["timeout"]).await;
-    check("POST /v1/purges?until=complete", json!({"all": true}), 400, "invalid", &["query"]).await;
-    check("GET /v1/purges/7000", Value::Null, 404, "no-such-purge", &[]).await;
+    check(
+        purge,
+        json!({"all": true, "mode": "firm"}),
+        400,
+        "invalid",
+        &["mode"],
+    )
+    .await;
+    check(
+        purge,
+        json!({"sites": ["none"]}),
+        400,
+        "invalid",
+        &["sites[0]"],
+    )
+    .await;
+    check(
+        purge,
+        json!({"all": true, "dry_run": true}),
+        400,
+        "invalid",
+        &["dry_run"],
+    )
+    .await;
+    check(
+        purge,
+        json!({"tags": ["x".repeat(1_100_000)]}),
+        413,
+        "too-large",
+        &[],
+    )
+    .await;
+    check(
+        "POST /v1/purges?wait=forever",
+        json!({"all": true}),
+        400,
+        "invalid",
+        &["wait"],
+    )
+    .await;
+    check(
+        "POST /v1/purges?timeout=5",
+        json!({"all": true}),
+        400,
+        "invalid",
+        &["timeout"],
+    )
+    .await;
+    check(
+        "POST /v1/purges?wait=complete&timeout=61s",
+        json!({"all": true}),
+        400,
+        "invalid",
+        &["timeout"],
+    )
+    .await;
+    check(
+        "POST /v1/purges?until=complete",
+        json!({"all": true}),
+        400,
+        "invalid",
+        &["query"],
+    )
+    .await;
+    check(
+        "GET /v1/purges/7000",
+        Value::Null,
+        404,
+        "no-such-purge",
+        &[],
+    )
+    .await;
     check("GET /v1/purges/new", Value::Null, 400, "invalid", &["path"]).await;
-    check("DELETE /v1/edges/none", Value::Null, 404, "no-such-edge", &[]).await;
-    check("POST /v1/edges/E!/heartbeat", json!({}), 400, "invalid", &[""]).await;
+    check(
+        "DELETE /v1/edges/none",
+        Value::Null,
+        404,
+        "no-such-edge",
+        &[],
+    )
+    .await;
+    check(
+        "POST /v1/edges/E!/heartbeat",
+        json!({}),
+        400,
+        "invalid",
+        &[""],
+    )
+    .await;
     check("GET /v1/feed", Value::Null, 400, "invalid", &["query"]).await;
-    check("GET /v1/feed?after=1", Value::Null, 400, "invalid", &["query"]).await;
+    check(
+        "GET /v1/feed?after=1",
+        Value::Null,
+        400,
+        "invalid",
+        &["query"],
+    )
+    .await;
     check("GET /v2", Value::Null, 404, "no-such-path", &[]).await;
     check("DELETE /v1/sites", Value::Null, 405, "no-such-method", &[]).await;
 }
@@ -179,14 +381,28 @@ async fn what_is_wrong_is_refused_and_named() {
 #[tokio::test]
 async fn only_this_machine_and_only_json_get_through() {
     let bench = Bench::new().await;
-    let foreign = bench.ask("GET /v1/sites", &[("host", "evil.example")], Value::Null).await;
-    assert_eq!((foreign.status.as_u16(), &foreign.json["type"]), (403, &json!("foreign-host")));
+    let foreign = bench
+        .ask("GET /v1/sites", &[("host", "evil.example")], Value::Null)
+        .await;
+    assert_eq!(
+        (foreign.status.as_u16(), &foreign.json["type"]),
+        (403, &json!("foreign-host"))
+    );
     let request = Request::post("/v1/purges").header("host", "localhost");
-    let form = request.header("content-type", "text/plain").body(Body::from(r#"{"all":true}"#)).unwrap();
+    let form = request
+        .header("content-type", "text/plain")
+        .body(Body::from(r#"{"all":true}"#))
+        .unwrap();
     let form = bench.send(form).await;
-    assert_eq!((form.status.as_u16(), &form.json["type"]), (415, &json!("not-json")));
+    assert_eq!(
+        (form.status.as_u16(), &form.json["type"]),
+        (415, &json!("not-json"))
+    );
     let request = Request::post("/v1/purges").header("host", "localhost");
-    let cut = request.header("content-type", "application/json").body(Body::from(r#"{"all":"#)).unwrap();
+    let cut = request
+        .header("content-type", "application/json")
+        .body(Body::from(r#"{"all":"#))
+        .unwrap();
     assert_eq!(bench.send(cut).await.status, 400);
     let unknown = bench.ask("DELETE /v1/sites", &[], Value::Null).await;
     assert_eq!(unknown.headers["allow"], "GET,HEAD");
@@ -196,11 +412,16 @@ async fn only_this_machine_and_only_json_get_through() {
 async fn a_purge_is_accepted_with_its_place_in_the_order() {
     let bench = Bench::new().await;
     bench.site("shop", "shop.example", "serve").await;
-    let first = bench.post("/v1/purges", json!({"sites": ["shop"], "mode": "soft"})).await;
+    let first = bench
+        .post("/v1/purges", json!({"sites": ["shop"], "mode": "soft"}))
+        .await;
     assert_eq!(first.status, 202, "{first:?}");
     let revision = first.json["revision"].as_u64().unwrap();
     assert_eq!(first.headers["location"], format!("/v1/purges/{revision}"));
-    assert_eq!(first.json["token"], format!("{}-{revision}", bench.plane.epoch()));
+    assert_eq!(
+        first.json["token"],
+        format!("{}-{revision}", bench.plane.epoch())
+    );
     assert!(bench.purge(json!({"all": true})).await > revision);
     let read = bench.get(&format!("/v1/purges/{revision}")).await;
     assert_eq!((read.status.as_u16(), &read.json), (200, &first.json));
@@ -219,10 +440,17 @@ async fn without_the_store_nothing_is_promised() {
         bench.heartbeat("e1", "b", 0).await,
     ];
     for answer in answers {
-        assert_eq!((answer.status.as_u16(), &answer.json["type"]), (503, &json!("store-unavailable")));
+        assert_eq!(
+            (answer.status.as_u16(), &answer.json["type"]),
+            (503, &json!("store-unavailable"))
+        );
         assert_eq!(answer.headers["retry-after"], "1");
     }
-    assert_eq!(bench.get("/v1/sites/shop").await.status, 200, "what is known can be read");
+    assert_eq!(
+        bench.get("/v1/sites/shop").await.status,
+        200,
+        "what is known can be read"
+    );
     bench.store.be(Mood::Fine);
     assert_eq!(bench.delete("/v1/sites/shop").await.status, 204);
 }
@@ -235,16 +463,25 @@ async fn a_lost_answer_is_looked_up_and_a_lost_request_is_admitted() {
     assert_eq!(purge.status, 202, "it was written, and found by its id");
     bench.store.be(Mood::LosesRequest);
     let purge = bench.post("/v1/purges", json!({"all": true})).await;
-    assert_eq!((purge.status.as_u16(), &purge.json["type"]), (503, &json!("outcome-unknown")));
+    assert_eq!(
+        (purge.status.as_u16(), &purge.json["type"]),
+        (503, &json!("outcome-unknown"))
+    );
     assert_eq!(purge.json["id"].as_str().map(str::len), Some(32));
 
     bench.store.be(Mood::LosesAnswer);
     let put = bench.put("/v1/sites/a", document("a.example")).await;
     assert_eq!(put.status, 201);
-    assert_eq!(put.headers["etag"], bench.get("/v1/sites/a").await.headers["etag"]);
+    assert_eq!(
+        put.headers["etag"],
+        bench.get("/v1/sites/a").await.headers["etag"]
+    );
     bench.store.be(Mood::LosesRequest);
     let put = bench.put("/v1/sites/a", document("b.example")).await;
-    assert_eq!((put.status.as_u16(), &put.json["type"]), (503, &json!("outcome-unknown")));
+    assert_eq!(
+        (put.status.as_u16(), &put.json["type"]),
+        (503, &json!("outcome-unknown"))
+    );
     bench.store.be(Mood::LosesAnswer);
     assert_eq!(bench.delete("/v1/sites/a").await.status, 204);
 }
@@ -254,5 +491,9 @@ async fn the_api_describes_itself() {
     let bench = Bench::new().await;
     let answer = bench.get("/openapi.json").await;
     assert_eq!(answer.status, 200);
-    assert!(answer.json["openapi"].as_str().is_some_and(|version| version.starts_with("3.")));
+    assert!(
+        answer.json["openapi"]
+            .as_str()
+            .is_some_and(|version| version.starts_with("3."))
+    );
 }

@@ -13,7 +13,7 @@ use http_body_util::BodyExt;
 use prometheus_client::registry::Registry;
 use seawall_config::feed::Frame;
 use seawall_config::{Epoch, Revision};
-use seawall_control_plane::store::embedded::Embedded;
+use seawall_control_plane::store::embedded::EmbeddedStore;
 use seawall_control_plane::store::{Commit, Follow, Store, StoreError, Txn, View};
 use seawall_control_plane::{Clock, Plane, api};
 use serde_json::{Value, json};
@@ -49,11 +49,24 @@ impl Bench {
         Self::over(Tamed::new(), Clock::system()).await
     }
 
+    /// A plane over a store. Its first beacon has been written, so that nothing else happens by itself
+    /// while a clock stands still.
     pub async fn over(store: Arc<Tamed>, clock: Clock) -> Self {
         let registry = &mut Registry::default();
-        let plane = Plane::start_with(store.clone(), registry, clock.clone()).await.unwrap();
+        let before = store.head().await.unwrap();
+        let plane = Plane::start_with(store.clone(), registry, clock.clone())
+            .await
+            .unwrap();
         let router = api::router(plane.clone());
-        Self { plane, clock, store, router }
+        let bench = Self {
+            plane,
+            clock,
+            store,
+            router,
+        };
+        let fresh = |answer: &Answer| answer.json["beacon"][0].as_u64() > Some(before.0);
+        eventually(&bench, "/v1/snapshot", fresh).await;
+        bench
     }
 
     /// Another plane over the same store.
@@ -74,13 +87,19 @@ impl Bench {
     pub async fn send(&self, request: Request<Body>) -> Answer {
         let answer = tokio::time::timeout(CAP, self.router.clone().oneshot(request)).await;
         let (head, body) = answer.expect("an answer in time").unwrap().into_parts();
-        let body = tokio::time::timeout(CAP, body.collect()).await.expect("a body in time");
+        let body = tokio::time::timeout(CAP, body.collect())
+            .await
+            .expect("a body in time");
         let body = body.unwrap().to_bytes();
         let json = match body.is_empty() {
             true => Value::Null,
             false => serde_json::from_slice(&body).expect("JSON"),
         };
-        Answer { status: head.status, headers: head.headers, json }
+        Answer {
+            status: head.status,
+            headers: head.headers,
+            json,
+        }
     }
 
     pub async fn ask(&self, line: &str, headers: &[(&str, &str)], body: Value) -> Answer {
@@ -95,7 +114,11 @@ impl Bench {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
+        let body = if body.is_null() {
+            Body::empty()
+        } else {
+            Body::from(body.to_string())
+        };
         self.send(request.body(body).unwrap()).await
     }
 
@@ -139,7 +162,10 @@ impl Bench {
             "boot": boot, "place": "here", "version": "1.2.3", "state": "live", "lag_ms": 4,
             "applied": {"epoch": self.plane.epoch(), "revision": applied},
         });
-        heartbeat.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        heartbeat
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
         let path = format!("/v1/edges/{id}/heartbeat");
         let sent = self.post(&path, heartbeat);
         // On a clock that stands still, the next round has to be let come.
@@ -154,15 +180,32 @@ impl Bench {
 
     /// The frames of the feed after a revision, until `until` is content with them.
     pub async fn feed(&self, query: &str, until: impl Fn(&[Frame]) -> bool) -> Vec<Frame> {
-        let request = Request::builder().uri(format!("/v1/feed?{query}")).header("host", "localhost");
-        let answer = self.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let request = Request::builder()
+            .uri(format!("/v1/feed?{query}"))
+            .header("host", "localhost");
+        let answer = self
+            .router
+            .clone()
+            .oneshot(request.body(Body::empty()).unwrap())
+            .await
+            .unwrap();
         assert_eq!(answer.status(), 200, "{query}");
         let (mut body, mut text, mut frames) = (answer.into_body(), Vec::new(), Vec::new());
         while !until(&frames) {
-            let chunk = tokio::time::timeout(CAP, body.frame()).await.expect("a line in time");
-            text.extend_from_slice(&chunk.expect("the feed goes on").unwrap().into_data().unwrap());
+            let chunk = tokio::time::timeout(CAP, body.frame())
+                .await
+                .expect("a line in time");
+            text.extend_from_slice(
+                &chunk
+                    .expect("the feed goes on")
+                    .unwrap()
+                    .into_data()
+                    .unwrap(),
+            );
             let lines = text.split(|b| *b == b'\n').filter(|line| !line.is_empty());
-            frames = lines.map(|line| serde_json::from_slice(line).expect("a frame")).collect();
+            frames = lines
+                .map(|line| serde_json::from_slice(line).expect("a frame"))
+                .collect();
         }
         frames
     }
@@ -179,12 +222,14 @@ pub async fn eventually(bench: &Bench, path: &str, content: impl Fn(&Answer) -> 
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(CAP, asked).await.expect("it comes true")
+    tokio::time::timeout(CAP, asked)
+        .await
+        .expect("it comes true")
 }
 
 /// An embedded store that fails on command.
 pub struct Tamed {
-    inner: Embedded,
+    inner: EmbeddedStore,
     mood: AtomicU64,
     /// Its history is said to begin here.
     oldest: AtomicU64,
@@ -207,12 +252,21 @@ pub enum Mood {
 impl Tamed {
     pub fn new() -> Arc<Self> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
-        let name = format!("seawall-plane-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let name = format!(
+            "seawall-plane-{}-{}",
+            std::process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        );
         let folder = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&folder).unwrap();
-        let inner = Embedded::open(&folder).unwrap();
+        let inner = EmbeddedStore::open(&folder).unwrap();
         let (mood, oldest) = (AtomicU64::new(Mood::Fine as u64), AtomicU64::new(0));
-        Arc::new(Self { inner, mood, oldest, folder })
+        Arc::new(Self {
+            inner,
+            mood,
+            oldest,
+            folder,
+        })
     }
 
     pub fn be(&self, mood: Mood) {
@@ -232,7 +286,9 @@ impl Tamed {
 
     fn once(&self, mood: Mood) -> bool {
         let fine = Mood::Fine as u64;
-        self.mood.compare_exchange(mood as u64, fine, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+        self.mood
+            .compare_exchange(mood as u64, fine, Ordering::SeqCst, Ordering::SeqCst)
+            .is_ok()
     }
 }
 

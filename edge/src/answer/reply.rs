@@ -46,8 +46,8 @@ impl Answer {
     }
 
     /// From what is stored, which the origin just called good.
-    pub(super) fn refreshed(journey: &Journey, object: &Object, collapsed: bool, now: SystemTime) -> Self {
-        let forwarded = Forwarded { why: Fwd::Stale, status: Some(304), stored: true, collapsed };
+    pub(super) fn refreshed(journey: &Journey, object: &Object, why: Fwd, collapsed: bool, now: SystemTime) -> Self {
+        let forwarded = Forwarded { why, status: Some(304), stored: true, collapsed };
         let told = Told { handling: Handling::Forwarded(forwarded), ttl: Some(ttl(object, now)), detail: None };
         Self::from_object(journey, object, told, now)
     }

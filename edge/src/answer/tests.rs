@@ -18,7 +18,7 @@ fn decided(cache: &str, request: &str, stored: Option<&str>, age: u64, life: Lif
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(age);
     match decide(&journey, shelf.as_ref().map(|shelf| &shelf[..]), |_| life, vouches, now) {
         Verdict::Serve { ttl, behind, .. } => format!("serve {ttl}{}", if behind { " behind" } else { "" }),
-        Verdict::Validate(_) => "validate".into(),
+        Verdict::Validate(_, why) => format!("validate {}", why.as_str()),
         Verdict::Fetch(why) => format!("fetch {}", why.as_str()),
         Verdict::Alone(why) => format!("alone {}", why.as_str()),
         Verdict::Refuse(refusal) => format!("{refusal:?}"),
@@ -73,7 +73,7 @@ fn one_decision_for_every_request() {
     check("", "GET", Some("vary: x"), 10, "serve 50");
     check("", "GET|x: 1", Some("vary: x"), 10, "fetch vary-miss");
     check("", "GET", Some(""), 60, "fetch stale");
-    check("", "GET", etag, 60, "validate");
+    check("", "GET", etag, 60, "validate stale");
     check("", "HEAD", etag, 60, "alone stale");
     check("", "HEAD", None, 0, "alone uri-miss");
     check("", "GET|range: bytes=0-1", None, 0, "alone uri-miss");
@@ -83,7 +83,7 @@ fn one_decision_for_every_request() {
     check("", "GET|cache-control: only-if-cached", etag, 10, "serve 50");
     check("", "GET|cache-control: no-cache", etag, 10, "serve 50");
     let honours = r#", "cache": {"client_directives": "honour"}"#;
-    check(honours, "GET|cache-control: no-cache", etag, 10, "validate");
+    check(honours, "GET|cache-control: no-cache", etag, 10, "validate request");
     check(honours, "GET|cache-control: max-stale=5", etag, 63, "serve -3");
     let behind = r#", "cache": {"stale_while_revalidate": "10s"}"#;
     check(behind, "GET", etag, 63, "serve -3 behind");
@@ -96,7 +96,7 @@ fn what_was_purged_or_cannot_be_vouched_for_is_not_used() {
     let check = |cache: &str, life: Life, vouches: bool, expect: &str| {
         assert_eq!(decided(cache, "GET", etag, 10, life, vouches), expect, "{cache} {life:?} {vouches}");
     };
-    check("", Life::SoftDead, true, "validate");
+    check("", Life::SoftDead, true, "validate stale");
     // A hard-dead object sends no validators: the origin may call it good by mistake.
     check("", Life::HardDead, true, "fetch uri-miss");
     check("", Life::Alive, false, "serve 50");

@@ -1,171 +1,208 @@
-//! Sending heartbeats: each second, and at once when a purge was applied or counted.
+//! Sends heartbeats, hears the answers, and keeps the right to vouch where the request path reads it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, StatusCode};
-use http_body_util::{BodyExt, Full, Limited};
-use seawall_config::Problem;
+use http::StatusCode;
+use seawall_config::Problems;
 use seawall_config::feed::{Counted, HEARTBEAT_MS, Heartbeat, Renewal};
-use tokio::sync::watch;
-use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::sync::{Notify, watch};
+use tokio::task::{JoinError, JoinSet};
 
-use super::Standing;
+use super::{Heartbeats, Sent, Verdict};
 use crate::clock;
-use crate::feed::client::{FollowConfig, Http, Position};
+use crate::feed::Position;
+use crate::feed::wire::{Client, Failure};
 use crate::state::State;
 
-/// Until a heartbeat is answered; its answer waits for a write of the store.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
-/// Heartbeats under way at once: one may wait for the store while the next has news.
-const UNDER_WAY_MAX: usize = 4;
-/// Bytes of an answer.
-const ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// Counts that go with one heartbeat; the others go with the next.
+const COUNTED_MAX: usize = 1_000;
+/// How often a duplicate id is shouted about.
+const DUPLICATE_TOLD_EVERY_MS: u64 = 60_000;
 
-pub struct Sender {
-    state: Arc<State>,
-    config: FollowConfig,
-    http: Http,
-    position: watch::Receiver<Position>,
-    boot: String,
-    standing: Standing,
-    /// Which control plane is asked; the next one after a failure.
-    turn: usize,
-    /// Another machine uses this edge's id.
-    duplicate: bool,
+/// Who this edge is, and to whom it says so.
+#[derive(Clone, Debug)]
+pub struct Who {
+    pub id: String,
+    pub place: String,
+    pub control_planes: Vec<String>,
 }
 
-/// What came of one heartbeat.
-enum Sent {
-    Answered { sent_ms: u64, renewal: Renewal },
-    /// 409: another boot of this id may still vouch.
-    Duplicate,
-    Failed(Vec<Counted>),
+/// What the follower tells the heartbeat.
+pub struct News {
+    pub position: watch::Receiver<Position>,
+    /// Notified when a purge has been applied, after `position` says so.
+    pub now: Arc<Notify>,
+}
+
+struct Sender {
+    state: Arc<State>,
+    who: Who,
+    news: News,
+    boot: String,
+    client: Client,
+    heartbeats: Heartbeats,
+    /// Counts up: whom to tell.
+    plane: usize,
+    posts: JoinSet<Post>,
+    /// The last was answered.
+    answered: bool,
+    duplicate_told_ms: Option<u64>,
+}
+
+/// A heartbeat that has landed.
+struct Post {
+    sent: Sent,
+    plane: usize,
+    counted: Vec<Counted>,
+    answer: Result<(StatusCode, Bytes), Failure>,
+}
+
+/// Until `stop`. Takes nothing for granted: whatever goes wrong, the next heartbeat is sent.
+pub async fn run(state: Arc<State>, who: Who, news: News, mut stop: watch::Receiver<bool>) {
+    let mut sender = Sender {
+        state,
+        who,
+        news,
+        boot: boot_id(),
+        client: Client::new(),
+        heartbeats: Heartbeats::default(),
+        plane: 0,
+        posts: JoinSet::new(),
+        answered: true,
+        duplicate_told_ms: None,
+    };
+    if sender.who.control_planes.is_empty() {
+        return;
+    }
+    let state = sender.state.clone();
+    loop {
+        let wait = sender.wait();
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => return,
+            // The follower lives as long as this; without it, the heartbeat goes on by the clock.
+            Ok(()) = sender.news.position.changed() => sender.look(),
+            () = sender.news.now.notified() => sender.heartbeats.hurry(),
+            () = state.sweeper.counted.notified() => sender.heartbeats.hurry(),
+            Some(post) = sender.posts.join_next() => sender.land(post),
+            () = async { tokio::time::sleep(wait.unwrap_or_default()).await }, if wait.is_some() => sender.send(),
+        }
+        state.vouching.set(sender.heartbeats.deadline_ms());
+    }
 }
 
 impl Sender {
-    pub fn new(state: Arc<State>, config: FollowConfig, http: Http, position: watch::Receiver<Position>) -> Self {
-        let boot = format!("{:016x}{:016x}", random(), random());
-        Self { state, config, http, position, boot, standing: Standing::default(), turn: 0, duplicate: false }
+    /// How long until the next is to be sent; None while too many are under way.
+    fn wait(&self) -> Option<Duration> {
+        let due_ms = self.heartbeats.due_ms()?;
+        Some(Duration::from_millis(due_ms.saturating_sub(clock::boottime_ms()).min(HEARTBEAT_MS)))
     }
 
-    fn send(&self, under_way: &mut JoinSet<Sent>) {
-        let Some(plane) = self.config.control_planes.get(self.turn % self.config.control_planes.len().max(1)) else { return };
-        if under_way.len() >= UNDER_WAY_MAX {
-            return;
+    fn look(&mut self) {
+        if let Some(applied) = self.news.position.borrow_and_update().applied {
+            self.heartbeats.applied(applied, clock::boottime_ms());
         }
-        let url = format!("{plane}/v1/edges/{}/heartbeat", self.config.id);
-        let counted = self.state.take_counted();
-        let heartbeat = self.heartbeat(counted.clone());
-        let (http, sent_ms) = (self.http.clone(), clock::boottime_ms());
-        under_way.spawn(async move {
-            match timeout(ANSWER_TIMEOUT, post(&http, &url, &heartbeat)).await {
-                Ok(Ok(renewal)) => Sent::Answered { sent_ms, renewal },
-                Ok(Err(StatusCode::CONFLICT)) => Sent::Duplicate,
-                Ok(Err(_)) | Err(_) => Sent::Failed(counted),
-            }
+    }
+
+    fn send(&mut self) {
+        self.look();
+        let Some(address) = self.who.control_planes.get(self.plane % self.who.control_planes.len().max(1)) else { return };
+        let mut counted = self.state.take_counted();
+        self.state.put_back_counted(counted.split_off(counted.len().min(COUNTED_MAX)));
+        let sent = self.heartbeats.send(clock::boottime_ms());
+        let body = serde_json::to_vec(&self.heartbeat(sent, counted.clone())).unwrap_or_default();
+        let (client, plane, address) = (self.client.clone(), self.plane, address.clone());
+        let path = format!("/v1/edges/{}/heartbeat", self.who.id);
+        self.posts.spawn(async move {
+            let answer = tokio::time::timeout(ANSWER_TIMEOUT, client.post(&address, &path, body)).await;
+            Post { sent, plane, counted, answer: answer.unwrap_or(Err(Failure::Timeout)) }
         });
     }
 
-    fn heartbeat(&self, counted: Vec<Counted>) -> Heartbeat {
-        let position = self.position.borrow().clone();
-        let mut problems = self.state.problems();
-        problems.extend(position.disbelief.map(|why| Problem::new("feed", why.to_string())));
+    fn heartbeat(&self, sent: Sent, counted: Vec<Counted>) -> Heartbeat {
+        let position = self.news.position.borrow();
+        let mut problems = Problems::default();
+        position.problem.iter().cloned().chain(self.state.problems()).for_each(|problem| problems.push(problem));
         Heartbeat {
             boot: self.boot.clone(),
-            place: self.config.place.clone(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            state: self.standing.state(position.followed, clock::boottime_ms()),
-            applied: position.applied,
+            place: self.who.place.clone(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            state: self.heartbeats.state(position.heard, sent.at_ms),
+            applied: sent.applied,
             lag_ms: position.lag_ms,
-            problems,
+            problems: problems.0,
             load: self.state.load(),
             counted,
         }
     }
 
-    fn take(&mut self, sent: Sent) {
-        let applied = self.position.borrow().applied.map(|applied| applied.revision);
-        match sent {
-            Sent::Answered { sent_ms, renewal } => {
-                self.standing.answered(sent_ms, renewal, applied, clock::boottime_ms());
-                if std::mem::take(&mut self.duplicate) {
-                    tracing::info!(id = %self.config.id, "this edge's id is its own again");
-                }
+    fn land(&mut self, post: Result<Post, JoinError>) {
+        let Ok(post) = post else { return self.heartbeats.failed() };
+        // Read after the answer, so that a machine that was suspended in between knows it.
+        let now_ms = clock::boottime_ms();
+        let renewal = match &post.answer {
+            Ok((StatusCode::OK, body)) => serde_json::from_slice::<Renewal>(body).map_err(|error| format!("its answer does not read: {error}")),
+            Ok((StatusCode::CONFLICT, body)) => {
+                self.state.put_back_counted(post.counted);
+                self.heartbeats.refused(now_ms);
+                return self.shout(now_ms, body);
             }
-            Sent::Duplicate => {
-                if !std::mem::replace(&mut self.duplicate, true) {
-                    tracing::error!(id = %self.config.id, "another edge with this id is alive, or was until seconds ago; two edges must not share an id");
-                }
+            Ok((status, _)) => Err(format!("it answered {status}")),
+            Err(failure) => Err(failure.to_string()),
+        };
+        match renewal {
+            Ok(renewal) => {
+                let verdict = self.heartbeats.answered(post.sent, renewal, now_ms);
+                self.answered(verdict);
             }
-            Sent::Failed(counted) => {
-                self.state.put_back_counted(counted);
-                self.turn = self.turn.wrapping_add(1);
+            Err(why) => {
+                self.state.put_back_counted(post.counted);
+                self.heartbeats.failed();
+                self.failed(post.plane, &why);
             }
         }
-        self.publish();
     }
 
-    fn publish(&self) {
-        self.state.vouching.set(self.standing.until_ms());
+    fn answered(&mut self, verdict: Verdict) {
+        self.duplicate_told_ms = None;
+        if !std::mem::replace(&mut self.answered, true) {
+            tracing::info!(?verdict, "heartbeats are answered again");
+        }
+        tracing::trace!(?verdict, "a heartbeat was answered");
     }
-}
 
-/// Until `stop`.
-pub async fn run(mut sender: Sender, mut stop: watch::Receiver<bool>) {
-    let mut under_way = JoinSet::new();
-    let mut ticks = interval(Duration::from_millis(HEARTBEAT_MS));
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut told = sender.position.borrow().clone();
-    let state = sender.state.clone();
-    loop {
-        tokio::select! {
-            _ = ticks.tick() => sender.send(&mut under_way),
-            () = state.sweeper.counted.notified() => sender.send(&mut under_way),
-            Some(sent) = under_way.join_next() => {
-                if let Ok(sent) = sent {
-                    sender.take(sent);
-                }
-            }
-            moved = sender.position.changed() => {
-                if moved.is_err() {
-                    return;
-                }
-                let now = sender.position.borrow_and_update().clone();
-                let epoch = |position: &Position| position.applied.map(|applied| applied.epoch);
-                if epoch(&told) != epoch(&now) {
-                    sender.standing.forget();
-                }
-                if let Some(applied) = now.applied {
-                    sender.standing.applied(applied.revision, clock::boottime_ms());
-                }
-                sender.publish();
-                if now.purges != told.purges {
-                    sender.send(&mut under_way);
-                }
-                told = now;
-            }
-            _ = stop.wait_for(|stop| *stop) => return,
+    /// The next goes to another control plane, unless one that was sent since has moved on already.
+    fn failed(&mut self, plane: usize, why: &str) {
+        if plane == self.plane {
+            self.plane += 1;
+        }
+        if std::mem::replace(&mut self.answered, false) {
+            tracing::warn!(why, "a heartbeat was not answered");
+        }
+    }
+
+    fn shout(&mut self, now_ms: u64, body: &[u8]) {
+        if self.duplicate_told_ms.is_none_or(|told_ms| now_ms >= told_ms + DUPLICATE_TOLD_EVERY_MS) {
+            self.duplicate_told_ms = Some(now_ms);
+            let detail = serde_json::from_slice::<serde_json::Value>(body).unwrap_or_default();
+            let detail = detail.get("detail").and_then(|detail| detail.as_str()).unwrap_or("no reason given");
+            tracing::error!(
+                edge = self.who.id,
+                detail,
+                "ANOTHER MACHINE USES THIS EDGE'S ID: until that ends, this edge may not vouch for what it stored"
+            );
         }
     }
 }
 
-/// The answer, or the status of what is none (0xx does not exist: a connection that failed is 503 here).
-async fn post(http: &Http, url: &str, heartbeat: &Heartbeat) -> Result<Renewal, StatusCode> {
-    let failed = StatusCode::SERVICE_UNAVAILABLE;
-    let body = serde_json::to_vec(heartbeat).map_err(|_| failed)?;
-    let request = Request::post(url).header(http::header::CONTENT_TYPE, "application/json");
-    let request = request.body(Full::new(Bytes::from(body))).map_err(|_| failed)?;
-    let answer = http.request(request).await.map_err(|_| failed)?;
-    if answer.status() != StatusCode::OK {
-        return Err(answer.status());
+/// 128 random bits: no two starts of any edge share it.
+fn boot_id() -> String {
+    let mut bits = [0; 16];
+    if let Err(error) = getrandom::fill(&mut bits) {
+        tracing::error!(%error, "no random numbers; the boot id is made of the time and the process");
+        bits = (u128::from(clock::wall_ms()) << 64 | u128::from(std::process::id())).to_be_bytes();
     }
-    let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await.map_err(|_| failed)?;
-    serde_json::from_slice(&body.to_bytes()).map_err(|_| failed)
-}
-
-fn random() -> u64 {
-    getrandom::u64().unwrap_or_default()
+    format!("{:032x}", u128::from_be_bytes(bits))
 }

@@ -29,7 +29,7 @@ pub struct Forwarded {
     pub collapsed: bool,
 }
 
-/// RFC 9211 §2.2: the registered reasons for going forward.
+/// Why a request went forward: the registered reasons (RFC 9211 §2.2) that occur here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fwd {
     Bypass,
@@ -38,7 +38,6 @@ pub enum Fwd {
     VaryMiss,
     Request,
     Stale,
-    Partial,
 }
 
 impl Told {
@@ -94,7 +93,6 @@ impl Fwd {
             Self::VaryMiss => "vary-miss",
             Self::Request => "request",
             Self::Stale => "stale",
-            Self::Partial => "partial",
         }
     }
 }

@@ -4,9 +4,6 @@ use http::header::{self, HeaderMap};
 
 use super::validation::strongly_equal;
 
-/// Ranges one request may ask for; with more, the whole is sent.
-pub const RANGES_MAX: usize = 16;
-
 /// What a request gets of a representation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {

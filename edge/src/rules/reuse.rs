@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use seawall_config::site::{OnPartition, Policy};
 
+use super::cache_status::Fwd;
 use super::directives::{self, Named};
 use super::freshness::Freshness;
 use crate::ledger::Life;
@@ -46,6 +47,16 @@ pub enum Why {
     NoCache,
     ClientDirective,
     SoftPurge,
+}
+
+impl From<Why> for Fwd {
+    /// RFC 9211 §2.2: "request": what is stored would do, but for what the request says.
+    fn from(why: Why) -> Self {
+        match why {
+            Why::ClientDirective => Self::Request,
+            Why::Expired | Why::NoCache | Why::SoftPurge => Self::Stale,
+        }
+    }
 }
 
 pub fn reuse(question: Question<'_>) -> Reuse {

@@ -28,21 +28,37 @@ pub(super) struct Sites {
 pub(super) enum Decided {
     /// It is so already, since this revision.
     Nothing(Revision),
-    Write { writes: Vec<Write>, put: Put },
+    Write {
+        writes: Vec<Write>,
+        put: Put,
+    },
 }
 
 impl Sites {
     /// From reads of [`keys::SITES_GUARD`] and, later, of [`keys::SITES`].
     pub(super) fn new(guard: &View, sites: &View) -> Self {
-        let guard = guard.entries.iter().find(|entry| entry.key == keys::SITES_GUARD);
+        let guard = guard
+            .entries
+            .iter()
+            .find(|entry| entry.key == keys::SITES_GUARD);
         let sites = sites.entries.iter().filter_map(|entry| {
-            let Key::Site(name) = keys::parse(&entry.key) else { return None };
+            let Key::Site(name) = keys::parse(&entry.key) else {
+                return None;
+            };
             let SiteRecord { owner, site } = decode(&entry.key, &entry.value)?;
             let (created, revision) = (entry.created, entry.changed);
-            let document = SiteDocument { name: name.to_owned(), created, revision, site };
+            let document = SiteDocument {
+                name: name.to_owned(),
+                created,
+                revision,
+                site,
+            };
             Some((name.to_owned(), StoredSite { owner, document }))
         });
-        Self { by_name: sites.collect(), guard: guard.map(|entry| entry.changed) }
+        Self {
+            by_name: sites.collect(),
+            guard: guard.map(|entry| entry.changed),
+        }
     }
 
     /// The revision that changed a site last.
@@ -53,7 +69,10 @@ impl Sites {
     /// Since when a site is as wanted.
     pub(super) fn holds(&self, name: &str, wanted: &SiteRecord) -> Option<Revision> {
         let same = |it: &&StoredSite| it.owner == wanted.owner && it.document.site == wanted.site;
-        self.by_name.get(name).filter(same).map(|there| there.document.revision)
+        self.by_name
+            .get(name)
+            .filter(same)
+            .map(|there| there.document.revision)
     }
 
     /// Since when, at the latest, a site is not there.
@@ -61,26 +80,47 @@ impl Sites {
         self.guard.filter(|_| !self.by_name.contains_key(name))
     }
 
-    pub(super) fn put(&self, site: &Site, wanted: &SiteRecord, expect: &IfMatch) -> Result<Decided, PlaneError> {
+    pub(super) fn put(
+        &self,
+        site: &Site,
+        wanted: &SiteRecord,
+        expect: &IfMatch,
+    ) -> Result<Decided, PlaneError> {
         let there = self.by_name.get(&site.name);
         self.owned_by_api(there)?;
         // RFC 9110 §13.1.1: it may be answered with success where the change has already been made.
-        if let Some(since) = self.holds(&site.name, wanted).filter(|_| *expect != IfMatch::Absent) {
+        if let Some(since) = self
+            .holds(&site.name, wanted)
+            .filter(|_| *expect != IfMatch::Absent)
+        {
             return Ok(Decided::Nothing(since));
         }
         expected(there, expect)?;
         self.hosts_are_free(&[site], |_| false)?;
         let write = Write::Put(keys::site(&site.name), encode(wanted));
         self.has_room(std::slice::from_ref(&write))?;
-        let put = if there.is_some() { Put::Changed } else { Put::Created };
-        Ok(Decided::Write { writes: vec![write], put })
+        let put = if there.is_some() {
+            Put::Changed
+        } else {
+            Put::Created
+        };
+        Ok(Decided::Write {
+            writes: vec![write],
+            put,
+        })
     }
 
     pub(super) fn delete(&self, name: &str, expect: &IfMatch) -> Result<Decided, PlaneError> {
-        let there = self.by_name.get(name).ok_or_else(|| PlaneError::NoSuchSite(name.to_owned()))?;
+        let there = self
+            .by_name
+            .get(name)
+            .ok_or_else(|| PlaneError::NoSuchSite(name.to_owned()))?;
         self.owned_by_api(Some(there))?;
         expected(Some(there), expect)?;
-        Ok(Decided::Write { writes: vec![Write::Delete(keys::site(name))], put: Put::Changed })
+        Ok(Decided::Write {
+            writes: vec![Write::Delete(keys::site(name))],
+            put: Put::Changed,
+        })
     }
 
     pub(super) fn adopt(&self, file: &[(Site, Value)]) -> Result<Decided, PlaneError> {
@@ -88,21 +128,35 @@ impl Sites {
         let of_file = |site: &StoredSite| site.owner == Owner::File;
         let sites: Vec<_> = file.iter().map(|(site, _)| site).collect();
         // What the file no longer has, or has changed, claims nothing any more.
-        self.hosts_are_free(&sites, |there| of_file(there) || names.contains(&*there.document.name))?;
+        self.hosts_are_free(&sites, |there| {
+            of_file(there) || names.contains(&*there.document.name)
+        })?;
         let mut writes = Vec::new();
         for (site, document) in file {
-            let wanted = SiteRecord { owner: Owner::File, site: document.clone() };
+            let wanted = SiteRecord {
+                owner: Owner::File,
+                site: document.clone(),
+            };
             if self.holds(&site.name, &wanted).is_none() {
                 writes.push(Write::Put(keys::site(&site.name), encode(&wanted)));
             }
         }
-        let gone = |(name, there): &(&String, &StoredSite)| of_file(there) && !names.contains(name.as_str());
+        let gone = |(name, there): &(&String, &StoredSite)| {
+            of_file(there) && !names.contains(name.as_str())
+        };
         self.has_room(&writes)?;
-        let deletes = self.by_name.iter().filter(gone).map(|(name, _)| Write::Delete(keys::site(name)));
+        let deletes = self
+            .by_name
+            .iter()
+            .filter(gone)
+            .map(|(name, _)| Write::Delete(keys::site(name)));
         writes.extend(deletes);
         match writes.is_empty() {
             true => Ok(Decided::Nothing(self.guard.unwrap_or_default())),
-            false => Ok(Decided::Write { writes, put: Put::Changed }),
+            false => Ok(Decided::Write {
+                writes,
+                put: Put::Changed,
+            }),
         }
     }
 
@@ -121,14 +175,25 @@ impl Sites {
     ) -> Result<(), PlaneError> {
         let mut taken = BTreeMap::new();
         for there in self.by_name.values().filter(|there| !yields(there)) {
-            let Ok(site) = Site::from_document(&there.document.site) else { continue };
-            taken.extend(site.hosts.iter().map(|host| (host.to_string(), site.name.clone())));
+            let Ok(site) = Site::from_document(&there.document.site) else {
+                continue;
+            };
+            taken.extend(
+                site.hosts
+                    .iter()
+                    .map(|host| (host.to_string(), site.name.clone())),
+            );
         }
         for site in sites {
             for host in &site.hosts {
-                let owner = taken.entry(host.to_string()).or_insert_with(|| site.name.clone());
+                let owner = taken
+                    .entry(host.to_string())
+                    .or_insert_with(|| site.name.clone());
                 if *owner != site.name {
-                    return Err(PlaneError::HostTaken { host: host.to_string(), site: owner.clone() });
+                    return Err(PlaneError::HostTaken {
+                        host: host.to_string(),
+                        site: owner.clone(),
+                    });
                 }
             }
         }
@@ -137,7 +202,10 @@ impl Sites {
 
     fn has_room(&self, writes: &[Write]) -> Result<(), PlaneError> {
         let mut sizes: BTreeMap<String, usize> = BTreeMap::new();
-        let there = self.by_name.iter().map(|(name, it)| (keys::site(name), encode(&it.document.site).len()));
+        let there = self
+            .by_name
+            .iter()
+            .map(|(name, it)| (keys::site(name), encode(&it.document.site).len()));
         sizes.extend(there);
         for write in writes {
             if let Write::Put(key, value) = write {
@@ -145,7 +213,8 @@ impl Sites {
             }
         }
         if sizes.len() > SITES_MAX || sizes.values().sum::<usize>() > SITES_BYTES_MAX {
-            let message = format!("at most {SITES_MAX} sites of {SITES_BYTES_MAX} bytes in all are kept");
+            let message =
+                format!("at most {SITES_MAX} sites of {SITES_BYTES_MAX} bytes in all are kept");
             return Err(PlaneError::Full(message));
         }
         Ok(())
@@ -161,5 +230,9 @@ fn expected(there: Option<&StoredSite>, expect: &IfMatch) -> Result<(), PlaneErr
         IfMatch::Absent => current.is_none(),
         IfMatch::OneOf(revisions) => current.is_some_and(|current| revisions.contains(&current)),
     };
-    if holds { Ok(()) } else { Err(PlaneError::ConditionFailed { current }) }
+    if holds {
+        Ok(())
+    } else {
+        Err(PlaneError::ConditionFailed { current })
+    }
 }

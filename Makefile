@@ -1,0 +1,75 @@
+# What a person types. `make` alone lists it.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint fmt release install-to-build install-to-test
+
+# rustup's own folder, and where Debian keeps nginx: neither is on everyone's path.
+export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
+SHELL := /bin/bash
+
+# program:Debian package
+TO_BUILD := cc:gcc cmake:cmake make:make curl:curl
+TO_TEST := $(TO_BUILD) nginx:nginx-light node:nodejs npm:npm protoc:protobuf-compiler etcd:etcd-server
+
+help: ## this list
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: install-to-build ## build, then three edges, a control plane, an origin and traffic on this machine
+	@echo 'A debug build: quick to make, slow to serve. The real one: make release'
+	cargo run --locked -- demo
+
+test: install-to-test lint ## everything that must hold: format, lints, all tests
+	cargo test --locked --workspace --no-fail-fast
+
+lint: install-to-build ## format and clippy, warnings denied
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+fmt: ## bring every file into the one format
+	cargo fmt --all
+
+release: install-to-build ## the real thing: target/release/seawall
+	cargo build --locked --release
+
+install-to-build:
+	@$(call install,$(TO_BUILD))
+
+install-to-test:
+	@$(call install,$(TO_TEST))
+
+# Installs what is missing of $(1), and only that. What Debian would start as a service stays stopped: the tests
+# start their own.
+define install
+set -eu; \
+if ! command -v cargo >/dev/null; then \
+  echo 'Rust is missing: install it from https://rustup.rs, then try again.' >&2; exit 1; \
+fi; \
+missing=''; \
+for pair in $(1); do \
+  command -v "$${pair%%:*}" >/dev/null || missing="$$missing $${pair##*:}"; \
+done; \
+if [ -z "$$missing" ]; then exit 0; fi; \
+if ! command -v apt-get >/dev/null; then \
+  echo "Please install with your system's package manager (these are Debian's names):$$missing" >&2; exit 1; \
+fi; \
+sudo=''; \
+if [ "$$(id -u)" -ne 0 ]; then \
+  if ! command -v sudo >/dev/null; then echo "As root: apt-get install$$missing" >&2; exit 1; fi; \
+  sudo=sudo; \
+fi; \
+echo "Installing:$$missing"; \
+policy=/usr/sbin/policy-rc.d; \
+if [ ! -e $$policy ]; then \
+  trap "$$sudo rm -f $$policy" EXIT; \
+  printf '#!/bin/sh\nexit 101\n' | $$sudo tee $$policy >/dev/null; \
+  $$sudo chmod 755 $$policy; \
+fi; \
+apt="$$sudo env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Acquire::Retries=3"; \
+$$apt update; \
+$$apt install --yes --no-install-recommends $$missing; \
+if [ -d /run/systemd/system ]; then \
+  for service in nginx:nginx-light etcd:etcd-server; do \
+    case "$$missing " in *" $${service##*:} "*) $$sudo systemctl disable --quiet "$${service%%:*}" || true ;; esac; \
+  done; \
+fi
+endef

@@ -1,0 +1,270 @@
+//! What every role answers on its admin address: health, readiness, metrics; and the API where there is one.
+//!
+//! - [`listener`]: the address itself, HTTP/1.1 and HTTP/2 without TLS.
+//! - [`guard`]: on loopback no token is asked for, and so a web page must not get through.
+
+mod guard;
+mod listener;
+
+use std::fmt::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::Router;
+use axum::extract::{RawQuery, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{StatusCode, Uri};
+use axum::middleware::from_fn;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+use serde_json::json;
+
+pub(crate) use listener::{bind, cannot_listen};
+
+/// What is asked before this process calls itself ready.
+type Check = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
+
+/// Everything the admin address knows of its process.
+pub(crate) struct Admin {
+    registry: Registry,
+    checks: Vec<(&'static str, Check)>,
+    stage: Arc<Stage>,
+}
+
+/// How far the process is, beyond its parts. Shared with whoever starts and stops it.
+#[derive(Debug, Default)]
+pub(crate) struct Stage {
+    started: AtomicBool,
+    draining: AtomicBool,
+}
+
+/// All metrics of the process, with what it was built from.
+pub(crate) fn registry() -> Registry {
+    let mut registry = Registry::with_prefix("seawall");
+    let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+    registry.register("build", "What this process was built from", build);
+    registry
+}
+
+impl Stage {
+    /// Everything listens and `addresses.json` says where.
+    pub(crate) fn start(&self) {
+        self.started.store(true, Ordering::Release);
+    }
+
+    /// No new work, please.
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.draining.load(Ordering::Acquire) {
+            return Err("draining: this process has been asked to stop".into());
+        }
+        if !self.started.load(Ordering::Acquire) {
+            return Err("starting: not everything listens yet".into());
+        }
+        Ok(())
+    }
+}
+
+impl Admin {
+    pub(crate) fn new(registry: Registry) -> Self {
+        let stage = Arc::new(Stage::default());
+        let own = stage.clone();
+        Self {
+            registry,
+            checks: vec![("process", Box::new(move || own.check()))],
+            stage,
+        }
+    }
+
+    /// Adds a part that must be ready too. Its name is what `/readyz?verbose` calls it.
+    pub(crate) fn check(
+        mut self,
+        name: &'static str,
+        check: impl Fn() -> Result<(), String> + Send + Sync + 'static,
+    ) -> Self {
+        self.checks.push((name, Box::new(check)));
+        self
+    }
+
+    pub(crate) fn stage(&self) -> Arc<Stage> {
+        self.stage.clone()
+    }
+
+    /// `api` is the control plane's, where this process has one; it guards itself, and knows what to say to a path
+    /// that nobody knows.
+    pub(crate) fn router(self, api: Option<Router>) -> Router {
+        let own = Router::new()
+            .route("/healthz", get(healthz))
+            .route("/readyz", get(readyz))
+            .route("/metrics", get(metrics))
+            .method_not_allowed_fallback(no_such_method)
+            .with_state(Arc::new(self));
+        let guarded = |router: Router| router.layer(from_fn(guard::loopback_only));
+        match api {
+            Some(api) => guarded(own).merge(api),
+            None => guarded(own.fallback(no_such_path)),
+        }
+    }
+
+    /// One line a check, and whether all of them passed.
+    fn verdicts(&self) -> (bool, String) {
+        let (mut ready, mut lines) = (true, String::new());
+        for (name, check) in &self.checks {
+            let verdict = check();
+            ready &= verdict.is_ok();
+            let verdict =
+                verdict.map_or_else(|reason| format!("not ready: {reason}"), |()| "ok".into());
+            let _ = writeln!(lines, "{name}: {verdict}");
+        }
+        (ready, lines)
+    }
+}
+
+/// A problem (RFC 9457) in the words of the API.
+fn problem(status: StatusCode, kind: &str, title: &str, detail: &str) -> Response {
+    let body = json!({"type": kind, "title": title, "status": status.as_u16(), "detail": detail});
+    let headers = [
+        (CONTENT_TYPE, "application/problem+json"),
+        (CACHE_CONTROL, "no-store"),
+    ];
+    (status, headers, body.to_string()).into_response()
+}
+
+/// The process answers: that is all it says.
+async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// 200 when this process should get traffic. `?verbose` lists every check; a refusal always does.
+async fn readyz(State(admin): State<Arc<Admin>>, RawQuery(query): RawQuery) -> Response {
+    let (ready, lines) = admin.verdicts();
+    let verbose =
+        query.is_some_and(|query| query.split('&').any(|word| word.starts_with("verbose")));
+    match (ready, verbose) {
+        (true, false) => "ok\n".into_response(),
+        (true, true) => lines.into_response(),
+        (false, _) => (StatusCode::SERVICE_UNAVAILABLE, lines).into_response(),
+    }
+}
+
+async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
+    let mut text = String::new();
+    match prometheus_client::encoding::text::encode(&mut text, &admin.registry) {
+        Ok(()) => {
+            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+            ([(CONTENT_TYPE, kind)], text).into_response()
+        }
+        Err(error) => problem(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "A fault of ours",
+            &error.to_string(),
+        ),
+    }
+}
+
+async fn no_such_path(uri: Uri) -> Response {
+    let detail = format!(
+        "nothing is at {:?}; /healthz, /readyz and /metrics are here",
+        uri.path()
+    );
+    problem(
+        StatusCode::NOT_FOUND,
+        "no-such-path",
+        "Nothing is here",
+        &detail,
+    )
+}
+
+async fn no_such_method() -> Response {
+    let detail = "this path does not know that method; Allow names those it knows";
+    problem(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "no-such-method",
+        "Not with this method",
+        detail,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+    use super::*;
+
+    #[test]
+    fn a_process_is_ready_when_every_part_is_and_says_which_is_not() {
+        let part = Arc::new(AtomicBool::new(false));
+        let asked = part.clone();
+        let admin = Admin::new(registry()).check("edge", move || {
+            if asked.load(Ordering::Relaxed) {
+                Ok(())
+            } else {
+                Err("no snapshot yet".into())
+            }
+        });
+        let stage = admin.stage();
+        let check =
+            |ready: bool, lines: &str| assert_eq!(admin.verdicts(), (ready, lines.to_owned()));
+        check(
+            false,
+            "process: not ready: starting: not everything listens yet\nedge: not ready: no snapshot yet\n",
+        );
+        stage.start();
+        check(false, "process: ok\nedge: not ready: no snapshot yet\n");
+        part.store(true, Ordering::Relaxed);
+        check(true, "process: ok\nedge: ok\n");
+        stage.drain();
+        check(
+            false,
+            "process: not ready: draining: this process has been asked to stop\nedge: ok\n",
+        );
+    }
+
+    #[test]
+    fn metrics_begin_with_our_name() {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry()).expect("text");
+        assert!(text.contains("seawall_build_info{version="), "{text}");
+    }
+
+    #[tokio::test]
+    async fn every_role_answers_the_same_and_the_rest_is_a_problem() {
+        let listener = bind(([127, 0, 0, 1], 0).into(), "--admin")
+            .await
+            .expect("a port");
+        let address = listener.address();
+        let serving = listener.serve(Admin::new(registry()).router(None));
+        let check = async |url: String, path: &str, status: StatusCode, part: &str| {
+            let client = crate::client::Client::new(&crate::cli::Server { url, token: None })
+                .expect("a URL");
+            let answer = client.get(path).await.expect("an answer");
+            let body = String::from_utf8_lossy(&answer.body).into_owned();
+            assert_eq!(answer.status, status, "{path}: {body}");
+            assert!(body.contains(part), "{path}: {body}");
+        };
+        let here = format!("http://{address}");
+        check(here.clone(), "/healthz", StatusCode::OK, "ok").await;
+        check(
+            here.clone(),
+            "/readyz",
+            StatusCode::SERVICE_UNAVAILABLE,
+            "starting",
+        )
+        .await;
+        check(here.clone(), "/metrics", StatusCode::OK, "# EOF").await;
+        check(
+            here.clone(),
+            "/metrix",
+            StatusCode::NOT_FOUND,
+            "\"status\":404",
+        )
+        .await;
+        check(here, "/v1/sites", StatusCode::NOT_FOUND, "nothing is at").await;
+        serving.stop().await;
+    }
+}

@@ -1,0 +1,283 @@
+//! A small HTTP client for the commands that talk to a control plane: one request, one bounded answer, in time.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, ETAG, HOST, IF_MATCH, USER_AGENT};
+use http::{HeaderValue, Method, Request, StatusCode, Uri};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::net::TcpStream;
+
+use crate::cli::Server;
+use crate::exit::{Exit, Failure};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// For an answer that waits for nothing.
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Where the control plane is, and how to be let in.
+#[derive(Debug)]
+pub(crate) struct Client {
+    authority: String,
+    address: (String, u16),
+    token: Option<HeaderValue>,
+}
+
+/// What was answered, whatever its status.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) etag: Option<String>,
+    pub(crate) body: Bytes,
+}
+
+impl Client {
+    /// Err says what is wrong with `--server` or the token.
+    pub(crate) fn new(server: &Server) -> Result<Self, Failure> {
+        let usage = |why: &str| Exit::Usage.because(format!("--server {}: {why}", server.url));
+        let uri: Uri = server
+            .url
+            .parse()
+            .map_err(|_| usage("not a URL, such as http://127.0.0.1:9080"))?;
+        match uri.scheme_str() {
+            Some("http") => {}
+            Some("https") => {
+                return Err(usage(
+                    "https is not spoken to a control plane yet; use http, through a tunnel where it leaves this machine",
+                ));
+            }
+            _ => {
+                return Err(usage(
+                    "write it with its scheme, such as http://127.0.0.1:9080",
+                ));
+            }
+        }
+        if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
+            return Err(usage("only a host and a port are needed, no path"));
+        }
+        let authority = uri.authority().ok_or_else(|| usage("it names no host"))?;
+        let token = server
+            .token
+            .as_ref()
+            .map(|token| HeaderValue::try_from(format!("Bearer {token}")));
+        let token = token
+            .transpose()
+            .map_err(|_| Exit::Usage.because("the token holds characters no header can carry"))?;
+        let host = authority
+            .host()
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .to_owned();
+        let address = (host, authority.port_u16().unwrap_or(80));
+        Ok(Self {
+            authority: authority.as_str().to_owned(),
+            address,
+            token,
+        })
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Result<Answer, Failure> {
+        self.send(Method::GET, path, None, None, ANSWER_TIMEOUT)
+            .await
+    }
+
+    pub(crate) async fn delete(
+        &self,
+        path: &str,
+        if_match: Option<&str>,
+    ) -> Result<Answer, Failure> {
+        self.send(Method::DELETE, path, None, if_match, ANSWER_TIMEOUT)
+            .await
+    }
+
+    pub(crate) async fn put(
+        &self,
+        path: &str,
+        body: &Value,
+        if_match: Option<&str>,
+    ) -> Result<Answer, Failure> {
+        self.send(Method::PUT, path, Some(body), if_match, ANSWER_TIMEOUT)
+            .await
+    }
+
+    /// `timeout` is for the answer; the connection has its own.
+    pub(crate) async fn post(
+        &self,
+        path: &str,
+        body: &Value,
+        timeout: Duration,
+    ) -> Result<Answer, Failure> {
+        self.send(Method::POST, path, Some(body), None, timeout)
+            .await
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        if_match: Option<&str>,
+        timeout: Duration,
+    ) -> Result<Answer, Failure> {
+        let request = self.request(method, path, body, if_match);
+        let request = request.map_err(|error| Exit::Usage.because(format!("{path}: {error}")))?;
+        let connect = TcpStream::connect((self.address.0.as_str(), self.address.1));
+        let stream = match tokio::time::timeout(CONNECT_TIMEOUT, connect).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => return Err(self.unreachable(error)),
+            Err(_) => {
+                return Err(self.unreachable(format!("no connection within {CONNECT_TIMEOUT:?}")));
+            }
+        };
+        match tokio::time::timeout(timeout, exchange(stream, request)).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(self.unreachable(format!("it answered no HTTP: {error:#}"))),
+            Err(_) => Err(self.unreachable(format!("it did not answer within {timeout:?}"))),
+        }
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        if_match: Option<&str>,
+    ) -> http::Result<Request<Full<Bytes>>> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(HOST, &self.authority)
+            .header(USER_AGENT, concat!("seawall/", env!("CARGO_PKG_VERSION")))
+            .header(ACCEPT, "application/json");
+        if let Some(token) = &self.token {
+            request = request.header(AUTHORIZATION, token);
+        }
+        if let Some(etag) = if_match {
+            request = request.header(IF_MATCH, etag);
+        }
+        let body = match body {
+            Some(body) => {
+                request = request.header(CONTENT_TYPE, "application/json");
+                Bytes::from(body.to_string())
+            }
+            None => Bytes::new(),
+        };
+        request.body(Full::new(body))
+    }
+
+    fn unreachable(&self, why: impl fmt::Display) -> Failure {
+        Exit::Unreachable.because(format!(
+            "no control plane at http://{}: {why}\n  start one with `seawall run --origin URL`, or say where it is with --server or SEAWALL_SERVER",
+            self.authority
+        ))
+    }
+}
+
+impl Answer {
+    /// The document of a good answer; of a bad one, what the problem says.
+    pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        if !self.status.is_success() {
+            return Err(self.refused());
+        }
+        serde_json::from_slice(&self.body).map_err(|error| {
+            Exit::Failed.because(format!(
+                "the control plane answered something else than expected: {error}"
+            ))
+        })
+    }
+
+    /// An RFC 9457 problem, for a person. Something else that is not a success is shown as it is.
+    pub(crate) fn refused(&self) -> Failure {
+        let problem: Value = serde_json::from_slice(&self.body).unwrap_or_default();
+        let text = |word: &str| problem.get(word).and_then(Value::as_str).map(str::to_owned);
+        let said = text("detail").or_else(|| text("title"));
+        let said = said.unwrap_or_else(|| {
+            String::from_utf8_lossy(&self.body)
+                .chars()
+                .take(500)
+                .collect()
+        });
+        let mut lines = format!("refused ({}): {said}", self.status);
+        let problems = problem.get("problems").cloned().unwrap_or_default();
+        let problems: Vec<seawall_config::Problem> =
+            serde_json::from_value(problems).unwrap_or_default();
+        for problem in problems {
+            lines.push_str(&format!("\n{problem}").trim_end().replace("\n\n", "\n"));
+        }
+        Exit::Failed.because(lines.trim_end())
+    }
+}
+
+/// One request over one connection.
+async fn exchange(stream: TcpStream, request: Request<Full<Bytes>>) -> anyhow::Result<Answer> {
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let connection = tokio::spawn(connection);
+    let response = sender.send_request(request).await?;
+    let status = response.status();
+    let etag = response
+        .headers()
+        .get(ETAG)
+        .and_then(|etag| etag.to_str().ok())
+        .map(str::to_owned);
+    let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX)
+        .collect()
+        .await;
+    let body = body.map_err(|error| anyhow::anyhow!("{error}"))?.to_bytes();
+    connection.abort();
+    Ok(Answer { status, etag, body })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+    use super::*;
+
+    #[test]
+    fn a_server_is_a_scheme_a_host_and_a_port() {
+        let check = |url: &str, expect: Result<(&str, u16), &str>| {
+            let client = Client::new(&Server {
+                url: url.into(),
+                token: None,
+            });
+            let found = client
+                .map(|client| client.address)
+                .map_err(|failure| failure.to_string());
+            match (expect, found) {
+                (Ok((host, port)), found) => {
+                    assert_eq!(found, Ok((host.to_owned(), port)), "{url}")
+                }
+                (Err(part), Err(message)) => assert!(message.contains(part), "{url}: {message}"),
+                (Err(_), Ok(_)) => panic!("{url} was taken"),
+            }
+        };
+        check("http://127.0.0.1:9080", Ok(("127.0.0.1", 9080)));
+        check("http://127.0.0.1:9080/", Ok(("127.0.0.1", 9080)));
+        check("http://[::1]:9080", Ok(("::1", 9080)));
+        check("http://plane", Ok(("plane", 80)));
+        check("https://plane", Err("not spoken"));
+        check("127.0.0.1:9080", Err("scheme"));
+        check("http://plane/v1", Err("no path"));
+        check("", Err("not a URL"));
+    }
+
+    #[test]
+    fn a_problem_is_told_with_all_its_parts() {
+        let body = r#"{"title":"Bad Request","detail":"1 problem","problems":[{"path":"site.hosts[0]","message":"is empty"}]}"#;
+        let answer = Answer {
+            status: StatusCode::BAD_REQUEST,
+            etag: None,
+            body: Bytes::from_static(body.as_bytes()),
+        };
+        let told = answer.refused().to_string();
+        assert_eq!(
+            told,
+            "refused (400 Bad Request): 1 problem\n  site.hosts[0]: is empty"
+        );
+    }
+}

@@ -1,0 +1,197 @@
+//! Many clients, one fetch: who waits for whom, and who never does.
+
+use std::thread::JoinHandle;
+
+use crate::support::{Answer, Gate, Origin, Response, Seawall, eventually, ok};
+
+/// `count` GETs under way, all but the first waiting for the fetch of the first.
+fn wait_together(
+    seawall: &Seawall,
+    origin: &Origin,
+    target: &str,
+    count: usize,
+) -> Vec<JoinHandle<Response>> {
+    let first = seawall.get_later(target);
+    origin.wait_for(target, 1);
+    let before = seawall.metric("seawall_collapsed_total");
+    let mut waiting = vec![first];
+    waiting.extend((1..count).map(|_| seawall.get_later(target)));
+    eventually("all the others wait for the first", || {
+        seawall.metric("seawall_collapsed_total") - before == (count - 1) as f64
+    });
+    waiting
+}
+
+#[test]
+fn fifty_clients_of_one_cold_url_make_one_fetch() {
+    let origin = Origin::start();
+    let seawall = Seawall::run(&origin);
+    let body: String = ('a'..='z').cycle().take(300_000).collect();
+    let (answer, gate) = ok(body.as_str()).max_age(60).gate();
+    origin.says("/a", answer);
+    let waiting = wait_together(&seawall, &origin, "/a", 50);
+    gate.open();
+    for (number, client) in waiting.into_iter().enumerate() {
+        let answer = client.join().unwrap();
+        answer.is("MISS", &body);
+        let collapsed = answer.cache_status().contains("; collapsed");
+        assert_eq!(collapsed, number > 0, "{number}: {}", answer.cache_status());
+    }
+    assert_eq!(origin.requests("/a"), 1);
+    seawall.get("/a").is("HIT", &body);
+}
+
+#[test]
+fn a_client_that_leaves_takes_nobody_with_it() {
+    let origin = Origin::start();
+    let seawall = Seawall::run(&origin);
+    let (answer, gate) = ok("for all").max_age(60).gate();
+    origin.says("/a", answer);
+    let mut first = seawall.connect();
+    first.send("GET", "/a", &[], b"");
+    origin.wait_for("/a", 1);
+    let others: Vec<_> = (0..5).map(|_| seawall.get_later("/a")).collect();
+    eventually("the others wait", || {
+        seawall.metric("seawall_collapsed_total") == 5.0
+    });
+    drop(first);
+    gate.open();
+    for other in others {
+        other.join().unwrap().is("MISS", "for all");
+    }
+    assert_eq!(origin.requests("/a"), 1);
+    seawall.get("/a").is("HIT", "for all");
+}
+
+#[test]
+fn a_client_that_leaves_in_the_middle_of_a_body_takes_nobody_with_it() {
+    let origin = Origin::start();
+    let seawall = Seawall::run(&origin);
+    let body: String = ('a'..='z').cycle().take(200_000).collect();
+    let (answer, gate) = ok(body.as_str()).max_age(60).gate_body(100_000);
+    origin.says("/a", answer);
+    let mut first = seawall.connect();
+    first.send("GET", "/a", &[], b"");
+    first.head().expect("a head");
+    let other = seawall.get_later("/a");
+    eventually("the other reads along", || {
+        seawall.metric("seawall_collapsed_total") == 1.0
+    });
+    drop(first);
+    gate.open();
+    other.join().unwrap().is("MISS", &body);
+    assert_eq!(origin.requests("/a"), 1);
+}
+
+/// Ten clients wait for one answer, which turns out not to be for them: each of the others is then asked for
+/// alone, all at once, and gets its own.
+fn is_not_shared(target: &str, answer: impl Fn(usize) -> Answer) {
+    let origin = Origin::start();
+    let seawall = Seawall::run(&origin);
+    let (first, gate) = answer(0).gate();
+    let others = Gate::default();
+    let mut answers = vec![first];
+    answers.extend((1..10).map(|number| answer(number).behind(&others)));
+    origin.says_in_turn(target, answers);
+    let waiting = wait_together(&seawall, &origin, target, 10);
+    gate.open();
+    // None of them is answered before all of them have been asked for: one after another would never get here.
+    origin.wait_for(target, 10);
+    others.open();
+    let answers: Vec<_> = waiting
+        .into_iter()
+        .map(|client| client.join().unwrap())
+        .collect();
+    assert_eq!(answers[0].text(), "for 0");
+    let mut bodies: Vec<_> = answers.iter().map(Response::text).collect();
+    bodies.sort();
+    assert_eq!(
+        bodies,
+        (0..10)
+            .map(|number| format!("for {number}"))
+            .collect::<Vec<_>>()
+    );
+    for answer in answers {
+        assert_eq!(
+            (answer.x_cache(), answer.complete),
+            ("MISS", true),
+            "{}",
+            answer.cache_status()
+        );
+        let own = answer.text().replace("for ", "id=");
+        assert!(
+            answer
+                .field("set-cookie")
+                .is_none_or(|cookie| cookie == own),
+            "{own}"
+        );
+    }
+    assert_eq!(origin.requests(target), 10);
+}
+
+#[test]
+fn an_answer_that_is_not_kept_is_not_shared_and_nobody_queues_for_it() {
+    is_not_shared("/no-store", |number| {
+        ok(format!("for {number}")).field("cache-control", "no-store")
+    });
+}
+
+#[test]
+fn a_private_answer_reaches_only_who_asked() {
+    is_not_shared("/private", |number| {
+        ok(format!("for {number}")).field("cache-control", "private, max-age=60")
+    });
+}
+
+#[test]
+fn a_cookie_reaches_only_who_it_was_set_for() {
+    is_not_shared("/cookie", |number| {
+        ok(format!("for {number}"))
+            .max_age(60)
+            .field("set-cookie", &format!("id={number}"))
+    });
+}
+
+#[test]
+fn another_variant_is_not_waited_for() {
+    let origin = Origin::start();
+    let seawall = Seawall::run(&origin);
+    let answer = |body: &str| ok(body).max_age(60).field("vary", "accept-language");
+    let (english, gate) = answer("hello").gate_body(2);
+    origin.says_in_turn("/a", vec![english, answer("hallo")]);
+    let mut first = seawall.connect();
+    first.send("GET", "/a", &[("accept-language", "en")], b"");
+    first.head().expect("a head");
+    seawall
+        .get_with("/a", &[("accept-language", "de")])
+        .is("MISS", "hallo");
+    let second = seawall.get_later_with("/a", &[("accept-language", "en")]);
+    eventually("the second reads along", || {
+        seawall.metric("seawall_collapsed_total") == 1.0
+    });
+    gate.open();
+    second.join().unwrap().is("MISS", "hello");
+    assert_eq!(first.take(5), b"hello");
+    assert_eq!(origin.requests("/a"), 2);
+}
+
+#[test]
+fn a_slow_reader_holds_up_nobody() {
+    let origin = Origin::start();
+    let seawall = Seawall::run(&origin);
+    let body: Vec<u8> = (0..=255).cycle().take(32 << 20).collect();
+    origin.says("/a", ok(body.clone()).max_age(60));
+    let mut slow = seawall.connect();
+    slow.send("GET", "/a", &[], b"");
+    slow.head().expect("a head");
+    for _ in 0..2 {
+        let fast = seawall.get("/a");
+        assert_eq!((fast.status, fast.complete), (200, true));
+        assert!(fast.body == body, "{} bytes", fast.body.len());
+    }
+    assert_eq!(origin.requests("/a"), 1);
+    assert!(
+        slow.take(body.len()) == body,
+        "in the end the slow one has it, too"
+    );
+}

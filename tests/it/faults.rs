@@ -1,0 +1,307 @@
+//! An origin that is away, slow, or wrong: clients are told plainly, nothing of it is kept, nobody else notices.
+
+use crate::support::{Answer, Origin, Seawall, eventually, ok};
+
+#[test]
+fn an_origin_that_is_away_is_a_502_and_back_again_it_serves() {
+    let origin = Origin::start();
+    let seawall = Seawall::run(&origin);
+    origin.says("/a", ok("stored").max_age(3600));
+    seawall.get("/a").is("MISS", "stored");
+    drop(origin);
+    let refused = seawall.get("/b");
+    refused.fails(
+        502,
+        "edge-1; fwd=uri-miss; detail=\"origin refused the connection\"",
+    );
+    assert_eq!(refused.field("cache-control"), Some("no-store"));
+    assert!(
+        refused.text().contains("origin refused the connection"),
+        "{}",
+        refused.text()
+    );
+    seawall
+        .request("POST", "/b", &[], b"a=b")
+        .fails(502, "fwd=method; detail=\"origin refused the connection\"");
+    seawall.get("/a").is("HIT", "stored");
+}
+
+#[test]
+fn an_origin_that_does_not_answer_is_a_504_and_other_sites_are_served_meanwhile() {
+    let (slow, good) = (Origin::start(), Origin::start());
+    let seawall = Seawall::run_config(&format!(
+        r#"
+        [[site]]
+        name = "slow"
+        hosts = ["slow.test"]
+        origin = "{}"
+
+        [[site]]
+        name = "good"
+        hosts = ["good.test"]
+        origin = "{}"
+        "#,
+        slow.url(),
+        good.url()
+    ));
+    slow.says("/a", Answer::never());
+    good.says("/a", ok("good").max_age(3600));
+    good.says("/b", ok("good").field("cache-control", "no-store"));
+    let waiting: Vec<_> = (0..20)
+        .map(|_| seawall.get_later_with("/a", &[("host", "slow.test")]))
+        .collect();
+    let posted = seawall.connect();
+    slow.wait_for("/a", 1);
+    for x_cache in ["MISS", "HIT"] {
+        seawall
+            .get_with("/a", &[("host", "good.test")])
+            .is(x_cache, "good");
+        seawall
+            .get_with("/b", &[("host", "good.test")])
+            .is("MISS", "good");
+    }
+    drop(posted);
+    for client in waiting {
+        client
+            .join()
+            .unwrap()
+            .fails(504, "detail=\"origin did not answer in time\"");
+    }
+    assert_eq!(
+        slow.requests("/a"),
+        1,
+        "what is not answered in time is not asked again by all who waited"
+    );
+    slow.says("/a", ok("awake").max_age(3600));
+    seawall
+        .get_with("/a", &[("host", "slow.test")])
+        .is("MISS", "awake");
+}
+
+#[test]
+fn a_cut_body_looks_cut_and_is_not_kept() {
+    let origin = Origin::start();
+    let seawall = Seawall::run(&origin);
+    let body: String = ('a'..='z').cycle().take(100_000).collect();
+    let check = |target: &str, answer: Answer| {
+        origin.says_in_turn(
+            target,
+            vec![answer.cut_body(60_000), ok(body.as_str()).max_age(3600)],
+        );
+        let cut = seawall.get(target);
+        assert_eq!(
+            (cut.status, cut.complete),
+            (200, false),
+            "{target}: {} bytes",
+            cut.body.len()
+        );
+        assert!(
+            body.as_bytes().starts_with(&cut.body),
+            "{target}: what came is true"
+        );
+        seawall.get(target).is("MISS", &body);
+        seawall.get(target).is("HIT", &body);
+        assert_eq!(origin.requests(target), 2);
+    };
+    check("/length", ok(body.as_str()).max_age(3600));
+    check("/chunked", ok(body.as_str()).max_age(3600).chunked());
+    check(
+        "/private",
+        ok(body.as_str()).field("cache-control", "private"),
+    );
+    check(
+        "/private-chunked",
+        ok(body.as_str())
+            .field("cache-control", "private")
+            .chunked(),
+    );
+}
+
+#[test]
+fn a_cut_body_looks_cut_over_http_2_and_to_all_who_read_along() {
+    let origin = Origin::start();
+    let seawall = Seawall::run(&origin);
+    let body: String = ('a'..='z').cycle().take(100_000).collect();
+    let check = |target: &str, answer: Answer| {
+        let (answer, gate) = answer.cut_body(60_000).gate_body(1000);
+        origin.says_in_turn(target, vec![answer, ok(body.as_str()).max_age(3600)]);
+        let readers: Vec<_> = (0..3).map(|_| seawall.get_later(target)).collect();
+        origin.wait_for(target, 1);
+        gate.open();
+        for reader in readers {
+            assert!(!reader.join().unwrap().complete, "{target}");
+        }
+    };
+    check("/length", ok(body.as_str()).max_age(3600));
+    check("/chunked", ok(body.as_str()).max_age(3600).chunked());
+    for (target, answer) in [
+        ("/h2", ok(body.as_str())),
+        ("/h2-chunked", ok(body.as_str()).chunked()),
+    ] {
+        let whole = ok(body.as_str()).max_age(3600);
+        origin.says_in_turn(target, vec![answer.max_age(3600).cut_body(60_000), whole]);
+        let cut = seawall.curl(target, &[]);
+        assert_ne!(
+            cut.exit,
+            0,
+            "{target}: curl took {} bytes for the whole",
+            cut.response.body.len()
+        );
+        let whole = seawall.curl(target, &[]);
+        assert_eq!((whole.exit, whole.version.as_str()), (0, "2"));
+        whole.response.is("MISS", &body);
+    }
+}
+
+#[test]
+fn an_answer_that_is_not_http_is_a_502_and_is_not_kept() {
+    let origin = Origin::start();
+    let seawall = Seawall::run(&origin);
+    let check = |target: &str, wrong: String| {
+        origin.says_in_turn(target, vec![Answer::raw(wrong), ok("good").max_age(3600)]);
+        let answer = seawall.get(target);
+        answer.fails(502, "; detail=\"origin ");
+        assert_eq!(
+            (answer.x_cache(), answer.complete),
+            ("MISS", true),
+            "{target}"
+        );
+        seawall.get(target).is("MISS", "good");
+        assert_eq!(
+            origin.requests(target),
+            2,
+            "{target}: a fresh connection is not tried again"
+        );
+    };
+    let fresh = "cache-control: max-age=3600";
+    check("/garbage", "I am not a web server\r\n\r\n".into());
+    check("/nothing", String::new());
+    check("/half", format!("HTTP/1.1 200 OK\r\n{fresh}\r\ncontent-le"));
+    check(
+        "/lengths",
+        format!(
+            "HTTP/1.1 200 OK\r\n{fresh}\r\ncontent-length: 3\r\ncontent-length: 5\r\n\r\nabcde"
+        ),
+    );
+    check(
+        "/sign",
+        format!("HTTP/1.1 200 OK\r\n{fresh}\r\ncontent-length: +3\r\n\r\nabc"),
+    );
+    check(
+        "/coding",
+        format!("HTTP/1.1 200 OK\r\n{fresh}\r\ntransfer-encoding: gzip\r\n\r\nabc"),
+    );
+    let long = "a".repeat(66 * 1024);
+    check(
+        "/head",
+        format!("HTTP/1.1 200 OK\r\n{fresh}\r\nx-long: {long}\r\ncontent-length: 1\r\n\r\na"),
+    );
+    let hint = "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n";
+    let end = format!("HTTP/1.1 200 OK\r\n{fresh}\r\ncontent-length: 5\r\n\r\nhello");
+    check("/hints", hint.repeat(17) + &end);
+    check(
+        "/switched",
+        "HTTP/1.1 101 Switching Protocols\r\nupgrade: tea\r\nconnection: upgrade\r\n\r\ntea".into(),
+    );
+    origin.says("/few-hints", Answer::raw(hint.repeat(16) + &end));
+    seawall.get("/few-hints").is("MISS", "hello");
+    seawall.get("/few-hints").is("HIT", "hello");
+}
+
+#[test]
+fn a_304_that_nobody_asked_for_is_a_502() {
+    let origin = Origin::start();
+    let seawall = Seawall::run(&origin);
+    origin.says_in_turn(
+        "/a",
+        vec![ok("").status(304).max_age(3600), ok("good").max_age(3600)],
+    );
+    // The client's own condition was not passed on, so this cannot be its answer.
+    seawall
+        .get_with("/a", &[("if-none-match", "\"1\"")])
+        .fails(502, "detail=\"origin answer is broken\"");
+    seawall.get("/a").is("MISS", "good");
+}
+
+#[test]
+fn a_get_is_tried_again_on_a_connection_that_had_ended_and_a_post_never() {
+    let origin = Origin::start();
+    let seawall = Seawall::run(&origin);
+    let no_store = |body: &str| ok(body).field("cache-control", "no-store");
+    origin.says("/warm", no_store("warm"));
+    let check = |method: &str, target: &str, status: u16, asked: usize| {
+        origin.says_in_turn(target, vec![Answer::raw(""), no_store("again")]);
+        // So that there is a connection to use again.
+        seawall.request(method, "/warm", &[], b"");
+        let answer = seawall.request(method, target, &[], b"");
+        assert_eq!(
+            (answer.status, origin.requests(target)),
+            (status, asked),
+            "{method}"
+        );
+    };
+    check("GET", "/get", 200, 2);
+    check("POST", "/post", 502, 1);
+}
+
+#[test]
+fn a_stale_answer_stands_in_for_a_failing_origin_and_never_after_a_purge() {
+    let origin = Origin::start();
+    let seawall = Seawall::run_config(&format!(
+        r#"
+        [[site]]
+        name = "a"
+        hosts = ["*"]
+        origin = "{}"
+
+        [[site.rule]]
+        path = "/covered/*"
+        stale_if_error = "1h"
+        "#,
+        origin.url()
+    ));
+    let targets = [
+        "/covered/status",
+        "/covered/garbage",
+        "/covered/must",
+        "/bare",
+    ];
+    let failing = [
+        ok("down").status(503),
+        Answer::raw("down"),
+        ok("down").status(503),
+        ok("down").status(503),
+    ];
+    for (target, failing) in targets.into_iter().zip(failing) {
+        let control = if target == "/covered/must" {
+            "max-age=0, must-revalidate"
+        } else {
+            "max-age=0"
+        };
+        let good = ok("good").field("cache-control", control).etag("1");
+        origin.says_in_turn(target, vec![good, failing]);
+        seawall.get(target).is("MISS", "good");
+    }
+    let stale = seawall.get("/covered/status");
+    stale.is("STALE", "good");
+    assert!(
+        stale.cache_status().starts_with("edge-1; hit; ttl="),
+        "{}",
+        stale.cache_status()
+    );
+    seawall.get("/covered/garbage").is("STALE", "good");
+    assert_eq!(seawall.get("/covered/must").status, 503);
+    assert_eq!(seawall.get("/bare").status, 503);
+    seawall.purge(serde_json::json!({"urls": [seawall.url("/covered/status")]}));
+    let purged = seawall.get("/covered/status");
+    assert_eq!((purged.status, purged.text()), (503, "down".to_owned()));
+    seawall.get("/covered/garbage").is("STALE", "good");
+    drop(origin);
+    seawall.get("/covered/garbage").is("STALE", "good");
+    seawall
+        .get("/covered/status")
+        .fails(502, "detail=\"origin refused the connection\"");
+    eventually("failures are counted", || {
+        seawall.metrics().contains("code_class=\"5xx\"")
+    });
+}

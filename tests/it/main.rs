@@ -1,0 +1,23 @@
+//! Journeys across processes: a real `seawall`, real sockets, an origin that says what it is told to.
+//! Each module is one subject; `support` is what they stand on.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+#![allow(clippy::disallowed_methods)] // a test waits, and tells how long things took
+
+mod bad_input;
+mod collapsing;
+mod connections;
+mod crash;
+mod demo;
+mod examples;
+mod faults;
+mod invalidating;
+mod nginx;
+mod passing;
+mod purging;
+mod ranges;
+mod receipts;
+mod serving;
+mod support;
+mod tidy;
+mod validating;

@@ -1,0 +1,118 @@
+//! Parts of what is stored, of what is still arriving, and of what is not here.
+
+use crate::support::{Origin, Seawall, ok};
+
+#[test]
+fn a_part_of_a_stored_answer_is_exact() {
+    let origin = Origin::start();
+    let seawall = Seawall::run(&origin);
+    origin.says("/a", ok("0123456789").max_age(60).etag("1"));
+    seawall.get("/a").is("MISS", "0123456789");
+    let check = |fields: &[(&str, &str)], status: u16, range: Option<&str>, body: &str| {
+        let part = seawall.get_with("/a", fields);
+        let found = (
+            part.status,
+            part.field("content-range"),
+            part.text(),
+            part.complete,
+        );
+        assert_eq!(found, (status, range, body.to_owned(), true), "{fields:?}");
+        assert_eq!(part.x_cache(), "HIT");
+        assert_eq!(
+            part.field("content-length"),
+            Some(body.len().to_string().as_str())
+        );
+    };
+    check(&[("range", "bytes=0-0")], 206, Some("bytes 0-0/10"), "0");
+    check(&[("range", "bytes=2-5")], 206, Some("bytes 2-5/10"), "2345");
+    check(&[("range", "bytes=7-")], 206, Some("bytes 7-9/10"), "789");
+    check(
+        &[("range", "bytes=5-99")],
+        206,
+        Some("bytes 5-9/10"),
+        "56789",
+    );
+    check(&[("range", "bytes=-3")], 206, Some("bytes 7-9/10"), "789");
+    check(&[("range", "bytes=10-")], 416, Some("bytes */10"), "");
+    check(&[("range", "bytes=-0")], 416, Some("bytes */10"), "");
+    check(&[("range", "bytes=5-2")], 200, None, "0123456789");
+    check(&[("range", "lines=1-2")], 200, None, "0123456789");
+    check(
+        &[("range", "bytes=2-5"), ("if-range", "\"1\"")],
+        206,
+        Some("bytes 2-5/10"),
+        "2345",
+    );
+    check(
+        &[("range", "bytes=2-5"), ("if-range", "\"0\"")],
+        200,
+        None,
+        "0123456789",
+    );
+    check(
+        &[("range", "bytes=2-5"), ("if-range", "W/\"1\"")],
+        200,
+        None,
+        "0123456789",
+    );
+    assert_eq!(origin.requests("/a"), 1);
+}
+
+#[test]
+fn a_part_of_an_answer_that_is_still_arriving_is_exact() {
+    let origin = Origin::start();
+    let seawall = Seawall::run(&origin);
+    let body: Vec<u8> = (0..=255).cycle().take(100_000).collect();
+    let (answer, gate) = ok(body.clone()).max_age(60).gate_body(50_000);
+    origin.says("/a", answer);
+    let mut whole = seawall.connect();
+    whole.send("GET", "/a", &[], b"");
+    assert_eq!(whole.head().expect("a head").0, 200);
+    assert_eq!(
+        whole.take(50_000),
+        body[..50_000],
+        "it streams while it arrives"
+    );
+
+    let here = seawall.get_with("/a", &[("range", "bytes=100-199")]);
+    assert_eq!(
+        (here.status, here.field("content-range")),
+        (206, Some("bytes 100-199/100000"))
+    );
+    assert_eq!(here.body, body[100..200]);
+    assert!(
+        here.cache_status().contains("; collapsed"),
+        "{}",
+        here.cache_status()
+    );
+
+    let mut later = seawall.connect();
+    later.send("GET", "/a", &[("range", "bytes=49990-50009")], b"");
+    assert_eq!(later.head().expect("a head").0, 206);
+    assert_eq!(later.take(10), body[49_990..50_000]);
+    gate.open();
+    assert_eq!(later.take(10), body[50_000..50_010]);
+    assert_eq!(whole.take(50_000), body[50_000..]);
+    assert_eq!(origin.requests("/a"), 1);
+}
+
+#[test]
+fn a_part_of_what_is_not_here_comes_from_the_origin() {
+    let origin = Origin::start();
+    let seawall = Seawall::run(&origin);
+    let part = ok("345")
+        .status(206)
+        .max_age(60)
+        .field("content-range", "bytes 3-5/10");
+    origin.says_in_turn("/a", vec![part, ok("0123456789").max_age(60)]);
+    let found = seawall.get_with("/a", &[("range", "bytes=3-5")]);
+    assert_eq!(
+        (found.status, found.x_cache(), found.text()),
+        (206, "MISS", "345".to_owned())
+    );
+    assert_eq!(found.field("content-range"), Some("bytes 3-5/10"));
+    assert_eq!(origin.last("/a").field("range"), Some("bytes=3-5"));
+    // A part is never taken for the whole.
+    seawall.get("/a").is("MISS", "0123456789");
+    seawall.get("/a").is("HIT", "0123456789");
+}

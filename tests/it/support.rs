@@ -1,0 +1,24 @@
+//! What the journeys stand on: a real `seawall` process, an origin that says what it is told to, and clients
+//! that see every byte. Blocking sockets and threads: a journey reads from top to bottom.
+
+mod answer;
+mod connection;
+mod curl;
+mod folder;
+mod message;
+mod origin;
+mod process;
+mod response;
+mod seawall;
+mod start;
+mod wait;
+
+pub use answer::{Answer, Gate, ok};
+pub use connection::Connection;
+pub use folder::Folder;
+pub use message::Fields;
+pub use origin::{Origin, Request};
+pub use process::Process;
+pub use response::Response;
+pub use seawall::Seawall;
+pub use wait::eventually;

@@ -1,0 +1,202 @@
+//! What an origin says to one request, and when.
+
+use std::io::{self, Write};
+use std::net::TcpStream;
+use std::sync::{Arc, Condvar, Mutex};
+
+use super::message::{self, Fields};
+use super::origin::Request;
+
+/// 200 with this body and its Content-Length.
+pub fn ok(body: impl Into<Vec<u8>>) -> Answer {
+    Answer {
+        says: Says::Http {
+            status: 200,
+            fields: Fields::new(),
+            body: Arc::new(body.into()),
+        },
+        chunked: false,
+        validates: false,
+        head_gate: None,
+        body_gate: None,
+        cut_after: None,
+    }
+}
+
+#[derive(Clone)]
+pub struct Answer {
+    says: Says,
+    chunked: bool,
+    /// Answers 304 to its own ETag.
+    validates: bool,
+    head_gate: Option<Gate>,
+    /// After how many bytes of the body it holds back the rest.
+    body_gate: Option<(usize, Gate)>,
+    /// After how many bytes of the body it closes the connection.
+    cut_after: Option<usize>,
+}
+
+#[derive(Clone)]
+enum Says {
+    Http {
+        status: u16,
+        fields: Fields,
+        body: Arc<Vec<u8>>,
+    },
+    /// Exactly these bytes, then the end of the connection.
+    Raw(Arc<Vec<u8>>),
+}
+
+/// Holds something back until it is opened; then it stays open.
+#[derive(Clone, Default)]
+pub struct Gate(Arc<(Mutex<bool>, Condvar)>);
+
+impl Answer {
+    /// Exactly these bytes, then the connection is closed.
+    pub fn raw(bytes: impl Into<Vec<u8>>) -> Self {
+        Self {
+            says: Says::Raw(Arc::new(bytes.into())),
+            ..ok("")
+        }
+    }
+
+    /// The request is read, and nothing ever follows.
+    pub fn never() -> Self {
+        ok("").gate().0
+    }
+
+    pub fn status(mut self, code: u16) -> Self {
+        if let Says::Http { status, .. } = &mut self.says {
+            *status = code;
+        }
+        self
+    }
+
+    pub fn field(mut self, name: &str, value: &str) -> Self {
+        if let Says::Http { fields, .. } = &mut self.says {
+            fields.push((name.to_ascii_lowercase(), value.to_owned()));
+        }
+        self
+    }
+
+    pub fn max_age(self, seconds: u64) -> Self {
+        self.field("cache-control", &format!("max-age={seconds}"))
+    }
+
+    /// `tag` without its quotes.
+    pub fn etag(self, tag: &str) -> Self {
+        self.field("etag", &format!("\"{tag}\""))
+    }
+
+    /// 304 to a request whose If-None-Match has its ETag.
+    pub fn if_match_304(mut self) -> Self {
+        self.validates = true;
+        self
+    }
+
+    pub fn chunked(mut self) -> Self {
+        self.chunked = true;
+        self
+    }
+
+    /// Not a byte before the gate is open.
+    pub fn gate(self) -> (Self, Gate) {
+        let gate = Gate::default();
+        (self.behind(&gate), gate)
+    }
+
+    /// Not a byte before this gate is open, which may hold others, too.
+    pub fn behind(mut self, gate: &Gate) -> Self {
+        self.head_gate = Some(gate.clone());
+        self
+    }
+
+    /// The head and `after` bytes of the body, the rest when the gate is open.
+    pub fn gate_body(mut self, after: usize) -> (Self, Gate) {
+        let gate = Gate::default();
+        self.body_gate = Some((after, gate.clone()));
+        (self, gate)
+    }
+
+    /// The connection ends after so many bytes of the body, whatever was promised.
+    pub fn cut_body(mut self, after: usize) -> Self {
+        self.cut_after = Some(after);
+        self
+    }
+
+    /// Says it; whether the connection can be used again.
+    pub(super) fn write(&self, request: &Request, stream: &mut TcpStream) -> io::Result<bool> {
+        if let Some(gate) = &self.head_gate {
+            gate.wait();
+        }
+        let (status, fields, body) = match &self.says {
+            Says::Http {
+                status,
+                fields,
+                body,
+            } => (*status, fields, body),
+            Says::Raw(bytes) => return stream.write_all(bytes).map(|()| false),
+        };
+        let etag = message::field(fields, "etag").unwrap_or("-");
+        let holds = request
+            .field("if-none-match")
+            .is_some_and(|known| known.contains(etag));
+        let status = if self.validates && holds { 304 } else { status };
+        let bodiless = matches!(status, 204 | 304);
+        let mut head = format!("HTTP/1.1 {status} Status\r\n");
+        for (name, value) in fields {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        match (bodiless, self.chunked) {
+            (true, _) => {}
+            (false, true) => head.push_str("transfer-encoding: chunked\r\n"),
+            (false, false) => head.push_str(&format!("content-length: {}\r\n", body.len())),
+        }
+        head.push_str("\r\n");
+        stream.write_all(head.as_bytes())?;
+        if bodiless || request.method == "HEAD" {
+            return Ok(true);
+        }
+        let end = self.cut_after.unwrap_or(body.len());
+        if let Some((after, gate)) = &self.body_gate {
+            self.piece(&body[..*after], stream)?;
+            gate.wait();
+            self.piece(&body[*after..end], stream)?;
+        } else {
+            self.piece(&body[..end], stream)?;
+        }
+        if self.chunked && self.cut_after.is_none() {
+            stream.write_all(b"0\r\n\r\n")?;
+        }
+        Ok(self.cut_after.is_none())
+    }
+
+    fn piece(&self, piece: &[u8], stream: &mut TcpStream) -> io::Result<()> {
+        if !self.chunked {
+            return stream.write_all(piece);
+        }
+        // A chunk of nothing would be the last.
+        if piece.is_empty() {
+            return Ok(());
+        }
+        let size = format!("{:x}\r\n", piece.len());
+        stream.write_all(&[size.as_bytes(), piece, b"\r\n"].concat())
+    }
+}
+
+impl Gate {
+    pub fn open(&self) {
+        let (open, changed) = &*self.0;
+        *open.lock().unwrap() = true;
+        changed.notify_all();
+    }
+
+    fn wait(&self) {
+        let (open, changed) = &*self.0;
+        drop(
+            changed
+                .wait_while(open.lock().unwrap(), |open| !*open)
+                .unwrap(),
+        );
+    }
+}

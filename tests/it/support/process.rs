@@ -1,0 +1,102 @@
+//! A `seawall` process: whatever it is told to do, it is gone when the test is.
+
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::folder::Folder;
+use super::wait::eventually;
+
+/// Killed, by its id, when it is dropped. What it prints goes to a file in the folder, and is shown when the test
+/// fails.
+pub struct Process {
+    child: Child,
+    output: PathBuf,
+    _folder: Folder,
+}
+
+impl Process {
+    /// `seawall` with these arguments; what it prints is appended to `output` in `folder`.
+    pub fn start(args: &[&str], folder: &Folder) -> Self {
+        let output = folder.path().join("output");
+        let file = File::options()
+            .create(true)
+            .append(true)
+            .open(&output)
+            .unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_seawall"))
+            .args(args)
+            .current_dir(folder.path())
+            .env("SEAWALL_LOG", "info")
+            .stdin(Stdio::null())
+            .stdout(file.try_clone().unwrap())
+            .stderr(file)
+            .spawn()
+            .unwrap();
+        Self {
+            child,
+            output,
+            _folder: folder.clone(),
+        }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has printed, and those before it in the same folder.
+    pub fn output(&self) -> String {
+        fs::read_to_string(&self.output).unwrap_or_default()
+    }
+
+    /// How it ended; None while it runs.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
+    /// Waits for its end.
+    pub fn end(&mut self) -> ExitStatus {
+        let mut ended = None;
+        eventually("the process ends", || {
+            ended = self.ended();
+            ended.is_some()
+        });
+        ended.unwrap()
+    }
+
+    pub fn kill_9(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// As Ctrl-C does.
+    pub fn interrupt(&self) {
+        self.signal(Signal::INT);
+    }
+
+    /// As an init system does.
+    pub fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.pid().try_into().unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!(
+                "--- what process {} printed:\n{}---",
+                self.pid(),
+                self.output()
+            );
+        }
+    }
+}

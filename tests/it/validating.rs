@@ -1,0 +1,77 @@
+//! Conditional requests, from clients and to origins.
+
+use crate::support::{Origin, Seawall, ok};
+
+#[test]
+fn a_client_that_has_it_is_told_so() {
+    let origin = Origin::start();
+    let seawall = Seawall::run(&origin);
+    let modified = "Mon, 01 Jan 2024 00:00:00 GMT";
+    origin.says(
+        "/a",
+        ok("hello")
+            .max_age(60)
+            .etag("1")
+            .field("last-modified", modified),
+    );
+    // Also on a miss: the fetch is for everyone, the 304 for this client.
+    let first = seawall.get_with("/a", &[("if-none-match", "\"1\"")]);
+    assert_eq!(
+        (first.status, first.x_cache(), first.body.len()),
+        (304, "MISS", 0)
+    );
+    assert_eq!(origin.last("/a").field("if-none-match"), None);
+    let check = |name: &str, value: &str, status: u16| {
+        let answer = seawall.get_with("/a", &[(name, value)]);
+        assert_eq!(
+            (answer.status, answer.x_cache()),
+            (status, "HIT"),
+            "{name}: {value}"
+        );
+        assert_eq!(
+            (answer.field("etag"), answer.field("via")),
+            (Some("\"1\""), Some("1.1 edge-1"))
+        );
+        assert_eq!(answer.text(), if status == 304 { "" } else { "hello" });
+    };
+    check("if-none-match", "\"1\"", 304);
+    check("if-none-match", "\"0\", W/\"1\"", 304);
+    check("if-none-match", "*", 304);
+    check("if-none-match", "\"2\"", 200);
+    check("if-modified-since", modified, 304);
+    check("if-modified-since", "Sun, 31 Dec 2023 00:00:00 GMT", 200);
+    assert_eq!(origin.requests("/a"), 1);
+}
+
+#[test]
+fn a_stale_answer_is_validated_and_what_has_changed_is_fetched() {
+    let origin = Origin::start();
+    let seawall = Seawall::run(&origin);
+    let first = ok("first").max_age(0).etag("1").field("x-version", "1");
+    let still = first.clone().field("x-version", "2").if_match_304();
+    origin.says_in_turn(
+        "/a",
+        vec![
+            first,
+            still,
+            ok("second").max_age(60).etag("2").if_match_304(),
+        ],
+    );
+    seawall.get("/a").is("MISS", "first");
+    let validated = seawall.get("/a");
+    validated.is("REVALIDATED", "first");
+    assert!(
+        validated
+            .cache_status()
+            .starts_with("edge-1; fwd=stale; fwd-status=304; stored")
+    );
+    assert_eq!(origin.last("/a").field("if-none-match"), Some("\"1\""));
+    let changed = seawall.get("/a");
+    changed.is("MISS", "second");
+    assert!(
+        changed
+            .cache_status()
+            .starts_with("edge-1; fwd=stale; fwd-status=200; stored")
+    );
+    seawall.get("/a").is("HIT", "second");
+}
