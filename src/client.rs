@@ -181,9 +181,7 @@ impl Client {
 impl Answer {
     /// The document of a good answer; of a bad one, what the problem says.
     pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, Failure> {
-        if !self.status.is_success() {
-            return Err(self.refused());
-        }
+        self.good()?;
         serde_json::from_slice(&self.body).map_err(|error| {
             Exit::Failed.because(format!(
                 "the control plane answered something else than expected: {error}"
@@ -191,8 +189,17 @@ impl Answer {
         })
     }
 
+    /// Err unless it was done.
+    pub(crate) fn good(&self) -> Result<(), Failure> {
+        if self.status.is_success() {
+            Ok(())
+        } else {
+            Err(self.refused())
+        }
+    }
+
     /// An RFC 9457 problem, for a person. Something else that is not a success is shown as it is.
-    pub(crate) fn refused(&self) -> Failure {
+    fn refused(&self) -> Failure {
         let problem: Value = serde_json::from_slice(&self.body).unwrap_or_default();
         let text = |word: &str| problem.get(word).and_then(Value::as_str).map(str::to_owned);
         let said = text("detail").or_else(|| text("title"));

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use http::StatusCode;
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -133,7 +134,7 @@ async fn start(
         .admin
         .ok_or_else(|| plane.silent())?;
     children.spawn(plane.watch(orders.subscribe()));
-    put_site(admin, &origin_url).await?;
+    prepare(admin, &origin_url).await?;
 
     // All at once; then each is waited for.
     let started = EDGES
@@ -247,19 +248,24 @@ fn edge_config(
     format!("[edge]\n{lines}")
 }
 
-/// As an operator would, through the API.
-async fn put_site(admin: SocketAddr, origin: &str) -> Result<(), Failure> {
+/// What an operator would do through the API.
+async fn prepare(admin: SocketAddr, origin: &str) -> Result<(), Failure> {
     let client = Client::new(&Server {
         url: format!("http://{admin}"),
         token: None,
     })?;
-    let site = json!({"name": "demo", "hosts": ["*"], "origin": origin});
-    let answer = client.put("/v1/sites/demo", &site, None).await?;
-    if answer.status.is_success() {
-        Ok(())
-    } else {
-        Err(answer.refused())
+    for edge in &EDGES {
+        // The folder is ours alone, so an edge of an earlier demo is gone: its successor need not wait until that
+        // is certain by the clock.
+        let answer = client
+            .delete(&format!("/v1/edges/{}", edge.id), None)
+            .await?;
+        if answer.status != StatusCode::NOT_FOUND {
+            answer.good()?;
+        }
     }
+    let site = json!({"name": "demo", "hosts": ["*"], "origin": origin});
+    client.put("/v1/sites/demo", &site, None).await?.good()
 }
 
 /// `wanted`, or where that is taken 0, for any other.

@@ -108,6 +108,12 @@ pub(crate) async fn run(args: RunArgs) -> Result<Exit, Failure> {
     let plane = Plane::start(open_store(state.folder())?, &mut registry)
         .await
         .map_err(anyhow::Error::from)?;
+    // The state folder is ours alone, so whatever vouched as this edge is gone: its successor need not wait until
+    // that is certain by the clock.
+    match plane.deregister(EDGE_ID).await {
+        Ok(()) | Err(PlaneError::NoSuchEdge(_)) => {}
+        Err(error) => return Err(not_written(&error)),
+    }
     let options = EdgeOptions {
         id: EDGE_ID.to_owned(),
         place: PLACE.to_owned(),
@@ -226,11 +232,15 @@ fn not_adopted(error: PlaneError) -> Failure {
             Exit::BadConfiguration.because(problems.to_string().trim_end())
         }
         PlaneError::HostTaken { .. } | PlaneError::Full(_) => Exit::BadConfiguration.because(error),
-        // Why, the store has logged: it is a full disk, most likely.
-        _ => Exit::Failed.because(format!(
-            "the sites cannot be written to the store in the state folder: {error}"
-        )),
+        _ => not_written(&error),
     }
+}
+
+/// The store has logged why: a full disk, most likely.
+fn not_written(error: &PlaneError) -> Failure {
+    Exit::Failed.because(format!(
+        "the store in the state folder cannot be written: {error}"
+    ))
 }
 
 impl Source {

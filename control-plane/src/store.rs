@@ -76,7 +76,10 @@ pub enum Write {
 pub enum Commit {
     Done(Revision),
     /// A guard did not hold, nothing was written. What the guarded keys hold now, and the revision read at.
-    Refused { revision: Revision, found: Vec<Entry> },
+    Refused {
+        revision: Revision,
+        found: Vec<Entry>,
+    },
 }
 
 /// One whole revision, as far as it touched the followed keys.

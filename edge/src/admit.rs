@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use http::header::{self, HeaderMap};
 use http::{Method, StatusCode};
-use seawall_config::Revision;
 use seawall_config::scope::Scheme;
+use seawall_config::{Epoch, Revision, Token};
 
 use crate::answer::Journey;
 use crate::key::{Key, TARGET_BYTES_MAX, Unkeyable};
@@ -18,6 +18,9 @@ use crate::snapshot::Snapshot;
 pub const HEAD_BYTES_MAX: usize = 32 * 1024;
 /// Fields of a request.
 pub const FIELDS_MAX: usize = 100;
+
+/// Carries a [`Token`]: read your purge, at any edge.
+pub const MIN_REVISION: &str = "seawall-min-revision";
 
 /// A request line and its fields, as a door read them.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +44,7 @@ pub enum Admitted {
     Passes(Journey),
 }
 
-/// Why a request goes no further. All but the last three close the connection: what follows on it cannot be trusted.
+/// Why a request goes no further. Where the message itself is in doubt the connection is closed, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
     HeadTooLarge,
@@ -51,6 +54,8 @@ pub enum Refused {
     /// Two lengths, or a length and a coding.
     AmbiguousLength,
     ProtectedNominated,
+    /// `Seawall-Min-Revision` is malformed, or of another epoch.
+    BadToken,
     MethodNotAllowed,
     NoConfiguration,
     NoSite,
@@ -58,9 +63,22 @@ pub enum Refused {
 }
 
 /// `birth` is given the revision the request is routed at.
-pub fn admit(asked: Asked<'_>, snapshot: &Arc<Snapshot>, by: &Pseudonym, birth: impl FnOnce(Revision) -> crate::ledger::Birth) -> Result<Admitted, Refused> {
-    let Asked { method, scheme, fields, .. } = asked;
-    let bytes: usize = fields.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+pub fn admit(
+    asked: Asked<'_>,
+    snapshot: &Arc<Snapshot>,
+    by: &Pseudonym,
+    birth: impl FnOnce(Revision) -> crate::ledger::Birth,
+) -> Result<Admitted, Refused> {
+    let Asked {
+        method,
+        scheme,
+        fields,
+        ..
+    } = asked;
+    let bytes: usize = fields
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 4)
+        .sum();
     if bytes > HEAD_BYTES_MAX || fields.len() > FIELDS_MAX {
         return Err(Refused::HeadTooLarge);
     }
@@ -79,21 +97,33 @@ pub fn admit(asked: Asked<'_>, snapshot: &Arc<Snapshot>, by: &Pseudonym, birth: 
     // Routed by the same host the key will hold.
     let named = |site| Key::new(site, scheme, authority, target).map_err(Refused::from);
     let unrouted = named(Revision(0))?;
-    let served = snapshot.routes.find(unrouted.host()).ok_or(Refused::NoSite)?.clone();
+    let served = snapshot
+        .routes
+        .find(unrouted.host())
+        .ok_or(Refused::NoSite)?
+        .clone();
     if by.loops(fields, snapshot.epoch.0) {
         return Err(Refused::Loop);
     }
+    let wanted = wanted(fields, snapshot.epoch)?;
     let journey = Journey {
         key: named(served.incarnation)?,
         birth: birth(served.birth_revision(snapshot.revision)),
+        wanted: wanted.filter(|wanted| *wanted > snapshot.revision),
         snapshot: snapshot.clone(),
         served,
         method: method.clone(),
         fields: fields.clone(),
         client: asked.client,
     };
-    let ours = matches!(*method, Method::GET | Method::HEAD) && !has_body && !fields.contains_key(header::UPGRADE);
-    Ok(if ours { Admitted::Ours(journey) } else { Admitted::Passes(journey) })
+    let ours = matches!(*method, Method::GET | Method::HEAD)
+        && !has_body
+        && !fields.contains_key(header::UPGRADE);
+    Ok(if ours {
+        Admitted::Ours(journey)
+    } else {
+        Admitted::Passes(journey)
+    })
 }
 
 /// RFC 9112 §3.2: one Host, and where the target names the authority, that one counts and Host agrees.
@@ -112,11 +142,28 @@ fn authority(asked: Asked<'_>) -> Result<&str, Refused> {
     }
 }
 
+/// The revision a client has read about in a receipt, and wants to be served from at least.
+fn wanted(fields: &HeaderMap, epoch: Epoch) -> Result<Option<Revision>, Refused> {
+    let Some(line) = fields.get(MIN_REVISION) else {
+        return Ok(None);
+    };
+    let token = line
+        .to_str()
+        .ok()
+        .and_then(|line| line.parse::<Token>().ok());
+    match token.filter(|token| token.epoch == epoch) {
+        Some(token) => Ok(Some(token.revision)),
+        None => Err(Refused::BadToken),
+    }
+}
+
 /// Whether a body follows; a request that two readers could frame differently is refused (RFC 9112 §6.1, §6.3).
 fn body_follows(fields: &HeaderMap) -> Result<bool, Refused> {
     let mut lengths = fields.get_all(header::CONTENT_LENGTH).iter();
     let codings = fields.get_all(header::TRANSFER_ENCODING).iter().count();
-    let Some(length) = lengths.next() else { return Ok(codings > 0) };
+    let Some(length) = lengths.next() else {
+        return Ok(codings > 0);
+    };
     let digits = !length.is_empty() && length.as_bytes().iter().all(u8::is_ascii_digit);
     if codings > 0 || !digits || lengths.any(|other| other != length) {
         return Err(Refused::AmbiguousLength);
@@ -129,7 +176,11 @@ impl Refused {
         match self {
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
-            Self::BadTarget | Self::BadHost | Self::AmbiguousLength | Self::ProtectedNominated => StatusCode::BAD_REQUEST,
+            Self::BadTarget
+            | Self::BadHost
+            | Self::AmbiguousLength
+            | Self::ProtectedNominated
+            | Self::BadToken => StatusCode::BAD_REQUEST,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NoConfiguration => StatusCode::SERVICE_UNAVAILABLE,
             Self::NoSite => StatusCode::NOT_FOUND,
@@ -139,12 +190,17 @@ impl Refused {
 
     pub fn detail(self) -> &'static str {
         match self {
-            Self::HeadTooLarge => "the header block is larger than 32 KiB or has more than 100 fields",
+            Self::HeadTooLarge => {
+                "the header block is larger than 32 KiB or has more than 100 fields"
+            }
             Self::TargetTooLong => "the request target is longer than 16 KiB",
             Self::BadTarget => "the request target is not a plain path",
             Self::BadHost => "Host is missing, doubled, malformed or not what the target names",
             Self::AmbiguousLength => "the length of the body is ambiguous",
             Self::ProtectedNominated => "Connection names a field that is not its own",
+            Self::BadToken => {
+                "Seawall-Min-Revision is not a token of this deployment: <epoch>-<revision>"
+            }
             Self::MethodNotAllowed => "this method is not served",
             Self::NoConfiguration => "no configuration yet; the control plane has not been reached",
             Self::NoSite => "no site answers for this host",
@@ -154,7 +210,10 @@ impl Refused {
 
     /// Whether the connection is closed after the answer.
     pub fn closes(self) -> bool {
-        !matches!(self, Self::NoConfiguration | Self::NoSite | Self::Loop)
+        !matches!(
+            self,
+            Self::BadToken | Self::NoConfiguration | Self::NoSite | Self::Loop
+        )
     }
 }
 
@@ -168,41 +227,78 @@ impl From<Unkeyable> for Refused {
     }
 }
 
-const _: () = assert!(TARGET_BYTES_MAX == 16 * 1024, "the text of TargetTooLong says so");
+const _: () = assert!(
+    TARGET_BYTES_MAX == 16 * 1024,
+    "the text of TargetTooLong says so"
+);
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::ledger::Birth;
-    use seawall_config::Epoch;
     use seawall_config::feed::SiteDocument;
 
     fn snapshot() -> Arc<Snapshot> {
-        let site = serde_json::json!({"name": "a", "hosts": ["a.test"], "origin": "http://127.0.0.1:9"});
-        let document = SiteDocument { name: "a".into(), created: Revision(1), revision: Revision(1), site };
+        let site =
+            serde_json::json!({"name": "a", "hosts": ["a.test"], "origin": "http://127.0.0.1:9"});
+        let document = SiteDocument {
+            name: "a".into(),
+            created: Revision(1),
+            revision: Revision(1),
+            site,
+        };
         let documents = [("a".to_owned(), document)].into_iter().collect();
         Arc::new(Snapshot::default().next(Epoch(7), Revision(2), &documents))
     }
 
     #[test]
     fn a_request_is_taken_passed_or_refused() {
-        let check = |method: &str, authority: Option<&str>, target: &str, lines: &str, expect: &str| {
-            let fields = lines.split('|').filter_map(|line| line.split_once(": "));
-            let fields: HeaderMap = fields.map(|(n, v)| (n.trim().parse::<header::HeaderName>().unwrap(), v.trim().parse().unwrap())).collect();
-            let method = method.parse().unwrap();
-            let asked = Asked { method: &method, scheme: Scheme::Http, authority, target: Some(target), fields: &fields, client: None };
-            let found = match admit(asked, &snapshot(), &Pseudonym::new("edge-1"), |_| Birth::default()) {
-                Ok(Admitted::Ours(journey)) => format!("ours {:?}", journey.key),
-                Ok(Admitted::Passes(journey)) => format!("passes {:?}", journey.key),
-                Err(refused) => format!("{refused:?}"),
+        let check =
+            |method: &str, authority: Option<&str>, target: &str, lines: &str, expect: &str| {
+                let fields = lines.split('|').filter_map(|line| line.split_once(": "));
+                let fields: HeaderMap = fields
+                    .map(|(n, v)| {
+                        (
+                            n.trim().parse::<header::HeaderName>().unwrap(),
+                            v.trim().parse().unwrap(),
+                        )
+                    })
+                    .collect();
+                let method = method.parse().unwrap();
+                let asked = Asked {
+                    method: &method,
+                    scheme: Scheme::Http,
+                    authority,
+                    target: Some(target),
+                    fields: &fields,
+                    client: None,
+                };
+                let found = match admit(asked, &snapshot(), &Pseudonym::new("edge-1"), |_| {
+                    Birth::default()
+                }) {
+                    Ok(Admitted::Ours(journey)) => format!("ours {:?}", journey.key),
+                    Ok(Admitted::Passes(journey)) => format!("passes {:?}", journey.key),
+                    Err(refused) => format!("{refused:?}"),
+                };
+                assert_eq!(found, expect, "{method} {target} {lines}");
             };
-            assert_eq!(found, expect, "{method} {target} {lines}");
-        };
-        check("GET", None, "/x?y", "host: A.test", "ours http://a.test/x?y");
+        check(
+            "GET",
+            None,
+            "/x?y",
+            "host: A.test",
+            "ours http://a.test/x?y",
+        );
         check("HEAD", None, "/", "host: a.test:80", "ours http://a.test/");
         check("GET", Some("a.test"), "/", "", "ours http://a.test/");
-        check("GET", Some("a.test"), "/", "host: a.test", "ours http://a.test/");
+        check(
+            "GET",
+            Some("a.test"),
+            "/",
+            "host: a.test",
+            "ours http://a.test/",
+        );
         check("GET", Some("a.test"), "/", "host: b.test", "BadHost");
         check("GET", None, "/", "", "BadHost");
         check("GET", None, "/", "host: a.test|host: a.test", "BadHost");
@@ -211,15 +307,84 @@ mod tests {
         check("GET", None, "/%00", "host: a.test", "BadTarget");
         check("OPTIONS", None, "*", "host: a.test", "BadTarget");
         check("POST", None, "/", "host: a.test", "passes http://a.test/");
-        check("GET", None, "/", "host: a.test|content-length: 3", "passes http://a.test/");
-        check("GET", None, "/", "host: a.test|content-length: 0", "ours http://a.test/");
-        check("GET", None, "/", "host: a.test|upgrade: websocket", "passes http://a.test/");
-        check("POST", None, "/", "host: a.test|content-length: 3|transfer-encoding: chunked", "AmbiguousLength");
-        check("POST", None, "/", "host: a.test|content-length: 3|content-length: 4", "AmbiguousLength");
-        check("POST", None, "/", "host: a.test|content-length: +3", "AmbiguousLength");
-        check("GET", None, "/", "host: a.test|connection: cookie", "ProtectedNominated");
+        check(
+            "GET",
+            None,
+            "/",
+            "host: a.test|content-length: 3",
+            "passes http://a.test/",
+        );
+        check(
+            "GET",
+            None,
+            "/",
+            "host: a.test|content-length: 0",
+            "ours http://a.test/",
+        );
+        check(
+            "GET",
+            None,
+            "/",
+            "host: a.test|upgrade: websocket",
+            "passes http://a.test/",
+        );
+        check(
+            "POST",
+            None,
+            "/",
+            "host: a.test|content-length: 3|transfer-encoding: chunked",
+            "AmbiguousLength",
+        );
+        check(
+            "POST",
+            None,
+            "/",
+            "host: a.test|content-length: 3|content-length: 4",
+            "AmbiguousLength",
+        );
+        check(
+            "POST",
+            None,
+            "/",
+            "host: a.test|content-length: +3",
+            "AmbiguousLength",
+        );
+        check(
+            "GET",
+            None,
+            "/",
+            "host: a.test|connection: cookie",
+            "ProtectedNominated",
+        );
         check("TRACE", None, "/", "host: a.test", "MethodNotAllowed");
-        check("GET", None, "/", "host: a.test|cdn-loop: seawall-7;node=edge-1", "Loop");
+        check(
+            "GET",
+            None,
+            "/",
+            "host: a.test|cdn-loop: seawall-7;node=edge-1",
+            "Loop",
+        );
+        check(
+            "GET",
+            None,
+            "/",
+            "host: a.test|seawall-min-revision: 7-2",
+            "ours http://a.test/",
+        );
+        check(
+            "GET",
+            None,
+            "/",
+            "host: a.test|seawall-min-revision: 8-2",
+            "BadToken",
+        );
+        check(
+            "GET",
+            None,
+            "/",
+            "host: a.test|seawall-min-revision: soon",
+            "BadToken",
+        );
         let long = "/".repeat(TARGET_BYTES_MAX + 1);
         check("GET", None, &long, "host: a.test", "TargetTooLong");
         let big = format!("host: a.test|x: {}", "a".repeat(HEAD_BYTES_MAX));

@@ -10,6 +10,7 @@ use std::time::SystemTime;
 
 use http::header::{self, HeaderMap};
 use http::{Method, StatusCode};
+use seawall_config::Revision;
 use seawall_config::site::{ClientDirectives, OnPartition, Policy};
 
 use crate::clock;
@@ -21,8 +22,8 @@ use crate::ledger::{Birth, Life};
 use crate::object::Object;
 use crate::origin::Failure;
 use crate::rules::cache_status::Fwd;
-use crate::rules::reuse::{self, Reuse};
 use crate::rules::ranges::Part;
+use crate::rules::reuse::{self, Reuse};
 use crate::rules::{directives, ranges};
 use crate::snapshot::{Served, Snapshot};
 use crate::state::State;
@@ -50,13 +51,19 @@ pub struct Journey {
     pub client: Option<SocketAddr>,
     /// What a fetch for it is born as.
     pub birth: Birth,
+    /// A revision the client wants to be served from at least, and this edge has not reached.
+    pub wanted: Option<Revision>,
 }
 
 /// What to do with a request.
 #[derive(Debug)]
 pub enum Verdict {
     /// Use what is stored; `behind`: and have it validated meanwhile.
-    Serve { object: Arc<Object>, ttl: i64, behind: bool },
+    Serve {
+        object: Arc<Object>,
+        ttl: i64,
+        behind: bool,
+    },
     /// Ask the origin whether what is stored is still good: join the one who asks, or ask.
     Validate(Arc<Object>, Fwd),
     /// Join an open fill, or fetch.
@@ -85,15 +92,22 @@ impl Journey {
         match self.policy().client_directives {
             ClientDirectives::Honour => said,
             // A stranger must not be able to drive the origin; only-if-cached spares it.
-            ClientDirectives::Ignore => {
-                directives::Request { only_if_cached: said.only_if_cached, ..directives::Request::default() }
-            }
+            ClientDirectives::Ignore => directives::Request {
+                only_if_cached: said.only_if_cached,
+                ..directives::Request::default()
+            },
         }
     }
 }
 
 /// What to do, given what is stored and what the ledger says of it now.
-pub fn decide(journey: &Journey, shelf: Option<&[Arc<Object>]>, life: impl Fn(&Object) -> Life, vouches: bool, now: SystemTime) -> Verdict {
+pub fn decide(
+    journey: &Journey,
+    shelf: Option<&[Arc<Object>]>,
+    life: impl Fn(&Object) -> Life,
+    vouches: bool,
+    now: SystemTime,
+) -> Verdict {
     let policy = journey.policy();
     let client = journey.client_directives();
     if !vouches && policy.on_partition == OnPartition::Refuse {
@@ -102,19 +116,37 @@ pub fn decide(journey: &Journey, shelf: Option<&[Arc<Object>]>, life: impl Fn(&O
     if !policy.cache {
         return Verdict::Alone(Fwd::Bypass);
     }
+    // What the client knows to be purged may still be in the cache: only the origin can tell.
+    if journey.wanted.is_some() {
+        return Verdict::Alone(Fwd::Request);
+    }
     let selected = shelf.and_then(|shelf| Storage::select(shelf, &journey.fields));
-    let missing = if shelf.is_some() && selected.is_none() { Fwd::VaryMiss } else { Fwd::UriMiss };
+    let missing = if shelf.is_some() && selected.is_none() {
+        Fwd::VaryMiss
+    } else {
+        Fwd::UriMiss
+    };
     let verdict = match selected {
         Some(object) => {
             let (freshness, stored) = (&object.freshness, &object.directives);
             let life = life(&object);
-            let question = reuse::Question { freshness, stored, client, policy, life, vouches, now };
+            let question = reuse::Question {
+                freshness,
+                stored,
+                client,
+                policy,
+                life,
+                vouches,
+                now,
+            };
             match reuse::reuse(question) {
                 Reuse::Fresh(left) => serve(object, left.as_secs() as i64, false),
                 Reuse::StaleAccepted(stale) => serve(object, -(stale.as_secs() as i64), false),
                 Reuse::WhileRevalidating(stale) => serve(object, -(stale.as_secs() as i64), true),
                 Reuse::Validate(why) if journey.method != Method::GET => Verdict::Alone(why.into()),
-                Reuse::Validate(why) if has_validator(&object.head) => Verdict::Validate(object, why.into()),
+                Reuse::Validate(why) if has_validator(&object.head) => {
+                    Verdict::Validate(object, why.into())
+                }
                 Reuse::Validate(why) => Verdict::Fetch(why.into()),
                 Reuse::Forget => Verdict::Fetch(missing),
                 Reuse::Refuse => Verdict::Refuse(Refusal::Fenced),
@@ -139,7 +171,11 @@ pub async fn answer(state: &Arc<State>, journey: &Arc<Journey>) -> Answer {
         let (now, vouches) = (clock::now(), state.vouches());
         let life = |object: &Object| object.life(&state.ledger);
         let (why, validates) = match decide(journey, shelf.as_deref(), life, vouches, now) {
-            Verdict::Serve { object, ttl, behind } => {
+            Verdict::Serve {
+                object,
+                ttl,
+                behind,
+            } => {
                 if behind {
                     validate_behind(state, journey, &object);
                 }
@@ -168,14 +204,25 @@ enum Outcome {
     NotForUs,
 }
 
-async fn join_or_fetch(state: &Arc<State>, journey: &Arc<Journey>, why: Fwd, validates: Option<Arc<Object>>) -> Outcome {
+async fn join_or_fetch(
+    state: &Arc<State>,
+    journey: &Arc<Journey>,
+    why: Fwd,
+    validates: Option<Arc<Object>>,
+) -> Outcome {
     let joins = |fill: &Fill| joins(state, journey, fill);
     let (mut reader, opened) = state.fills.join_or_open(&journey.key, journey.birth, joins);
     let mine = opened.is_some();
     if let Some(fill) = opened {
         state.metrics.fetch(&journey.served.name, why);
         let (state, journey, validates) = (state.clone(), journey.clone(), validates.clone());
-        Fetch { state, journey, fill, validates }.spawn();
+        Fetch {
+            state,
+            journey,
+            fill,
+            validates,
+        }
+        .spawn();
     } else {
         state.metrics.collapsed();
     }
@@ -185,29 +232,50 @@ async fn join_or_fetch(state: &Arc<State>, journey: &Arc<Journey>, why: Fwd, val
                 if !arrived.kept {
                     return Outcome::NotForUs;
                 }
-                if !arrived.selection.selects(&journey.fields) || !is_alive(state, journey, reader.fill(), Some(&arrived.tags)) {
+                if !arrived.selection.selects(&journey.fields)
+                    || !is_alive(state, journey, reader.fill(), Some(&arrived.tags))
+                {
                     return Outcome::LookAgain;
                 }
             }
             let fails = matches!(arrived.status.as_u16(), 500 | 502 | 503 | 504);
-            if let Some(answer) = validates.filter(|_| fails).and_then(|object| stand_in(state, journey, &object)) {
+            if let Some(answer) = validates
+                .filter(|_| fails)
+                .and_then(|object| stand_in(state, journey, &object))
+            {
                 return Outcome::Answered(Box::new(answer));
             }
-            Outcome::Answered(Box::new(Answer::arriving(journey, &arrived, reader, why, !mine)))
+            Outcome::Answered(Box::new(Answer::arriving(
+                journey, &arrived, reader, why, !mine,
+            )))
         }
         // Purged meanwhile: it is not brought back by a 304 that was asked for before (also not for who asked).
         Stage::Refreshed(object) => {
-            let good = object.selection.selects(&journey.fields) && object.life(&state.ledger) == Life::Alive;
-            let stored = || state.storage.get(&journey.key).is_some_and(|shelf| shelf.iter().any(|o| o.id == object.id));
+            let good = object.selection.selects(&journey.fields)
+                && object.life(&state.ledger) == Life::Alive;
+            let stored = || {
+                state
+                    .storage
+                    .get(&journey.key)
+                    .is_some_and(|shelf| shelf.iter().any(|o| o.id == object.id))
+            };
             match good && (mine || stored()) {
-                true => Outcome::Answered(Box::new(Answer::refreshed(journey, &object, why, !mine, clock::now()))),
+                true => Outcome::Answered(Box::new(Answer::refreshed(
+                    journey,
+                    &object,
+                    why,
+                    !mine,
+                    clock::now(),
+                ))),
                 false => Outcome::LookAgain,
             }
         }
         Stage::Failed(Failure::GivenUp) if !mine => Outcome::LookAgain,
         Stage::Failed(failure) => {
             let stale = validates.and_then(|object| stand_in(state, journey, &object));
-            Outcome::Answered(Box::new(stale.unwrap_or_else(|| Answer::failed(failure, why, !mine))))
+            Outcome::Answered(Box::new(
+                stale.unwrap_or_else(|| Answer::failed(failure, why, !mine)),
+            ))
         }
         Stage::Asking => Outcome::LookAgain,
     }
@@ -231,7 +299,9 @@ fn joins(state: &State, journey: &Journey, fill: &Fill) -> bool {
 
 /// Whether a whole body under way is soon where a range begins; else it is asked for alone.
 fn range_is_near(journey: &Journey, fill: &Fill) -> bool {
-    let Stage::Arrived(arrived) = fill.stage() else { return false };
+    let Stage::Arrived(arrived) = fill.stage() else {
+        return false;
+    };
     match (ranges::asked(&journey.fields), arrived.length) {
         (Some(asked), Some(length)) => match asked.of(length) {
             Part::Bytes { first, .. } => first <= fill.received().saturating_add(RANGE_AHEAD_BYTES),
@@ -241,8 +311,15 @@ fn range_is_near(journey: &Journey, fill: &Fill) -> bool {
     }
 }
 
-fn is_alive(state: &State, journey: &Journey, fill: &Fill, tags: Option<&[crate::ledger::Fingerprint]>) -> bool {
-    let life = state.ledger.read(|ledger| ledger.judge(&journey.served.name, &journey.key, tags, fill.birth));
+fn is_alive(
+    state: &State,
+    journey: &Journey,
+    fill: &Fill,
+    tags: Option<&[crate::ledger::Fingerprint]>,
+) -> bool {
+    let life = state
+        .ledger
+        .read(|ledger| ledger.judge(&journey.served.name, &journey.key, tags, fill.birth));
     life == Life::Alive
 }
 
@@ -256,7 +333,13 @@ async fn alone(state: &Arc<State>, journey: &Arc<Journey>, why: Fwd) -> Answer {
     }
     state.metrics.fetch(&journey.served.name, why);
     let (fill, mut reader) = Fill::private(journey.birth);
-    Fetch { state: state.clone(), journey: journey.clone(), fill, validates: None }.spawn();
+    Fetch {
+        state: state.clone(),
+        journey: journey.clone(),
+        fill,
+        validates: None,
+    }
+    .spawn();
     match reader.stage().await {
         Stage::Arrived(arrived) => Answer::arriving(journey, &arrived, reader, why, false),
         Stage::Failed(failure) => Answer::failed(failure, why, false),
@@ -269,11 +352,21 @@ fn validate_behind(state: &Arc<State>, journey: &Arc<Journey>, object: &Arc<Obje
     if journey.method != Method::GET {
         return;
     }
-    let (reader, opened) = state.fills.join_or_open(&journey.key, journey.birth, |fill| joins(state, journey, fill));
+    let (reader, opened) = state
+        .fills
+        .join_or_open(&journey.key, journey.birth, |fill| {
+            joins(state, journey, fill)
+        });
     if let Some(fill) = opened {
         state.metrics.fetch(&journey.served.name, Fwd::Stale);
         let validates = has_validator(&object.head).then(|| object.clone());
-        Fetch { state: state.clone(), journey: journey.clone(), fill, validates }.spawn();
+        Fetch {
+            state: state.clone(),
+            journey: journey.clone(),
+            fill,
+            validates,
+        }
+        .spawn();
         // Somebody has to want the body, or a large one would be given up.
         tokio::spawn(drain(reader));
     }
@@ -296,11 +389,20 @@ fn stand_in(state: &State, journey: &Journey, object: &Arc<Object>) -> Option<An
         vouches: state.vouches(),
         now,
     })?;
-    Some(Answer::stored(journey, object, -(stale.as_secs() as i64), now))
+    Some(Answer::stored(
+        journey,
+        object,
+        -(stale.as_secs() as i64),
+        now,
+    ))
 }
 
 fn serve(object: Arc<Object>, ttl: i64, behind: bool) -> Verdict {
-    Verdict::Serve { object, ttl, behind }
+    Verdict::Serve {
+        object,
+        ttl,
+        behind,
+    }
 }
 
 fn has_validator(head: &HeaderMap) -> bool {

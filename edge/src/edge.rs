@@ -66,7 +66,10 @@ pub struct Edge {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error("cannot listen on {address}: {source}")]
-    Listen { address: SocketAddr, source: io::Error },
+    Listen {
+        address: SocketAddr,
+        source: io::Error,
+    },
     #[error("TLS is to be served on {0}, but there is no certificate")]
     NoKeyring(SocketAddr),
     #[error("cannot serve TLS: {0}")]
@@ -83,30 +86,57 @@ impl Edge {
         let (clear, listen) = bind(options.listen).await?;
         let secure = match options.listen_tls {
             Some(address) => {
-                let keyring = options.keyring.clone().ok_or(StartError::NoKeyring(address))?;
+                let keyring = options
+                    .keyring
+                    .clone()
+                    .ok_or(StartError::NoKeyring(address))?;
                 let (listener, address) = bind(address).await?;
                 Some((listener, address, seawall_certs::server_config(keyring)?))
             }
             None => None,
         };
-        std::fs::create_dir_all(&options.state)
-            .map_err(|source| StartError::State { path: options.state.clone(), source })?;
+        std::fs::create_dir_all(&options.state).map_err(|source| StartError::State {
+            path: options.state.clone(),
+            source,
+        })?;
         let listen_tls = secure.as_ref().map(|(_, address, _)| *address);
         let metrics = Metrics::register(registry);
-        let log = Log::open(&options.access_log, &options.id, metrics.clone()).map_err(StartError::AccessLog)?;
-        let own = [listen].into_iter().chain(listen_tls).chain(options.own_addresses.iter().copied()).collect();
-        let state = Arc::new(State::new(&options.id, own, options.cache_bytes, connections(), metrics));
+        let log = Log::open(&options.access_log, &options.id, metrics.clone())
+            .map_err(StartError::AccessLog)?;
+        let own = [listen]
+            .into_iter()
+            .chain(listen_tls)
+            .chain(options.own_addresses.iter().copied())
+            .collect();
+        let state = Arc::new(State::new(
+            &options.id,
+            own,
+            options.cache_bytes,
+            connections(),
+            metrics,
+        ));
         Levels::register(registry, &state);
 
         let (stop, stopped) = watch::channel(false);
-        follow(state.clone(), FollowConfig::new(&options), registry, stopped.clone());
+        follow(
+            state.clone(),
+            FollowConfig::new(&options),
+            registry,
+            stopped.clone(),
+        );
         tokio::spawn(sweep::run(state.clone(), stopped));
         let front = Front::new(proxy(&state, log));
         front.open(clear, None);
         if let Some((listener, _, config)) = secure {
             front.open(listener, Some(config));
         }
-        Ok(Self { state, front, listen, listen_tls, stop })
+        Ok(Self {
+            state,
+            front,
+            listen,
+            listen_tls,
+            stop,
+        })
     }
 
     pub fn listen(&self) -> SocketAddr {
@@ -121,21 +151,30 @@ impl Edge {
     pub fn ready(&self) -> Result<(), String> {
         match self.state.is_configured() {
             true => Ok(()),
-            false => Err("no configuration yet: no snapshot on disk, and no control plane has answered".into()),
+            false => Err(
+                "no configuration yet: no snapshot on disk, and no control plane has answered"
+                    .into(),
+            ),
         }
     }
 
     /// What it serves from; None before the first snapshot.
     pub fn applied(&self) -> Option<Applied> {
         let snapshot = self.state.snapshot.load();
-        let applied = Applied { epoch: snapshot.epoch, revision: snapshot.revision };
+        let applied = Applied {
+            epoch: snapshot.epoch,
+            revision: snapshot.revision,
+        };
         self.state.is_configured().then_some(applied)
     }
 
     /// Takes no more connections, lets the busy ones finish for as long as `grace`, and stops following.
     pub async fn drain(&self, grace: Duration) {
         if !self.front.drain(grace).await {
-            tracing::warn!(?grace, "some requests were still under way when the time to drain was over");
+            tracing::warn!(
+                ?grace,
+                "some requests were still under way when the time to drain was over"
+            );
         }
         self.stop.send_replace(true);
     }
@@ -144,9 +183,13 @@ impl Edge {
 /// A quarter of the memory, at most 4 GiB.
 pub fn default_cache_bytes() -> u64 {
     let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let total = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let total = meminfo
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"));
     let kib = total.and_then(|rest| rest.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
-    kib.map_or(CACHE_BYTES_FALLBACK, |kib| (kib * 1024 / 4).min(CACHE_BYTES_DEFAULT_MAX))
+    kib.map_or(CACHE_BYTES_FALLBACK, |kib| {
+        (kib * 1024 / 4).min(CACHE_BYTES_DEFAULT_MAX)
+    })
 }
 
 async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
@@ -163,8 +206,18 @@ fn connections() -> Connector<()> {
 }
 
 fn proxy(state: &Arc<State>, log: Log) -> HttpProxy<Proxy> {
-    let conf = ServerConf { upstream_keepalive_pool_size: POOLED_CONNECTIONS_MAX, max_retries: crate::origin::RETRIES_MAX, ..ServerConf::default() };
-    let mut proxy = HttpProxy::new(Proxy { state: state.clone(), log: Arc::new(log) }, Arc::new(conf));
+    let conf = ServerConf {
+        upstream_keepalive_pool_size: POOLED_CONNECTIONS_MAX,
+        max_retries: crate::origin::RETRIES_MAX,
+        ..ServerConf::default()
+    };
+    let mut proxy = HttpProxy::new(
+        Proxy {
+            state: state.clone(),
+            log: Arc::new(log),
+        },
+        Arc::new(conf),
+    );
     proxy.h2_options = Some(h2_options());
     let mut options = HttpServerOptions::default();
     options.h2_idle_timeout = Some(H2_IDLE_TIMEOUT);

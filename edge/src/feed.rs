@@ -97,7 +97,11 @@ pub enum Effect {
     /// [`Follower::followed`] is a whole new picture.
     Reset,
     /// Leave the conversation there is, wait, and begin this one.
-    Ask { ask: Ask, plane: usize, delay_ms: u64 },
+    Ask {
+        ask: Ask,
+        plane: usize,
+        delay_ms: u64,
+    },
     /// What is on disk is behind in more than its position.
     Persist,
     HeartbeatNow,
@@ -109,7 +113,10 @@ pub enum Effect {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ask {
     /// What comes after, if it knows the beacon at that revision.
-    Feed { after: Token, beacon: Option<(Revision, String)> },
+    Feed {
+        after: Token,
+        beacon: Option<(Revision, String)>,
+    },
     Snapshot,
 }
 
@@ -142,7 +149,11 @@ pub enum Refusal {
 impl Follower {
     /// Begins with what was kept, if anything was; its effects are the first to be carried out.
     pub fn new(kept: Option<Followed>) -> (Self, Vec<Effect>) {
-        let phase = if kept.is_some() { Phase::Asking } else { Phase::NeedSnapshot { differs: false } };
+        let phase = if kept.is_some() {
+            Phase::Asking
+        } else {
+            Phase::NeedSnapshot { differs: false }
+        };
         let follower = Self {
             followed: kept.map(Arc::new),
             phase,
@@ -160,13 +171,17 @@ impl Follower {
     pub fn on(&mut self, input: Input, now: Now) -> Vec<Effect> {
         match input {
             Input::Opened => {
-                self.phase = Phase::Following { heard_ms: now.boot_ms };
+                self.phase = Phase::Following {
+                    heard_ms: now.boot_ms,
+                };
                 Vec::new()
             }
             Input::Frame(frame) => self.frame(frame, now),
             Input::Snapshot(snapshot) => self.snapshot(snapshot, now),
             Input::Gone(gone) => {
-                self.phase = Phase::NeedSnapshot { differs: gone == Gone::Differs };
+                self.phase = Phase::NeedSnapshot {
+                    differs: gone == Gone::Differs,
+                };
                 // The one that said so has a snapshot that is no older.
                 self.retries += 1;
                 vec![self.ask(backoff_ms(self.retries, now.random))]
@@ -174,22 +189,34 @@ impl Follower {
             Input::Unreadable(reason) => self.unreadable(&reason, now),
             Input::Ended => self.retry(now),
             Input::Tick => match self.phase {
-                Phase::Following { heard_ms } if now.boot_ms >= heard_ms + SILENCE_MS => self.retry(now),
+                Phase::Following { heard_ms } if now.boot_ms >= heard_ms + SILENCE_MS => {
+                    self.retry(now)
+                }
                 _ => Vec::new(),
             },
         }
     }
 
     fn frame(&mut self, frame: Frame, now: Now) -> Vec<Effect> {
-        let Some(followed) = &mut self.followed else { return self.retry(now) };
+        let Some(followed) = &mut self.followed else {
+            return self.retry(now);
+        };
         if frame.epoch != followed.epoch {
-            let reason = format!("a frame of epoch {} came where epoch {} is followed", frame.epoch, followed.epoch);
+            let reason = format!(
+                "a frame of epoch {} came where epoch {} is followed",
+                frame.epoch, followed.epoch
+            );
             return self.unreadable(&reason, now);
         }
         if let Err(unsound) = followed.check(&frame) {
-            return self.unreadable(&format!("the frame of revision {}: {unsound}", frame.revision), now);
+            return self.unreadable(
+                &format!("the frame of revision {}: {unsound}", frame.revision),
+                now,
+            );
         }
-        self.phase = Phase::Following { heard_ms: now.boot_ms };
+        self.phase = Phase::Following {
+            heard_ms: now.boot_ms,
+        };
         (self.heard, self.retries, self.problem) = (true, 0, None);
         // What comes twice was applied the first time.
         if frame.revision <= followed.revision {
@@ -200,20 +227,27 @@ impl Follower {
         let (mut purges, mut keeps) = (false, false);
         for change in &frame.changes {
             match change {
-                Change::Beacon(beacon) => self.lag_ms = Some(now.wall_ms.saturating_sub(beacon.at_ms)),
+                Change::Beacon(beacon) => {
+                    self.lag_ms = Some(now.wall_ms.saturating_sub(beacon.at_ms))
+                }
                 Change::Purge { .. } => (purges, keeps) = (true, true),
                 Change::PutSite(_) | Change::DeleteSite { .. } => keeps = true,
             }
         }
         let after = [(purges, Effect::HeartbeatNow), (keeps, Effect::Persist)];
-        let after = after.into_iter().filter_map(|(due, effect)| due.then_some(effect));
+        let after = after
+            .into_iter()
+            .filter_map(|(due, effect)| due.then_some(effect));
         [Effect::Apply(frame)].into_iter().chain(after).collect()
     }
 
     fn snapshot(&mut self, snapshot: Snapshot, now: Now) -> Vec<Effect> {
         let differs = self.phase == Phase::NeedSnapshot { differs: true };
         if let Verdict::Refuse(why) = judge(self.followed.as_deref(), &snapshot, differs) {
-            let mut effects = self.complain(format!("the snapshot of epoch {} is refused: {why}", snapshot.epoch));
+            let mut effects = self.complain(format!(
+                "the snapshot of epoch {} is refused: {why}",
+                snapshot.epoch
+            ));
             self.phase = Phase::Refused;
             effects.extend(self.retry(now));
             return effects;
@@ -225,11 +259,17 @@ impl Follower {
         self.followed = Some(Arc::new(taken));
         self.phase = Phase::Asking;
         (self.heard, self.problem) = (true, None);
-        vec![Effect::Reset, Effect::HeartbeatNow, Effect::Persist, self.ask(0)]
+        vec![
+            Effect::Reset,
+            Effect::HeartbeatNow,
+            Effect::Persist,
+            self.ask(0),
+        ]
     }
 
     fn unreadable(&mut self, reason: &str, now: Now) -> Vec<Effect> {
-        let mut effects = self.complain(format!("the control plane cannot be understood: {reason}"));
+        let mut effects =
+            self.complain(format!("the control plane cannot be understood: {reason}"));
         // Said again and again it would hold up everything behind it; a snapshot goes around it.
         if self.retries > 0 && matches!(self.phase, Phase::Following { .. }) {
             self.phase = Phase::NeedSnapshot { differs: false };
@@ -250,20 +290,37 @@ impl Follower {
 
     /// Told once, as long as it stays the same.
     fn complain(&mut self, message: String) -> Vec<Effect> {
-        let problem = Problem::new("feed", message.chars().take(REASON_CHARS_MAX).collect::<String>());
+        let problem = Problem::new(
+            "feed",
+            message.chars().take(REASON_CHARS_MAX).collect::<String>(),
+        );
         let told = self.problem.replace(problem.clone()) == Some(problem.clone());
-        if told { Vec::new() } else { vec![Effect::Problem(problem)] }
+        if told {
+            Vec::new()
+        } else {
+            vec![Effect::Problem(problem)]
+        }
     }
 
     fn ask(&self, delay_ms: u64) -> Effect {
         let ask = match (&self.followed, self.phase) {
             (None, _) | (_, Phase::NeedSnapshot { .. }) => Ask::Snapshot,
             (Some(followed), _) => Ask::Feed {
-                after: Token { epoch: followed.epoch, revision: followed.revision },
-                beacon: followed.beacon.as_ref().map(|(revision, beacon)| (*revision, beacon.id.clone())),
+                after: Token {
+                    epoch: followed.epoch,
+                    revision: followed.revision,
+                },
+                beacon: followed
+                    .beacon
+                    .as_ref()
+                    .map(|(revision, beacon)| (*revision, beacon.id.clone())),
             },
         };
-        Effect::Ask { ask, plane: self.plane, delay_ms }
+        Effect::Ask {
+            ask,
+            plane: self.plane,
+            delay_ms,
+        }
     }
 
     pub fn followed(&self) -> Option<&Arc<Followed>> {
@@ -272,7 +329,12 @@ impl Follower {
 
     pub fn position(&self) -> Position {
         let (lag_ms, heard, problem) = (self.lag_ms, self.heard, self.problem.clone());
-        Position { applied: self.followed.as_ref().map(|followed| followed.applied()), lag_ms, heard, problem }
+        Position {
+            applied: self.followed.as_ref().map(|followed| followed.applied()),
+            lag_ms,
+            heard,
+            problem,
+        }
     }
 
     /// When to say that time has passed, by CLOCK_BOOTTIME.
@@ -293,7 +355,9 @@ impl Follower {
 /// Whether a snapshot may take the place of what the edge follows. `differs`: the plane said that its history
 /// is another one.
 pub fn judge(ours: Option<&Followed>, theirs: &Snapshot, differs: bool) -> Verdict {
-    let Some(ours) = ours else { return Verdict::Accept };
+    let Some(ours) = ours else {
+        return Verdict::Accept;
+    };
     match () {
         () if theirs.epoch > ours.epoch => Verdict::Accept,
         () if theirs.epoch < ours.epoch => Verdict::Refuse(Refusal::LowerEpoch),
@@ -305,7 +369,9 @@ pub fn judge(ours: Option<&Followed>, theirs: &Snapshot, differs: bool) -> Verdi
 
 /// A history that has reached our revision has our newest beacon, or a newer one.
 fn beacons_differ(ours: &Followed, theirs: &Snapshot) -> bool {
-    let Some((at, beacon)) = &ours.beacon else { return false };
+    let Some((at, beacon)) = &ours.beacon else {
+        return false;
+    };
     match &theirs.beacon {
         _ if theirs.revision < *at => false,
         Some((theirs_at, theirs)) => theirs_at < at || (theirs_at == at && theirs.id != beacon.id),
@@ -316,7 +382,9 @@ fn beacons_differ(ours: &Followed, theirs: &Snapshot) -> bool {
 /// Full jitter: between nothing and a bound that doubles with each retry, so that a fleet does not come back
 /// all at once.
 pub fn backoff_ms(retries: u32, random: u64) -> u64 {
-    let doubled = 2u64.saturating_pow(retries.saturating_sub(1)).saturating_mul(BACKOFF_FIRST_MS);
+    let doubled = 2u64
+        .saturating_pow(retries.saturating_sub(1))
+        .saturating_mul(BACKOFF_FIRST_MS);
     random % (doubled.min(BACKOFF_MS_MAX) + 1)
 }
 

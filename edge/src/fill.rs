@@ -90,9 +90,18 @@ pub struct Fills {
 
 impl Fill {
     fn new(birth: Birth, shared: bool) -> Arc<Self> {
-        let (progress, _) = watch::channel(Progress { stage: Stage::Asking, end: End::Open });
+        let (progress, _) = watch::channel(Progress {
+            stage: Stage::Asking,
+            end: End::Open,
+        });
         let flow = Mutex::new(Flow::new(!shared));
-        Arc::new(Self { birth, shared, progress, flow, moved: Notify::new() })
+        Arc::new(Self {
+            birth,
+            shared,
+            progress,
+            flow,
+            moved: Notify::new(),
+        })
     }
 
     /// A fill that nobody can join, and its only reader.
@@ -146,7 +155,12 @@ impl Fill {
 
 impl Fills {
     /// A reader of the first open fill of `key` that `joins`, else of a new one, which the caller must drive.
-    pub fn join_or_open(&self, key: &Key, birth: Birth, joins: impl Fn(&Fill) -> bool) -> (Reader, Option<Arc<Fill>>) {
+    pub fn join_or_open(
+        &self,
+        key: &Key,
+        birth: Birth,
+        joins: impl Fn(&Fill) -> bool,
+    ) -> (Reader, Option<Arc<Fill>>) {
         let mut open = self.lock();
         let fills = open.entry(key.clone()).or_default();
         if let Some(fill) = fills.iter().find(|fill| joins(fill)) {
@@ -203,7 +217,9 @@ impl Fills {
 /// or little is left.
 pub fn worth_finishing(received: u64, length: Option<u64>) -> bool {
     match length {
-        Some(length) => received.saturating_mul(2) >= length || length - received <= FINISH_BYTES_MAX,
+        Some(length) => {
+            received.saturating_mul(2) >= length || length - received <= FINISH_BYTES_MAX
+        }
         None => received <= FINISH_BYTES_MAX,
     }
 }
@@ -215,7 +231,8 @@ mod tests {
     #[test]
     fn an_abandoned_fetch_is_finished_when_little_is_left() {
         let mib = 1024 * 1024;
-        let check = |received, length, expect| assert_eq!(worth_finishing(received, length), expect);
+        let check =
+            |received, length, expect| assert_eq!(worth_finishing(received, length), expect);
         check(0, Some(mib), true);
         check(0, Some(10 * mib), false);
         check(5 * mib, Some(10 * mib), true);

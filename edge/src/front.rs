@@ -37,7 +37,11 @@ pub struct Front {
 impl Front {
     pub fn new(proxy: HttpProxy<Proxy>) -> Self {
         let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        Self { proxy: Arc::new(proxy), permits, stop: watch::channel(false).0 }
+        Self {
+            proxy: Arc::new(proxy),
+            permits,
+            stop: watch::channel(false).0,
+        }
     }
 
     /// Accepts until the front is drained.
@@ -49,7 +53,9 @@ impl Front {
         tokio::spawn(async move {
             loop {
                 // Never closed.
-                let Ok(permit) = permits.clone().acquire_owned().await else { return };
+                let Ok(permit) = permits.clone().acquire_owned().await else {
+                    return;
+                };
                 let accepted = tokio::select! {
                     accepted = listener.accept() => accepted,
                     _ = stop.wait_for(|stop| *stop) => return,
@@ -81,7 +87,13 @@ impl Front {
     }
 }
 
-async fn serve(proxy: Arc<HttpProxy<Proxy>>, acceptor: Option<Arc<Acceptor>>, tcp: TcpStream, client: SocketAddr, stop: watch::Receiver<bool>) {
+async fn serve(
+    proxy: Arc<HttpProxy<Proxy>>,
+    acceptor: Option<Arc<Acceptor>>,
+    tcp: TcpStream,
+    client: SocketAddr,
+    stop: watch::Receiver<bool>,
+) {
     // Answers are written in one piece where they can be: nothing is won by holding them back.
     let _ = tcp.set_nodelay(true);
     let digest = SocketDigest::from_raw_fd(tcp.as_raw_fd());
@@ -90,10 +102,12 @@ async fn serve(proxy: Arc<HttpProxy<Proxy>>, acceptor: Option<Arc<Acceptor>>, tc
     stream.set_socket_digest(digest);
     match acceptor {
         None => drop(proxy.process_new(Box::new(stream), &stop).await),
-        Some(acceptor) => match timeout(TLS_HANDSHAKE_TIMEOUT, acceptor.tls_handshake(stream)).await {
-            Ok(Ok(stream)) => drop(proxy.process_new(Box::new(stream), &stop).await),
-            Ok(Err(error)) => tracing::debug!(%client, %error, "TLS handshake failed"),
-            Err(_) => tracing::debug!(%client, "TLS handshake not finished in time"),
-        },
+        Some(acceptor) => {
+            match timeout(TLS_HANDSHAKE_TIMEOUT, acceptor.tls_handshake(stream)).await {
+                Ok(Ok(stream)) => drop(proxy.process_new(Box::new(stream), &stop).await),
+                Ok(Err(error)) => tracing::debug!(%client, %error, "TLS handshake failed"),
+                Err(_) => tracing::debug!(%client, "TLS handshake not finished in time"),
+            }
+        }
     }
 }

@@ -26,7 +26,8 @@ impl Vouching {
     }
 
     fn set(&self, deadline_ms: Option<u64>) {
-        self.0.store(deadline_ms.unwrap_or_default(), Ordering::Release);
+        self.0
+            .store(deadline_ms.unwrap_or_default(), Ordering::Release);
     }
 }
 
@@ -73,12 +74,18 @@ pub enum Verdict {
 impl Heartbeats {
     /// The edge has come this far.
     pub fn applied(&mut self, applied: Applied, now_ms: u64) {
-        if self.applied.is_some_and(|before| before.epoch != applied.epoch) {
+        if self
+            .applied
+            .is_some_and(|before| before.epoch != applied.epoch)
+        {
             // In the new history this edge has only just registered; nothing there waits for it yet.
             (self.deadline_ms, self.waiting) = (None, None);
         }
         self.applied = Some(applied);
-        if let Some(waiting) = self.waiting.filter(|waiting| waiting.head <= applied.revision) {
+        if let Some(waiting) = self
+            .waiting
+            .filter(|waiting| waiting.head <= applied.revision)
+        {
             self.waiting = None;
             if waiting.deadline_ms > now_ms {
                 self.deadline_ms = Some(waiting.deadline_ms);
@@ -96,13 +103,18 @@ impl Heartbeats {
         self.hurry = false;
         self.in_flight += 1;
         self.next_ms = now_ms.saturating_add(HEARTBEAT_MS);
-        Sent { at_ms: now_ms, applied: self.applied }
+        Sent {
+            at_ms: now_ms,
+            applied: self.applied,
+        }
     }
 
     /// It was answered; `now_ms` is read after the answer was.
     pub fn answered(&mut self, sent: Sent, renewal: Renewal, now_ms: u64) -> Verdict {
         self.landed();
-        let (Some(then), Some(applied)) = (sent.applied, self.applied) else { return Verdict::OtherHistory };
+        let (Some(then), Some(applied)) = (sent.applied, self.applied) else {
+            return Verdict::OtherHistory;
+        };
         // The head was written after the heartbeat arrived, so it is newer than all that was applied before
         // it left: or it is not of the same store.
         if then.epoch != applied.epoch || renewal.head <= then.revision {
@@ -122,7 +134,10 @@ impl Heartbeats {
         }
         // The oldest is kept: it is reached first, and those that come after it then extend it.
         let waiting = self.waiting.filter(|waiting| waiting.deadline_ms > now_ms);
-        let waiting = waiting.unwrap_or(Waiting { head: renewal.head, deadline_ms });
+        let waiting = waiting.unwrap_or(Waiting {
+            head: renewal.head,
+            deadline_ms,
+        });
         self.waiting = Some(waiting);
         Verdict::WaitsFor(waiting.head)
     }
@@ -160,7 +175,8 @@ impl Heartbeats {
     }
 
     fn vouches(&self, now_ms: u64) -> bool {
-        self.deadline_ms.is_some_and(|deadline_ms| now_ms < deadline_ms)
+        self.deadline_ms
+            .is_some_and(|deadline_ms| now_ms < deadline_ms)
     }
 
     fn landed(&mut self) {

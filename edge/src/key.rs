@@ -32,7 +32,12 @@ pub enum Unkeyable {
 impl Key {
     /// `site` is the revision that created the site, `authority` the Host as the client sent it, `target`
     /// path and query as they came.
-    pub fn new(site: Revision, scheme: Scheme, authority: &str, target: &str) -> Result<Self, Unkeyable> {
+    pub fn new(
+        site: Revision,
+        scheme: Scheme,
+        authority: &str,
+        target: &str,
+    ) -> Result<Self, Unkeyable> {
         if authority.is_empty() {
             return Err(Unkeyable::NoHost);
         }
@@ -47,11 +52,19 @@ impl Key {
         let head = format!("{}:{}:{}:", site.0, scheme.as_str(), host.len());
         let host_at = head.len();
         let target_at = host_at + host.len();
-        Ok(Self { bytes: format!("{head}{host}{target}").into(), host_at, target_at })
+        Ok(Self {
+            bytes: format!("{head}{host}{target}").into(),
+            host_at,
+            target_at,
+        })
     }
 
     pub fn scheme(&self) -> Scheme {
-        match self.bytes.get(..self.host_at).is_some_and(|head| head.contains("https")) {
+        match self
+            .bytes
+            .get(..self.host_at)
+            .is_some_and(|head| head.contains("https"))
+        {
             true => Scheme::Https,
             false => Scheme::Http,
         }
@@ -59,7 +72,9 @@ impl Key {
 
     /// Lower-case, with its port unless that is the scheme's default.
     pub fn host(&self) -> &str {
-        self.bytes.get(self.host_at..self.target_at).unwrap_or_default()
+        self.bytes
+            .get(self.host_at..self.target_at)
+            .unwrap_or_default()
     }
 
     /// Path and query, exactly.
@@ -78,7 +93,11 @@ impl Key {
         }
         let head = self.bytes.get(..self.target_at)?;
         let bytes = format!("{head}{target}").into();
-        Some(Self { bytes, host_at: self.host_at, target_at: self.target_at })
+        Some(Self {
+            bytes,
+            host_at: self.host_at,
+            target_at: self.target_at,
+        })
     }
 
     /// What it weighs in memory, in bytes.
@@ -89,16 +108,27 @@ impl Key {
 
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}{}", self.scheme().as_str(), self.host(), self.target())
+        write!(
+            f,
+            "{}://{}{}",
+            self.scheme().as_str(),
+            self.host(),
+            self.target()
+        )
     }
 }
 
 /// Origin-form, visible ASCII, and none of the bytes by which an origin and a cache come to read one path
 /// as two: an encoded NUL, CR or LF, or a backslash (web cache deception).
 fn target_is_plain(target: &str) -> bool {
-    let visible = target.starts_with('/') && target.bytes().all(|b| b.is_ascii_graphic() && b != b'\\' && b != b'#');
+    let visible = target.starts_with('/')
+        && target
+            .bytes()
+            .all(|b| b.is_ascii_graphic() && b != b'\\' && b != b'#');
     let path = target.split('?').next().unwrap_or_default().as_bytes();
-    let encoded = path.windows(3).any(|w| matches!(w, b"%00" | b"%0a" | b"%0A" | b"%0d" | b"%0D"));
+    let encoded = path
+        .windows(3)
+        .any(|w| matches!(w, b"%00" | b"%0a" | b"%0A" | b"%0d" | b"%0D"));
     visible && !encoded
 }
 
@@ -120,9 +150,24 @@ mod tests {
             };
             assert_eq!(shown, expect);
         };
-        check(Scheme::Http, "Example.COM:80", "/A?b=1&a=%20", "http://example.com/A?b=1&a=%20");
-        check(Scheme::Https, "example.com:443", "/", "https://example.com/");
-        check(Scheme::Http, "example.com:443", "/", "http://example.com:443/");
+        check(
+            Scheme::Http,
+            "Example.COM:80",
+            "/A?b=1&a=%20",
+            "http://example.com/A?b=1&a=%20",
+        );
+        check(
+            Scheme::Https,
+            "example.com:443",
+            "/",
+            "https://example.com/",
+        );
+        check(
+            Scheme::Http,
+            "example.com:443",
+            "/",
+            "http://example.com:443/",
+        );
         check(Scheme::Http, "", "/", "NoHost");
         check(Scheme::Http, "a b", "/", "BadHost");
         check(Scheme::Http, "a@b", "/", "BadHost");
@@ -142,7 +187,10 @@ mod tests {
                 for host in parts {
                     for target in ["/", "/a", "/1", "/?1", "//"] {
                         let key = Key::new(Revision(site), scheme, host, target).unwrap();
-                        assert_eq!((key.scheme(), key.host(), key.target()), (scheme, host, target));
+                        assert_eq!(
+                            (key.scheme(), key.host(), key.target()),
+                            (scheme, host, target)
+                        );
                         assert!(seen.insert(key, ()).is_none(), "{site} {host} {target}");
                     }
                 }

@@ -80,7 +80,12 @@ impl Ledger {
     /// Begins another history: everything born in the one before is dead.
     pub fn begin_epoch(&mut self, epoch: Epoch) {
         if epoch != self.epoch {
-            *self = Self { epoch, prints: self.prints.clone(), local: self.local, ..Self::default() };
+            *self = Self {
+                epoch,
+                prints: self.prints.clone(),
+                local: self.local,
+                ..Self::default()
+            };
         }
     }
 
@@ -92,8 +97,14 @@ impl Ledger {
     /// Enters one purge.
     pub fn purge(&mut self, scopes: &[Scope], mode: Mode, at: Revision) {
         let marks = match mode {
-            Mode::Hard => Marks { hard: at, ..Marks::default() },
-            Mode::Soft => Marks { soft: at, ..Marks::default() },
+            Mode::Hard => Marks {
+                hard: at,
+                ..Marks::default()
+            },
+            Mode::Soft => Marks {
+                soft: at,
+                ..Marks::default()
+            },
         };
         for scope in scopes {
             match scope {
@@ -115,15 +126,26 @@ impl Ledger {
     /// used again. Stays on this edge, and so beats a GET in flight.
     pub fn invalidate(&mut self, key: &Key) {
         self.local += 1;
-        let marks = Marks { local: self.local, ..Marks::default() };
-        let scope = Scope::Url(Target { scheme: None, host: key.host().into(), path: key.target().into() });
+        let marks = Marks {
+            local: self.local,
+            ..Marks::default()
+        };
+        let scope = Scope::Url(Target {
+            scheme: None,
+            host: key.host().into(),
+            path: key.target().into(),
+        });
         let host = self.prints.host(key.host());
         self.enter(self.prints.of(&scope), marks, Some(host));
     }
 
     /// The birth of a fetch that begins now for a request routed at `revision`.
     pub fn birth(&self, revision: Revision) -> Birth {
-        Birth { epoch: self.epoch, revision, local: self.local }
+        Birth {
+            epoch: self.epoch,
+            revision,
+            local: self.local,
+        }
     }
 
     /// Whether something born then may be reused. `tags` None: not known yet, so any tag purge since counts.
@@ -133,11 +155,12 @@ impl Ledger {
         }
         let mut life = self.everything.judge(birth);
         if !self.entries.is_empty() {
-            self.prints.each(site, key, tags.unwrap_or_default(), |print| {
-                if let Some(entry) = self.entries.get(&print) {
-                    life = life.max(entry.marks.judge(birth));
-                }
-            });
+            self.prints
+                .each(site, key, tags.unwrap_or_default(), |print| {
+                    if let Some(entry) = self.entries.get(&print) {
+                        life = life.max(entry.marks.judge(birth));
+                    }
+                });
         }
         if tags.is_none() {
             life = life.max(self.tags.judge(birth));
@@ -147,7 +170,11 @@ impl Ledger {
 
     /// Drops the entries that no object and no fill can be older than.
     pub fn forget(&mut self, oldest: Birth) {
-        let Self { entries, entries_by_host, .. } = self;
+        let Self {
+            entries,
+            entries_by_host,
+            ..
+        } = self;
         entries.retain(|_, entry| {
             let needed = entry.marks.judge(oldest) != Life::Alive;
             if let (false, Some(host)) = (needed, entry.host)
@@ -236,7 +263,9 @@ impl Fingerprints {
             Scope::Host(host) => self.host(host),
             Scope::Tag(tag) => self.tag(tag),
             Scope::Url(target) => self.place("url", target.scheme, &target.host, &target.path),
-            Scope::Prefix(target) => self.place("prefix", target.scheme, &target.host, &target.path),
+            Scope::Prefix(target) => {
+                self.place("prefix", target.scheme, &target.host, &target.path)
+            }
         }
     }
 
@@ -249,7 +278,13 @@ impl Fingerprints {
     }
 
     /// Every scope an object has, but everything.
-    pub fn each(&self, site: &str, key: &Key, tags: &[Fingerprint], mut seen: impl FnMut(Fingerprint)) {
+    pub fn each(
+        &self,
+        site: &str,
+        key: &Key,
+        tags: &[Fingerprint],
+        mut seen: impl FnMut(Fingerprint),
+    ) {
         let (host, target) = (key.host(), key.target());
         seen(self.print(("site", site)));
         seen(self.host(host));
@@ -278,8 +313,13 @@ impl Fingerprints {
 
 /// `/a/b/c` -> `` `/a` `/a/b` `/a/b/c`; `/a/` also lies under `/a`. At most [`PREFIX_SEGMENTS_MAX`] segments.
 fn prefixes(path: &str) -> impl Iterator<Item = &str> {
-    let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
-    ends.take(PREFIX_SEGMENTS_MAX + 1).filter_map(|end| path.get(..end)).filter(|p| !p.ends_with('/'))
+    let ends = path
+        .match_indices('/')
+        .map(|(at, _)| at)
+        .chain([path.len()]);
+    ends.take(PREFIX_SEGMENTS_MAX + 1)
+        .filter_map(|end| path.get(..end))
+        .filter(|p| !p.ends_with('/'))
 }
 
 #[cfg(test)]

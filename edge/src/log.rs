@@ -58,14 +58,29 @@ impl Log {
     /// Opens the log and starts its writer, which ends when the log is dropped.
     pub fn open(to: &AccessLog, edge: &str, metrics: Metrics) -> io::Result<Self> {
         let out: Box<dyn Write + Send> = match to {
-            AccessLog::Off => return Ok(Self { lines: None, metrics }),
+            AccessLog::Off => {
+                return Ok(Self {
+                    lines: None,
+                    metrics,
+                });
+            }
             AccessLog::Stdout => Box::new(io::stdout()),
-            AccessLog::File(path) => Box::new(std::fs::OpenOptions::new().create(true).append(true).open(path)?),
+            AccessLog::File(path) => Box::new(
+                std::fs::OpenOptions::new()
+                    .create(true)
+                    .append(true)
+                    .open(path)?,
+            ),
         };
         let (lines, queue) = sync_channel(QUEUE_LINES_MAX);
         let edge = edge.to_owned();
-        std::thread::Builder::new().name("access-log".into()).spawn(move || write(&queue, &edge, BufWriter::new(out)))?;
-        Ok(Self { lines: Some(lines), metrics })
+        std::thread::Builder::new()
+            .name("access-log".into())
+            .spawn(move || write(&queue, &edge, BufWriter::new(out)))?;
+        Ok(Self {
+            lines: Some(lines),
+            metrics,
+        })
     }
 
     pub fn write(&self, line: impl FnOnce() -> Line) {
@@ -118,7 +133,9 @@ impl Line {
             ts: rfc3339(self.at),
             edge,
             site: &self.site,
-            client: self.client.map(|client| client.ip().to_canonical().to_string()),
+            client: self
+                .client
+                .map(|client| client.ip().to_canonical().to_string()),
             method: &self.method,
             scheme: self.scheme,
             host: &self.host,
@@ -138,5 +155,7 @@ impl Line {
 
 /// `2026-11-23T05:20:00.123Z`.
 fn rfc3339(at: SystemTime) -> String {
-    OffsetDateTime::from(at).format(&Rfc3339).unwrap_or_default()
+    OffsetDateTime::from(at)
+        .format(&Rfc3339)
+        .unwrap_or_default()
 }

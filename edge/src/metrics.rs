@@ -75,27 +75,74 @@ impl Metrics {
         };
         let m = metrics.clone();
         registry.register("requests", "Requests answered", m.requests);
-        registry.register_with_unit("response", "Body bytes sent to clients", Unit::Bytes, m.response_bytes);
-        registry.register_with_unit("ttfb", "From a request's head to the first byte of its answer", Unit::Seconds, m.ttfb);
-        registry.register("origin_requests", "Fetches begun, by the reason for going forward", m.origin_requests);
-        registry.register_with_unit("origin_ttfb", "From asking an origin to the head of its answer", Unit::Seconds, m.origin_ttfb);
-        registry.register_with_unit("origin_response", "Body bytes received from origins", Unit::Bytes, m.origin_bytes);
-        registry.register("collapsed", "Requests that waited for another's fetch", m.collapsed);
-        registry.register("purge_objects", "Objects matched by purges", m.purge_objects);
-        registry.register("tags_cut", "Responses with more tags than are kept", m.tags_cut);
-        registry.register("access_log_dropped", "Access log lines dropped because the writer was behind", m.log_lines_dropped);
+        registry.register_with_unit(
+            "response",
+            "Body bytes sent to clients",
+            Unit::Bytes,
+            m.response_bytes,
+        );
+        registry.register_with_unit(
+            "ttfb",
+            "From a request's head to the first byte of its answer",
+            Unit::Seconds,
+            m.ttfb,
+        );
+        registry.register(
+            "origin_requests",
+            "Fetches begun, by the reason for going forward",
+            m.origin_requests,
+        );
+        registry.register_with_unit(
+            "origin_ttfb",
+            "From asking an origin to the head of its answer",
+            Unit::Seconds,
+            m.origin_ttfb,
+        );
+        registry.register_with_unit(
+            "origin_response",
+            "Body bytes received from origins",
+            Unit::Bytes,
+            m.origin_bytes,
+        );
+        registry.register(
+            "collapsed",
+            "Requests that waited for another's fetch",
+            m.collapsed,
+        );
+        registry.register(
+            "purge_objects",
+            "Objects matched by purges",
+            m.purge_objects,
+        );
+        registry.register(
+            "tags_cut",
+            "Responses with more tags than are kept",
+            m.tags_cut,
+        );
+        registry.register(
+            "access_log_dropped",
+            "Access log lines dropped because the writer was behind",
+            m.log_lines_dropped,
+        );
         metrics
     }
 
-    pub fn request(&self, labels: RequestLabels, bytes: u64, ttfb: Duration) {
+    pub fn request(&self, labels: &RequestLabels, bytes: u64, ttfb: Duration) {
         let (site, cache) = (labels.site.clone(), labels.cache);
-        self.requests.get_or_create(&labels).inc();
-        self.response_bytes.get_or_create(&ByteLabels { site, cache }).inc_by(bytes);
-        self.ttfb.get_or_create(&CacheLabel { cache }).observe(ttfb.as_secs_f64());
+        self.requests.get_or_create(labels).inc();
+        self.response_bytes
+            .get_or_create(&ByteLabels { site, cache })
+            .inc_by(bytes);
+        self.ttfb
+            .get_or_create(&CacheLabel { cache })
+            .observe(ttfb.as_secs_f64());
     }
 
     pub fn fetch(&self, site: &str, why: Fwd) {
-        let labels = FetchLabels { site: site.to_owned(), reason: why.as_str() };
+        let labels = FetchLabels {
+            site: site.to_owned(),
+            reason: why.as_str(),
+        };
         self.origin_requests.get_or_create(&labels).inc();
     }
 
@@ -112,7 +159,8 @@ impl Metrics {
     }
 
     pub fn purged(&self, counted: &[Counted]) {
-        self.purge_objects.inc_by(counted.iter().map(|counted| counted.objects).sum());
+        self.purge_objects
+            .inc_by(counted.iter().map(|counted| counted.objects).sum());
     }
 
     pub fn tags_cut(&self, cut: bool) {
@@ -147,26 +195,50 @@ impl Levels {
 
 impl std::fmt::Debug for State {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("State").field("edge", &self.pseudonym.node).finish_non_exhaustive()
+        f.debug_struct("State")
+            .field("edge", &self.pseudonym.node)
+            .finish_non_exhaustive()
     }
 }
 
 impl Collector for Levels {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let Some(state) = self.0.upgrade() else { return Ok(()) };
+        let Some(state) = self.0.upgrade() else {
+            return Ok(());
+        };
         let (objects, bytes) = state.storage.size();
         let ledger = state.ledger.read(|ledger| ledger.len()) as u64;
         let gauges = [
             ("cache_objects", "URLs stored", None, objects),
-            ("cache", "Bytes stored, with their bookkeeping", Some(&Unit::Bytes), bytes),
-            ("ledger_entries", "Scopes the ledger remembers purges of", None, ledger),
-            ("vouching", "1 while this edge may vouch for its objects", None, u64::from(state.vouches())),
+            (
+                "cache",
+                "Bytes stored, with their bookkeeping",
+                Some(&Unit::Bytes),
+                bytes,
+            ),
+            (
+                "ledger_entries",
+                "Scopes the ledger remembers purges of",
+                None,
+                ledger,
+            ),
+            (
+                "vouching",
+                "1 while this edge may vouch for its objects",
+                None,
+                u64::from(state.vouches()),
+            ),
         ];
         for (name, help, unit, value) in gauges {
             let gauge = ConstGauge::new(value as i64);
             gauge.encode(encoder.encode_descriptor(name, help, unit, gauge.metric_type())?)?;
         }
         let evictions = ConstCounter::new(state.storage.evictions());
-        evictions.encode(encoder.encode_descriptor("evictions", "URLs taken away to make room", None, evictions.metric_type())?)
+        evictions.encode(encoder.encode_descriptor(
+            "evictions",
+            "URLs taken away to make room",
+            None,
+            evictions.metric_type(),
+        )?)
     }
 }

@@ -58,10 +58,34 @@ pub struct Parts {
 impl Object {
     pub fn new(parts: Parts) -> Self {
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
-        let Parts { site, key, birth, status, head, body, tags, selection, directives, freshness } = parts;
+        let Parts {
+            site,
+            key,
+            birth,
+            status,
+            head,
+            body,
+            tags,
+            selection,
+            directives,
+            freshness,
+        } = parts;
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         let alive_at = AtomicU64::new(0);
-        Self { id, site, key, birth, status, head, body, tags, selection, directives, freshness, alive_at }
+        Self {
+            id,
+            site,
+            key,
+            birth,
+            status,
+            head,
+            body,
+            tags,
+            selection,
+            directives,
+            freshness,
+            alive_at,
+        }
     }
 
     /// What the ledger says of it now: one compare while nothing was purged since the last look.
@@ -70,7 +94,8 @@ impl Object {
         if self.alive_at.load(Ordering::Relaxed) == generation {
             return Life::Alive;
         }
-        let life = ledger.read(|ledger| ledger.judge(&self.site, &self.key, Some(&self.tags), self.birth));
+        let life =
+            ledger.read(|ledger| ledger.judge(&self.site, &self.key, Some(&self.tags), self.birth));
         if life == Life::Alive {
             self.alive_at.store(generation, Ordering::Relaxed);
         }
@@ -79,7 +104,11 @@ impl Object {
 
     /// What it weighs in memory, in bytes.
     pub fn weight(&self) -> u64 {
-        let head: usize = self.head.iter().map(|(n, v)| n.as_str().len() + v.len() + FIELD_BYTES).sum();
+        let head: usize = self
+            .head
+            .iter()
+            .map(|(n, v)| n.as_str().len() + v.len() + FIELD_BYTES)
+            .sum();
         let tags = self.tags.len() * size_of::<Fingerprint>();
         let rest = self.key.weight() + head + tags + self.selection.weight() + BOOKKEEPING_BYTES;
         self.body.len() + rest as u64
@@ -95,16 +124,27 @@ pub struct Body {
 
 impl Body {
     pub fn new(pieces: impl IntoIterator<Item = Bytes>) -> Self {
-        let pieces: Vec<_> = pieces.into_iter().filter(|piece| !piece.is_empty()).collect();
+        let pieces: Vec<_> = pieces
+            .into_iter()
+            .filter(|piece| !piece.is_empty())
+            .collect();
         let len = pieces.iter().map(|piece| piece.len() as u64).sum();
         let pieces = match pieces.len() > 1 && len <= ONE_PIECE_BYTES_MAX {
-            true => vec![pieces.iter().fold(BytesMut::with_capacity(len as usize), |mut all, piece| {
-                all.extend_from_slice(piece);
-                all
-            }).freeze()],
+            true => vec![
+                pieces
+                    .iter()
+                    .fold(BytesMut::with_capacity(len as usize), |mut all, piece| {
+                        all.extend_from_slice(piece);
+                        all
+                    })
+                    .freeze(),
+            ],
             false => pieces,
         };
-        Self { pieces: pieces.into(), len }
+        Self {
+            pieces: pieces.into(),
+            len,
+        }
     }
 
     pub fn len(&self) -> u64 {
@@ -142,15 +182,22 @@ mod tests {
         for pieces in [vec![256], vec![1, 255], vec![100, 0, 100, 56], vec![1; 256]] {
             let mut at = 0;
             let body = Body {
-                pieces: pieces.iter().map(|len| {
-                    at += len;
-                    Bytes::copy_from_slice(&whole[at - len..at])
-                }).collect(),
+                pieces: pieces
+                    .iter()
+                    .map(|len| {
+                        at += len;
+                        Bytes::copy_from_slice(&whole[at - len..at])
+                    })
+                    .collect(),
                 len: 256,
             };
             for (first, end) in [(0, 256), (0, 1), (255, 256), (99, 101), (50, 250), (7, 7)] {
                 let got: Vec<u8> = body.slice(first, end).flatten().collect();
-                assert_eq!(got, whole[first as usize..end as usize], "{pieces:?} {first}..{end}");
+                assert_eq!(
+                    got,
+                    whole[first as usize..end as usize],
+                    "{pieces:?} {first}..{end}"
+                );
             }
         }
     }

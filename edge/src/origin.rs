@@ -77,7 +77,11 @@ impl Pool {
 
     /// Weighted round robin.
     pub fn pick(&self) -> Option<&Server> {
-        let weights: u64 = self.servers.iter().map(|server| u64::from(server.weight)).sum();
+        let weights: u64 = self
+            .servers
+            .iter()
+            .map(|server| u64::from(server.weight))
+            .sum();
         let mut turn = self.turn.fetch_add(1, Ordering::Relaxed) % weights.max(1);
         self.servers.iter().find(|server| {
             let weight = u64::from(server.weight);
@@ -91,7 +95,9 @@ impl Pool {
     /// there is another server to turn to.
     pub fn retries(&self, failure: Failure) -> usize {
         match failure {
-            Failure::ConnectFailed | Failure::ConnectTimeout | Failure::TlsFailed => RETRIES_MAX.min(self.servers.len().saturating_sub(1)),
+            Failure::ConnectFailed | Failure::ConnectTimeout | Failure::TlsFailed => {
+                RETRIES_MAX.min(self.servers.len().saturating_sub(1))
+            }
             _ => RETRIES_MAX,
         }
     }
@@ -100,13 +106,21 @@ impl Pool {
     pub async fn peer(&self, own: &[SocketAddr]) -> Result<HttpPeer, Failure> {
         let server = self.pick().ok_or(Failure::NotResolved)?;
         let found = tokio::net::lookup_host((server.host.as_str(), server.port));
-        let found = tokio::time::timeout(CONNECT_TIMEOUT, found).await.map_err(|_| Failure::NotResolved)?;
+        let found = tokio::time::timeout(CONNECT_TIMEOUT, found)
+            .await
+            .map_err(|_| Failure::NotResolved)?;
         let mut addresses = found.map_err(|_| Failure::NotResolved)?.peekable();
         addresses.peek().ok_or(Failure::NotResolved)?;
         // Checked after resolution: a name may lead anywhere.
-        let address = addresses.find(|address| permitted(*address, own)).ok_or(Failure::AddressRefused)?;
+        let address = addresses
+            .find(|address| permitted(*address, own))
+            .ok_or(Failure::AddressRefused)?;
         // Never empty: Pingora verifies nothing of a peer without a name.
-        let name = self.tls.server_name.clone().unwrap_or_else(|| server.host.clone());
+        let name = self
+            .tls
+            .server_name
+            .clone()
+            .unwrap_or_else(|| server.host.clone());
         let mut peer = HttpPeer::new(address, server.tls, name);
         peer.group_key = self.group;
         let options = &mut peer.options;
@@ -163,8 +177,11 @@ pub fn permitted(address: SocketAddr, own: &[SocketAddr]) -> bool {
 /// The certificates of a PEM text; it was checked with its site, so what does not parse is left out.
 fn trusted(pem: &str) -> Arc<[WrappedX509]> {
     let certificates = CertificateDer::pem_slice_iter(pem.as_bytes()).filter_map(Result::ok);
-    let parses = |der: &CertificateDer<'_>| rustls::server::ParsedCertificate::try_from(der).is_ok();
-    let wrapped = certificates.filter(parses).map(|der| WrappedX509::new(der.to_vec(), parse_x509));
+    let parses =
+        |der: &CertificateDer<'_>| rustls::server::ParsedCertificate::try_from(der).is_ok();
+    let wrapped = certificates
+        .filter(parses)
+        .map(|der| WrappedX509::new(der.to_vec(), parse_x509));
     wrapped.collect()
 }
 
@@ -175,9 +192,16 @@ mod tests {
 
     #[test]
     fn an_origin_is_never_the_edge_itself_nor_the_machine_around_it() {
-        let own = ["0.0.0.0:8080".parse().unwrap(), "127.0.0.1:9080".parse().unwrap()];
+        let own = [
+            "0.0.0.0:8080".parse().unwrap(),
+            "127.0.0.1:9080".parse().unwrap(),
+        ];
         let check = |address: &str, expect: bool| {
-            assert_eq!(permitted(address.parse().unwrap(), &own), expect, "{address}");
+            assert_eq!(
+                permitted(address.parse().unwrap(), &own),
+                expect,
+                "{address}"
+            );
         };
         check("127.0.0.1:9000", true);
         check("10.0.0.1:80", true);
@@ -194,9 +218,22 @@ mod tests {
 
     #[test]
     fn servers_take_turns_by_weight() {
-        let server = |host: &str, weight| Server { tls: false, host: host.into(), port: 80, weight };
+        let server = |host: &str, weight| Server {
+            tls: false,
+            host: host.into(),
+            port: 80,
+            weight,
+        };
         let servers = vec![server("a", 1), server("b", 3)];
-        let pool = Pool::new(&Origin { servers, host: None, tls: OriginTls::default() }, Revision(1), Revision(1));
+        let pool = Pool::new(
+            &Origin {
+                servers,
+                host: None,
+                tls: OriginTls::default(),
+            },
+            Revision(1),
+            Revision(1),
+        );
         let picked: String = (0..8).map(|_| pool.pick().unwrap().host.clone()).collect();
         assert_eq!(picked, "abbbabbb");
     }

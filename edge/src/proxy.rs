@@ -31,6 +31,8 @@ const IDLE_S: u64 = 60;
 const WRITE_STALL: Duration = Duration::from_secs(12);
 /// A client that sends no byte of a header or body for this long is let go.
 const READ_STALL: Duration = Duration::from_secs(10);
+/// How long a request waits for the revision it asks for; then the origin answers it.
+const MIN_REVISION_WAIT: Duration = Duration::from_secs(1);
 /// A `Retry-After` in seconds, while there is no configuration.
 const RETRY_AFTER_S: u64 = 1;
 
@@ -55,13 +57,24 @@ impl ProxyHttp for Proxy {
     type CTX = Ctx;
 
     fn new_ctx(&self) -> Ctx {
-        Ctx { began: clock::instant(), at: clock::now(), first_byte: None, journey: None, told: None, failure: None }
+        Ctx {
+            began: clock::instant(),
+            at: clock::now(),
+            first_byte: None,
+            journey: None,
+            told: None,
+            failure: None,
+        }
     }
 
     /// None: what is compressed, and how, is ours to decide.
     fn init_downstream_modules(&self, _: &mut HttpModules) {}
 
-    async fn early_request_filter(&self, session: &mut Session, _: &mut Ctx) -> pingora_error::Result<()> {
+    async fn early_request_filter(
+        &self,
+        session: &mut Session,
+        _: &mut Ctx,
+    ) -> pingora_error::Result<()> {
         // Set anew for each request: Pingora's own default never closes an idle connection after the first.
         // And only where it is on, for at shutdown it is off, and HTTP/1.0 has none unless it asks.
         if session.get_keepalive().is_some() {
@@ -74,9 +87,13 @@ impl ProxyHttp for Proxy {
         Ok(())
     }
 
-    async fn request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> pingora_error::Result<bool> {
+    async fn request_filter(
+        &self,
+        session: &mut Session,
+        ctx: &mut Ctx,
+    ) -> pingora_error::Result<bool> {
         self.state.saw_request();
-        let journey = match self.admit(session) {
+        let journey = match self.admit_in_time(session).await {
             Ok(Admitted::Ours(journey)) => Arc::new(journey),
             Ok(Admitted::Passes(journey)) => {
                 ctx.journey = Some(Arc::new(journey));
@@ -86,7 +103,10 @@ impl ProxyHttp for Proxy {
                 if refused.closes() {
                     session.set_keepalive(None);
                 }
-                return self.write(session, ctx, refuse(refused)).await.map(|()| true);
+                return self
+                    .write(session, ctx, refuse(refused))
+                    .await
+                    .map(|()| true);
             }
         };
         ctx.journey = Some(journey.clone());
@@ -98,8 +118,14 @@ impl ProxyHttp for Proxy {
         self.write(session, ctx, ready).await.map(|()| true)
     }
 
-    async fn upstream_peer(&self, _: &mut Session, ctx: &mut Ctx) -> pingora_error::Result<Box<HttpPeer>> {
-        let Some(journey) = &ctx.journey else { return Err(internal("no journey")) };
+    async fn upstream_peer(
+        &self,
+        _: &mut Session,
+        ctx: &mut Ctx,
+    ) -> pingora_error::Result<Box<HttpPeer>> {
+        let Some(journey) = &ctx.journey else {
+            return Err(internal("no journey"));
+        };
         match journey.served.pool.peer(&self.state.own_addresses).await {
             Ok(peer) => {
                 self.state.metrics.fetch(&journey.served.name, Fwd::Method);
@@ -112,13 +138,24 @@ impl ProxyHttp for Proxy {
         }
     }
 
-    async fn upstream_request_filter(&self, _: &mut Session, request: &mut RequestHeader, ctx: &mut Ctx) -> pingora_error::Result<()> {
-        let Some(journey) = &ctx.journey else { return Err(internal("no journey")) };
+    async fn upstream_request_filter(
+        &self,
+        _: &mut Session,
+        request: &mut RequestHeader,
+        ctx: &mut Ctx,
+    ) -> pingora_error::Result<()> {
+        let Some(journey) = &ctx.journey else {
+            return Err(internal("no journey"));
+        };
         let mut head: HeaderMap = request.headers.clone();
         self.state.pseudonym.sign(&mut head, journey);
         // Origin-form, the very bytes of the key.
         let version = request.version;
-        let mut signed = RequestHeader::build(request.method.clone(), journey.key.target().as_bytes(), Some(head.len()))?;
+        let mut signed = RequestHeader::build(
+            request.method.clone(),
+            journey.key.target().as_bytes(),
+            Some(head.len()),
+        )?;
         signed.set_version(version);
         for (name, value) in &head {
             signed.append_header(name, value)?;
@@ -127,16 +164,29 @@ impl ProxyHttp for Proxy {
         Ok(())
     }
 
-    async fn response_filter(&self, session: &mut Session, response: &mut ResponseHeader, ctx: &mut Ctx) -> pingora_error::Result<()> {
-        let Some(journey) = &ctx.journey else { return Ok(()) };
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut Ctx,
+    ) -> pingora_error::Result<()> {
+        let Some(journey) = &ctx.journey else {
+            return Ok(());
+        };
         if response.status.is_informational() {
             return Ok(());
         }
         if invalidation::invalidates(&journey.method, response.status) {
             let keys = invalidation::invalidated(&journey.key, &response.headers);
-            self.state.ledger.change(|ledger| keys.iter().for_each(|key| ledger.invalidate(key)));
+            self.state
+                .ledger
+                .change(|ledger| keys.iter().for_each(|key| ledger.invalidate(key)));
         }
-        let why = if session.req_header().method.is_safe() { Fwd::Bypass } else { Fwd::Method };
+        let why = if session.req_header().method.is_safe() {
+            Fwd::Bypass
+        } else {
+            Fwd::Method
+        };
         let mut told = Told::forwarded(why);
         if let crate::rules::cache_status::Handling::Forwarded(forwarded) = &mut told.handling {
             forwarded.status = Some(response.status.as_u16());
@@ -150,7 +200,12 @@ impl ProxyHttp for Proxy {
         Ok(())
     }
 
-    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Ctx) -> FailToProxy {
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        ctx: &mut Ctx,
+    ) -> FailToProxy {
         let error_code = match (ctx.first_byte, error.esource()) {
             // Something was sent already: the connection is cut, so that the body never looks whole.
             (Some(_), _) => {
@@ -161,7 +216,10 @@ impl ProxyHttp for Proxy {
             }
             (None, ErrorSource::Upstream) => {
                 let failure = ctx.failure.unwrap_or_else(|| passed_failure(error));
-                let told = Told { detail: Some(failure.detail()), ..Told::forwarded(Fwd::Method) };
+                let told = Told {
+                    detail: Some(failure.detail()),
+                    ..Told::forwarded(Fwd::Method)
+                };
                 let answer = Answer::text(failure.status(), told, failure.detail());
                 let _ = self.write(session, ctx, answer).await;
                 failure.status().as_u16()
@@ -172,21 +230,38 @@ impl ProxyHttp for Proxy {
                 500
             }
         };
-        FailToProxy { error_code, can_reuse_downstream: false }
+        FailToProxy {
+            error_code,
+            can_reuse_downstream: false,
+        }
     }
 
     async fn logging(&self, session: &mut Session, _: Option<&Error>, ctx: &mut Ctx) {
         let now = clock::instant();
-        let status = session.response_written().map_or(0, |head| head.status.as_u16());
+        let status = session
+            .response_written()
+            .map_or(0, |head| head.status.as_u16());
         let cache = ctx.told.as_ref().map_or("NONE", Told::x_cache);
         let bytes = session.body_bytes_sent() as u64;
         let ttfb = ctx.first_byte.unwrap_or(now) - ctx.began;
-        let site = ctx.journey.as_ref().map(|journey| journey.served.name.to_string()).unwrap_or_default();
-        let labels = RequestLabels { site: site.clone(), cache, code_class: code_class(status) };
-        self.state.metrics.request(labels, bytes, ttfb);
+        let site = ctx
+            .journey
+            .as_ref()
+            .map(|journey| journey.served.name.to_string())
+            .unwrap_or_default();
+        let labels = RequestLabels {
+            site: site.clone(),
+            cache,
+            code_class: code_class(status),
+        };
+        self.state.metrics.request(&labels, bytes, ttfb);
         self.log.write(|| {
             let request = session.req_header();
-            let field = |name| request.headers.get(name).map(|value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned());
+            let field = |name| {
+                request.headers.get(name).map(|value: &HeaderValue| {
+                    String::from_utf8_lossy(value.as_bytes()).into_owned()
+                })
+            };
             let key = ctx.journey.as_ref().map(|journey| &journey.key);
             Line {
                 at: ctx.at,
@@ -194,13 +269,24 @@ impl ProxyHttp for Proxy {
                 client: client(session),
                 method: request.method.to_string(),
                 scheme: scheme(session).as_str(),
-                host: key.map_or_else(|| field(header::HOST).unwrap_or_default(), |key| key.host().to_owned()),
+                host: key.map_or_else(
+                    || field(header::HOST).unwrap_or_default(),
+                    |key| key.host().to_owned(),
+                ),
                 target: key.map_or_else(|| request.uri.to_string(), |key| key.target().to_owned()),
-                protocol: if session.is_http2() { "HTTP/2" } else { "HTTP/1" },
+                protocol: if session.is_http2() {
+                    "HTTP/2"
+                } else {
+                    "HTTP/1"
+                },
                 status,
                 bytes,
                 cache,
-                cache_status: ctx.told.as_ref().map(|told| told.member(&self.state.pseudonym.node)).unwrap_or_default(),
+                cache_status: ctx
+                    .told
+                    .as_ref()
+                    .map(|told| told.member(&self.state.pseudonym.node))
+                    .unwrap_or_default(),
                 ttfb,
                 total: now - ctx.began,
                 user_agent: field(header::USER_AGENT),
@@ -216,9 +302,26 @@ impl ProxyHttp for Proxy {
 }
 
 impl Proxy {
+    /// A request may ask for a revision that is still under way: it is waited for, but not for long.
+    async fn admit_in_time(&self, session: &Session) -> Result<Admitted, Refused> {
+        match self.admit(session) {
+            Ok(Admitted::Ours(Journey {
+                wanted: Some(wanted),
+                ..
+            })) => {
+                let _ = tokio::time::timeout(MIN_REVISION_WAIT, self.state.reaches(wanted)).await;
+                self.admit(session)
+            }
+            admitted => admitted,
+        }
+    }
+
     fn admit(&self, session: &Session) -> Result<Admitted, Refused> {
         let request = session.req_header();
-        let target = request.uri.path_and_query().map(http::uri::PathAndQuery::as_str);
+        let target = request
+            .uri
+            .path_and_query()
+            .map(http::uri::PathAndQuery::as_str);
         let asked = Asked {
             method: &request.method,
             scheme: scheme(session),
@@ -229,13 +332,25 @@ impl Proxy {
             client: client(session),
         };
         let snapshot = self.state.snapshot.load_full();
-        admit(asked, &snapshot, &self.state.pseudonym, |revision| self.state.ledger.read(|ledger| ledger.birth(revision)))
+        admit(asked, &snapshot, &self.state.pseudonym, |revision| {
+            self.state.ledger.read(|ledger| ledger.birth(revision))
+        })
     }
 
     /// Writes an answer. An error means that the client did not get it whole: the connection is dropped, so
     /// that it can tell.
-    async fn write(&self, session: &mut Session, ctx: &mut Ctx, answer: Answer) -> pingora_error::Result<()> {
-        let Answer { status, head, told, body } = answer;
+    async fn write(
+        &self,
+        session: &mut Session,
+        ctx: &mut Ctx,
+        answer: Answer,
+    ) -> pingora_error::Result<()> {
+        let Answer {
+            status,
+            head,
+            told,
+            body,
+        } = answer;
         let mut response = ResponseHeader::build_no_case(status, Some(head.len() + 4))?;
         for (name, value) in &head {
             response.append_header(name, value)?;
@@ -248,12 +363,16 @@ impl Proxy {
         if !measured && session.req_header().version == http::Version::HTTP_11 {
             response.insert_header(header::TRANSFER_ENCODING, "chunked")?;
         }
-        session.write_response_header(Box::new(response), empty).await?;
+        session
+            .write_response_header(Box::new(response), empty)
+            .await?;
         ctx.first_byte = Some(clock::instant());
         match body {
             Content::Nothing => return session.write_response_body(None, true).await,
             Content::Text(text) if session.req_header().method != http::Method::HEAD => {
-                session.write_response_body(Some(text.into()), false).await?;
+                session
+                    .write_response_body(Some(text.into()), false)
+                    .await?;
             }
             Content::Text(_) => {}
             Content::Stored { body, first, end } => {
@@ -272,7 +391,11 @@ impl Proxy {
                     match piece {
                         Ok(Some(piece)) => session.write_response_body(Some(piece), false).await?,
                         Ok(None) => break,
-                        Err(failure) => return Err(Error::explain(ErrorType::ReadError, failure.detail()).into_up()),
+                        Err(failure) => {
+                            return Err(
+                                Error::explain(ErrorType::ReadError, failure.detail()).into_up()
+                            );
+                        }
                     }
                 }
             }
@@ -301,10 +424,15 @@ async fn client_leaves(session: &mut Session, mut done: bool) -> Box<Error> {
 }
 
 fn refuse(refused: Refused) -> Answer {
-    let told = Told { detail: Some(refused.detail()), ..Told::forwarded(Fwd::Bypass) };
+    let told = Told {
+        detail: Some(refused.detail()),
+        ..Told::forwarded(Fwd::Bypass)
+    };
     let mut answer = Answer::text(refused.status(), told, refused.detail());
     if refused == Refused::NoConfiguration {
-        answer.head.insert(header::RETRY_AFTER, RETRY_AFTER_S.into());
+        answer
+            .head
+            .insert(header::RETRY_AFTER, RETRY_AFTER_S.into());
     }
     answer
 }
@@ -313,9 +441,13 @@ fn passed_failure(error: &Error) -> Failure {
     match error.etype() {
         ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout => Failure::ConnectTimeout,
         ErrorType::TLSHandshakeFailure | ErrorType::InvalidCert => Failure::TlsFailed,
-        ErrorType::ConnectRefused | ErrorType::ConnectError | ErrorType::ConnectNoRoute => Failure::ConnectFailed,
+        ErrorType::ConnectRefused | ErrorType::ConnectError | ErrorType::ConnectNoRoute => {
+            Failure::ConnectFailed
+        }
         ErrorType::ReadTimedout | ErrorType::WriteTimedout => Failure::HeaderTimeout,
-        ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError => Failure::NoAnswer,
+        ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError => {
+            Failure::NoAnswer
+        }
         _ => Failure::BrokenAnswer,
     }
 }
@@ -325,10 +457,15 @@ fn internal(what: &'static str) -> Box<Error> {
 }
 
 fn scheme(session: &Session) -> Scheme {
-    let tls = session.digest().is_some_and(|digest: &Digest| digest.ssl_digest.is_some());
+    let tls = session
+        .digest()
+        .is_some_and(|digest: &Digest| digest.ssl_digest.is_some());
     if tls { Scheme::Https } else { Scheme::Http }
 }
 
 fn client(session: &Session) -> Option<std::net::SocketAddr> {
-    session.client_addr().and_then(|address| address.as_inet()).copied()
+    session
+        .client_addr()
+        .and_then(|address| address.as_inet())
+        .copied()
 }

@@ -10,6 +10,8 @@ use arc_swap::ArcSwap;
 use seawall_config::feed::{Change, Counted, Frame, Load};
 use seawall_config::{Problem, Revision};
 
+use tokio::sync::watch;
+
 use crate::clock;
 use crate::feed::Followed;
 use crate::fill::Fills;
@@ -27,6 +29,8 @@ const RETAINED_SHARE: u64 = 2;
 
 pub struct State {
     pub snapshot: ArcSwap<Snapshot>,
+    /// The snapshot's revision, to be waited for.
+    reached: watch::Sender<Revision>,
     pub ledger: SharedLedger,
     pub storage: Storage,
     pub fills: Fills,
@@ -44,9 +48,16 @@ pub struct State {
 }
 
 impl State {
-    pub fn new(id: &str, own_addresses: Vec<SocketAddr>, cache_bytes: u64, connections: Connections, metrics: Metrics) -> Self {
+    pub fn new(
+        id: &str,
+        own_addresses: Vec<SocketAddr>,
+        cache_bytes: u64,
+        connections: Connections,
+        metrics: Metrics,
+    ) -> Self {
         Self {
             snapshot: ArcSwap::from_pointee(Snapshot::default()),
+            reached: watch::channel(Revision::default()).0,
             ledger: SharedLedger::default(),
             storage: Storage::new(cache_bytes),
             fills: Fills::default(),
@@ -71,8 +82,11 @@ impl State {
                 ledger.purge(&record.scopes, record.mode, record.revision);
             }
         });
-        let next = self.snapshot.load().next(followed.epoch, followed.revision, &followed.sites);
-        self.snapshot.store(Arc::new(next));
+        let next = self
+            .snapshot
+            .load()
+            .next(followed.epoch, followed.revision, &followed.sites);
+        self.serve_from(next);
         self.sweeper.look_soon();
     }
 
@@ -81,17 +95,37 @@ impl State {
     pub fn advance(&self, frame: &Frame, followed: &Followed) {
         for change in &frame.changes {
             if let Change::Purge { scopes, mode } = change {
-                self.ledger.change(|ledger| ledger.purge(scopes, *mode, frame.revision));
+                self.ledger
+                    .change(|ledger| ledger.purge(scopes, *mode, frame.revision));
                 self.sweeper.count(frame.revision, scopes, *mode);
             }
         }
         let now = self.snapshot.load();
-        let sites_changed = frame.changes.iter().any(|c| matches!(c, Change::PutSite(_) | Change::DeleteSite { .. }));
+        let sites_changed = frame
+            .changes
+            .iter()
+            .any(|c| matches!(c, Change::PutSite(_) | Change::DeleteSite { .. }));
         let next = match sites_changed {
             true => now.next(followed.epoch, frame.revision, &followed.sites),
             false => now.at(frame.revision),
         };
+        self.serve_from(next);
+    }
+
+    fn serve_from(&self, next: Snapshot) {
+        let revision = next.revision;
         self.snapshot.store(Arc::new(next));
+        self.reached.send_replace(revision);
+    }
+
+    /// Resolves when what is served has come as far as `revision`.
+    pub async fn reaches(&self, revision: Revision) {
+        // The sender is ours: it is never gone.
+        let _ = self
+            .reached
+            .subscribe()
+            .wait_for(|reached| *reached >= revision)
+            .await;
     }
 
     pub fn problems(&self) -> Vec<Problem> {
@@ -100,7 +134,11 @@ impl State {
 
     pub fn load(&self) -> Load {
         let (objects, bytes) = self.storage.size();
-        Load { requests_total: self.requests.load(Ordering::Relaxed), objects, bytes }
+        Load {
+            requests_total: self.requests.load(Ordering::Relaxed),
+            objects,
+            bytes,
+        }
     }
 
     pub fn saw_request(&self) {
@@ -112,7 +150,10 @@ impl State {
     }
 
     pub fn put_back_counted(&self, counted: Vec<Counted>) {
-        self.counted.lock().unwrap_or_else(PoisonError::into_inner).extend(counted);
+        self.counted
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(counted);
     }
 
     /// Whether this edge may vouch, now, for what it stored.

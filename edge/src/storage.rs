@@ -49,7 +49,11 @@ impl Storage {
                 }
             })
             .build();
-        Self { shelves, bytes_max, evictions }
+        Self {
+            shelves,
+            bytes_max,
+            evictions,
+        }
     }
 
     pub fn get(&self, key: &Key) -> Option<Shelf> {
@@ -58,7 +62,11 @@ impl Storage {
 
     /// The variant that a request selects (RFC 9111 §4.1: of several, the most recent).
     pub fn select(shelf: &[Arc<Object>], request: &HeaderMap) -> Option<Arc<Object>> {
-        shelf.iter().rev().find(|object| object.selection.selects(request)).cloned()
+        shelf
+            .iter()
+            .rev()
+            .find(|object| object.selection.selects(request))
+            .cloned()
     }
 
     /// Whether a body of so many bytes may be kept.
@@ -67,10 +75,13 @@ impl Storage {
     }
 
     /// Stores a fetched object, unless what it would replace was born later.
-    pub fn put(&self, object: Arc<Object>) -> Put {
-        self.change(&object.key.clone(), |shelf| {
+    pub fn put(&self, object: &Arc<Object>) -> Put {
+        self.change(&object.key, |shelf| {
             let same = |old: &Arc<Object>| old.selection == object.selection;
-            if shelf.iter().any(|old| same(old) && old.birth > object.birth) {
+            if shelf
+                .iter()
+                .any(|old| same(old) && old.birth > object.birth)
+            {
                 return Err(Put::Outdated);
             }
             let mut kept: Vec<_> = shelf.iter().filter(|old| !same(old)).cloned().collect();
@@ -82,16 +93,33 @@ impl Storage {
     }
 
     /// Puts `updated` in the place of the very object `old`, which a 304 validated.
-    pub fn replace(&self, old: u64, updated: Arc<Object>) -> Put {
-        self.change(&updated.key.clone(), |shelf| match shelf.iter().any(|object| object.id == old) {
-            true => Ok(shelf.iter().map(|o| if o.id == old { updated.clone() } else { o.clone() }).collect()),
-            false => Err(Put::Gone),
+    pub fn replace(&self, old: u64, updated: &Arc<Object>) -> Put {
+        self.change(&updated.key, |shelf| {
+            match shelf.iter().any(|object| object.id == old) {
+                true => Ok(shelf
+                    .iter()
+                    .map(|o| {
+                        if o.id == old {
+                            updated.clone()
+                        } else {
+                            o.clone()
+                        }
+                    })
+                    .collect()),
+                false => Err(Put::Gone),
+            }
         })
     }
 
     /// Takes the objects with these ids from the shelf.
     pub fn remove(&self, key: &Key, ids: &[u64]) {
-        self.change(key, |shelf| Ok(shelf.iter().filter(|object| !ids.contains(&object.id)).cloned().collect()));
+        self.change(key, |shelf| {
+            Ok(shelf
+                .iter()
+                .filter(|object| !ids.contains(&object.id))
+                .cloned()
+                .collect())
+        });
     }
 
     /// Every object, in no order; what changes meanwhile may be seen or not.
@@ -117,7 +145,11 @@ impl Storage {
     }
 
     /// One change of a shelf at a time: two fills that end together cannot lose one another.
-    fn change(&self, key: &Key, change: impl FnOnce(&[Arc<Object>]) -> Result<Vec<Arc<Object>>, Put>) -> Put {
+    fn change(
+        &self,
+        key: &Key,
+        change: impl FnOnce(&[Arc<Object>]) -> Result<Vec<Arc<Object>>, Put>,
+    ) -> Put {
         let mut done = Put::Stored;
         self.shelves.entry_by_ref(key).and_compute_with(|entry| {
             let there = entry.map(|entry| entry.into_value());
@@ -155,12 +187,19 @@ mod tests {
     use std::time::{Duration, SystemTime};
 
     fn object(birth: u64, language: &str, body: &'static str) -> Arc<Object> {
-        let vary = [(http::header::VARY, "accept-language".parse().unwrap())].into_iter().collect();
-        let request = [(http::header::ACCEPT_LANGUAGE, language.parse().unwrap())].into_iter().collect();
+        let vary = [(http::header::VARY, "accept-language".parse().unwrap())]
+            .into_iter()
+            .collect();
+        let request = [(http::header::ACCEPT_LANGUAGE, language.parse().unwrap())]
+            .into_iter()
+            .collect();
         Arc::new(Object::new(Parts {
             site: "s".into(),
             key: Key::new(Revision(1), Scheme::Http, "a", "/").unwrap(),
-            birth: Birth { revision: Revision(birth), ..Birth::default() },
+            birth: Birth {
+                revision: Revision(birth),
+                ..Birth::default()
+            },
             status: http::StatusCode::OK,
             selection: Selection::new(&vary, &request),
             head: vary,
@@ -177,16 +216,23 @@ mod tests {
     }
 
     fn births(storage: &Storage, key: &Key) -> Vec<u64> {
-        storage.get(key).iter().flat_map(|shelf| shelf.iter().map(|object| object.birth.revision.0)).collect()
+        storage
+            .get(key)
+            .iter()
+            .flat_map(|shelf| shelf.iter().map(|object| object.birth.revision.0))
+            .collect()
     }
 
     #[test]
     fn an_older_fill_never_replaces_a_newer_one() {
         let storage = Storage::new(1 << 20);
         let (old, new) = (object(1, "en", "old"), object(2, "en", "new"));
-        assert_eq!(storage.put(new.clone()), Put::Stored);
-        assert_eq!(storage.put(old), Put::Outdated);
-        assert_eq!(storage.put(object(1, "de", "another variant")), Put::Stored);
+        assert_eq!(storage.put(&new), Put::Stored);
+        assert_eq!(storage.put(&old), Put::Outdated);
+        assert_eq!(
+            storage.put(&object(1, "de", "another variant")),
+            Put::Stored
+        );
         assert_eq!(births(&storage, &new.key), [2, 1]);
     }
 
@@ -194,10 +240,16 @@ mod tests {
     fn a_validation_updates_only_what_it_validated() {
         let storage = Storage::new(1 << 20);
         let (first, second) = (object(1, "en", "first"), object(2, "en", "second"));
-        storage.put(first.clone());
-        storage.put(second.clone());
-        assert_eq!(storage.replace(first.id, object(3, "en", "first again")), Put::Gone);
-        assert_eq!(storage.replace(second.id, object(3, "en", "second again")), Put::Stored);
+        storage.put(&first);
+        storage.put(&second);
+        assert_eq!(
+            storage.replace(first.id, &object(3, "en", "first again")),
+            Put::Gone
+        );
+        assert_eq!(
+            storage.replace(second.id, &object(3, "en", "second again")),
+            Put::Stored
+        );
         assert_eq!(births(&storage, &first.key), [3]);
         let there = storage.get(&first.key).unwrap()[0].id;
         storage.remove(&first.key, &[there]);
@@ -208,9 +260,12 @@ mod tests {
     fn variants_of_a_url_are_bounded() {
         let storage = Storage::new(1 << 24);
         for n in 0..=VARIANTS_MAX as u64 {
-            storage.put(object(n, &format!("x-{n}"), ""));
+            storage.put(&object(n, &format!("x-{n}"), ""));
         }
         let births = births(&storage, &object(0, "", "").key);
-        assert_eq!((births.len(), births[0], births[VARIANTS_MAX - 1]), (VARIANTS_MAX, 1, VARIANTS_MAX as u64));
+        assert_eq!(
+            (births.len(), births[0], births[VARIANTS_MAX - 1]),
+            (VARIANTS_MAX, 1, VARIANTS_MAX as u64)
+        );
     }
 }

@@ -44,8 +44,15 @@ struct Found {
 
 impl Sweeper {
     pub fn count(&self, revision: Revision, scopes: &[Scope], mode: Mode) {
-        let waiting = Waiting { revision, scopes: scopes.to_vec(), mode };
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(waiting);
+        let waiting = Waiting {
+            revision,
+            scopes: scopes.to_vec(),
+            mode,
+        };
+        self.waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(waiting);
         self.wake.notify_one();
     }
 
@@ -67,10 +74,14 @@ pub async fn run(state: Arc<State>, mut stop: watch::Receiver<bool>) {
         };
         let sweeping = state.clone();
         // Looking through a million objects takes a while: not on the threads that serve.
-        let Ok(oldest) = tokio::task::spawn_blocking(move || sweep(&sweeping)).await else { continue };
+        let Ok(oldest) = tokio::task::spawn_blocking(move || sweep(&sweeping)).await else {
+            continue;
+        };
         if timed {
             if let Some(horizon) = horizon {
-                state.ledger.change(|ledger| ledger.forget(oldest.min(horizon)));
+                state
+                    .ledger
+                    .change(|ledger| ledger.forget(oldest.min(horizon)));
             }
             horizon = Some(oldest);
         }
@@ -80,9 +91,17 @@ pub async fn run(state: Arc<State>, mut stop: watch::Receiver<bool>) {
 /// Returns the oldest birth there is, an open fill's included.
 fn sweep(state: &State) -> Birth {
     state.storage.tidy();
-    let now = state.ledger.read(|ledger| ledger.birth(state.snapshot.load().revision));
+    let now = state
+        .ledger
+        .read(|ledger| ledger.birth(state.snapshot.load().revision));
     let fills = state.fills.oldest();
-    let waiting = std::mem::take(&mut *state.sweeper.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+    let waiting = std::mem::take(
+        &mut *state
+            .sweeper
+            .waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner),
+    );
     let prints = state.ledger.read(|ledger| ledger.prints().clone());
     let found = look(state, &waiting, &prints);
     for (key, ids) in &found.dead {
@@ -94,7 +113,10 @@ fn sweep(state: &State) -> Birth {
         state.put_back_counted(found.counted);
         state.sweeper.counted.notify_one();
     }
-    [found.oldest, fills].into_iter().flatten().fold(now, Birth::min)
+    [found.oldest, fills]
+        .into_iter()
+        .flatten()
+        .fold(now, Birth::min)
 }
 
 fn look(state: &State, waiting: &[Waiting], prints: &Fingerprints) -> Found {
@@ -118,28 +140,52 @@ fn look(state: &State, waiting: &[Waiting], prints: &Fingerprints) -> Found {
             }
         }
         if object.life(&state.ledger) == Life::HardDead {
-            found.dead.entry(object.key.clone()).or_default().push(object.id);
+            found
+                .dead
+                .entry(object.key.clone())
+                .or_default()
+                .push(object.id);
         } else {
-            found.oldest = Some(found.oldest.map_or(object.birth, |oldest| oldest.min(object.birth)));
+            found.oldest = Some(
+                found
+                    .oldest
+                    .map_or(object.birth, |oldest| oldest.min(object.birth)),
+            );
         }
     });
     let counted = waiting.iter().zip(counts);
-    found.counted = counted.map(|(purge, (objects, bytes))| Counted { revision: purge.revision, objects, bytes }).collect();
+    found.counted = counted
+        .map(|(purge, (objects, bytes))| Counted {
+            revision: purge.revision,
+            objects,
+            bytes,
+        })
+        .collect();
     found
 }
 
 /// The purges, in order, that an object was there for; what a hard purge took is not there for the next.
-fn matched(object: &Object, waiting: &[Waiting], by_scope: &HashMap<Fingerprint, Vec<usize>>, everything: &[usize], prints: &Fingerprints) -> Vec<usize> {
+fn matched(
+    object: &Object,
+    waiting: &[Waiting],
+    by_scope: &HashMap<Fingerprint, Vec<usize>>,
+    everything: &[usize],
+    prints: &Fingerprints,
+) -> Vec<usize> {
     if waiting.is_empty() {
         return Vec::new();
     }
     let mut numbers = everything.to_vec();
-    prints.each(&object.site, &object.key, &object.tags, |print| numbers.extend(by_scope.get(&print).into_iter().flatten()));
+    prints.each(&object.site, &object.key, &object.tags, |print| {
+        numbers.extend(by_scope.get(&print).into_iter().flatten())
+    });
     numbers.sort_unstable();
     numbers.dedup();
     let mut taken = false;
     numbers.retain(|number| {
-        let Some(purge) = waiting.get(*number) else { return false };
+        let Some(purge) = waiting.get(*number) else {
+            return false;
+        };
         let counts = !taken && object.birth.revision < purge.revision;
         taken |= counts && purge.mode == Mode::Hard;
         counts

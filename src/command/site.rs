@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::table::table;
 use crate::cli::Server;
-use crate::client::{Answer, Client};
+use crate::client::Client;
 use crate::exit::{Exit, Failure};
 use crate::print;
 use crate::sites_file;
@@ -119,7 +119,7 @@ async fn put(args: PutArgs) -> Result<Exit, Failure> {
         let answer = client
             .put(&path(&site.name), document, if_match.as_deref())
             .await?;
-        good(&answer)?;
+        answer.good()?;
         print::result(format_args!(
             "{} written, ETag {}",
             site.name,
@@ -134,7 +134,7 @@ async fn delete(args: DeleteArgs) -> Result<Exit, Failure> {
     let answer = Client::new(&args.server)?
         .delete(&path(&args.name), if_match.as_deref())
         .await?;
-    good(&answer)?;
+    answer.good()?;
     print::result(format_args!("{} deleted", args.name));
     Ok(Exit::Done)
 }
@@ -214,14 +214,6 @@ fn read(file: &Path) -> Result<Vec<(Site, Value)>, Failure> {
     let site = Site::from_document(&document)
         .map_err(|problems| bad(sites_file::in_file(file, &problems)))?;
     Ok(vec![(site, document)])
-}
-
-fn good(answer: &Answer) -> Result<(), Failure> {
-    if answer.status.is_success() {
-        Ok(())
-    } else {
-        Err(answer.refused())
-    }
 }
 
 fn path(name: &str) -> String {

@@ -108,6 +108,13 @@ impl Plane {
 
     /// How far a purge is now.
     pub async fn receipt(&self, revision: Revision) -> Result<PurgeReceipt, PlaneError> {
+        // It may have been sent to another plane just now.
+        self.must_exist(revision)
+            .await
+            .map_err(|error| match error {
+                PlaneError::HistoryDiffers => PlaneError::NoSuchPurge(revision),
+                other => other,
+            })?;
         Ok(self.look(revision).await?.0)
     }
 
@@ -171,21 +178,19 @@ impl Plane {
         }
     }
 
-    /// A site that is not here yet may have been put through another plane.
     async fn sites_exist(&self, names: &[String]) -> Result<(), PlaneError> {
+        if names
+            .iter()
+            .all(|name| self.state().sites.contains_key(name))
+        {
+            return Ok(());
+        }
+        // One that is not here yet may have been put through another plane.
+        let view = self.read(keys::SITES).await?;
         let mut problems = Problems::default();
         for (i, name) in names.iter().enumerate() {
-            if self.state().sites.contains_key(name) {
-                continue;
-            }
             let key = keys::site(name);
-            if !self
-                .read(&key)
-                .await?
-                .entries
-                .iter()
-                .any(|entry| entry.key == key)
-            {
+            if !view.entries.iter().any(|entry| entry.key == key) {
                 problems.add(format!("sites[{i}]"), format!("no site is named {name:?}"));
             }
         }

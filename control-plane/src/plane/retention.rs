@@ -1,13 +1,16 @@
-//! When a purge record may be forgotten. Pure.
+//! The live purge records, and when one may be forgotten. Pure.
 //!
 //! A record stays for an hour and until every vouching edge has applied it. Beyond [`RECORDS_MAX`] records, or
 //! their bytes, the oldest go earlier. The revision of the newest forgotten one is the floor: an edge that takes a
 //! snapshot treats everything born before it as purged. So forgetting costs an edge that has been away a refill,
 //! and never lets an old copy through; one that follows the feed is past what is forgotten and loses nothing.
 
+use std::collections::{BTreeMap, HashMap};
+
 use seawall_config::Revision;
 
-use super::state::Purges;
+use super::fleet::Moved;
+use super::records::PurgeRecord;
 
 /// Live purge records of one deployment.
 const RECORDS_MAX: usize = 100_000;
@@ -17,6 +20,65 @@ const RETAINED_MS: u64 = 60 * 60 * 1_000;
 /// Records that one transaction deletes; etcd allows 128 operations in one.
 pub(crate) const FORGOTTEN_AT_ONCE_MAX: usize = 100;
 
+/// The live purge records, by their revisions.
+#[derive(Debug, Default)]
+pub(crate) struct Purges {
+    records: BTreeMap<Revision, Purge>,
+    by_id: HashMap<String, Revision>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+pub(crate) struct Purge {
+    /// As its key spells it.
+    pub(crate) id: String,
+    pub(crate) record: PurgeRecord,
+    /// Of its value in the store.
+    pub(crate) bytes: usize,
+}
+
+impl Purges {
+    pub(crate) fn insert(&mut self, revision: Revision, purge: Purge) {
+        self.bytes += purge.bytes;
+        self.by_id.insert(purge.id.clone(), revision);
+        self.records.insert(revision, purge);
+    }
+
+    pub(crate) fn remove(&mut self, id: &str) -> Option<Revision> {
+        let revision = self.by_id.remove(id)?;
+        let purge = self.records.remove(&revision)?;
+        self.bytes -= purge.bytes;
+        Some(revision)
+    }
+
+    pub(crate) fn get(&self, revision: Revision) -> Option<&Purge> {
+        self.records.get(&revision)
+    }
+
+    /// Oldest first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Revision, &Purge)> {
+        self.records.iter()
+    }
+
+    /// Whether someone waits for a purge that an edge has just applied.
+    pub(crate) fn is_awaited(&self, moved: &Moved) -> bool {
+        let Some(from) = moved.from.filter(|from| *from < moved.to) else {
+            return false;
+        };
+        self.records
+            .range(from.next()..=moved.to)
+            .any(|(_, purge)| purge.record.awaited)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
 /// The revisions of the records that go now, oldest first. `vouched_from`: the oldest revision that an edge
 /// which may still vouch has applied; None when no edge may.
 pub(crate) fn forgettable(
@@ -25,7 +87,7 @@ pub(crate) fn forgettable(
     wall_ms: u64,
 ) -> Vec<Revision> {
     let (mut count, mut bytes) = (purges.len(), purges.bytes());
-    let goes = |(revision, purge): &(&Revision, &super::state::Purge)| {
+    let goes = |(revision, purge): &(&Revision, &Purge)| {
         let over = count > RECORDS_MAX || bytes > RECORDS_BYTES_MAX;
         let old = wall_ms.saturating_sub(purge.record.at_ms) >= RETAINED_MS;
         let passed = vouched_from.is_none_or(|from| from >= **revision);
@@ -40,8 +102,6 @@ pub(crate) fn forgettable(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plane::records::PurgeRecord;
-    use crate::plane::state::Purge;
     use seawall_config::Mode;
 
     fn purges(ages_ms: &[(u64, u64)], bytes: usize) -> Purges {

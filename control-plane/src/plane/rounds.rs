@@ -208,8 +208,9 @@ impl Plan {
         let guard = match judge(&heartbeat.boot, holder, now_ms) {
             Verdict::Renew => return Outcome::Renewed,
             Verdict::Register if state.fleet.is_full() => {
-                let message =
-                    format!("{EDGES_MAX} edges are registered, and that is all there can be");
+                let message = format!(
+                    "{EDGES_MAX} edges are registered, and that is all there can be: deregister those that are gone"
+                );
                 return Outcome::Refused(PlaneError::Full(message));
             }
             Verdict::Register => Guard::Absent(keys::edge(id)),

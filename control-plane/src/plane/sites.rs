@@ -120,10 +120,9 @@ impl Plane {
                 Err(StoreError::OutcomeUnknown(_)) => {
                     let sites = self.read_sites().await.ok();
                     let unknown = || PlaneError::OutcomeUnknown { id: id.to_owned() };
-                    return Ok((
-                        sites.and_then(|sites| done(&sites)).ok_or_else(unknown)?,
-                        put,
-                    ));
+                    let revision = sites.and_then(|sites| done(&sites)).ok_or_else(unknown)?;
+                    self.followed(revision).await;
+                    return Ok((revision, put));
                 }
                 Err(error) => return Err(error.into()),
             }

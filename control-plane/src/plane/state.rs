@@ -1,13 +1,14 @@
 //! What a plane knows: everything below our keys at one revision, as the store's log told it, and what edges
 //! said since. Pure: a read and then steps of the store go in, each exactly once and in order.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use seawall_config::feed::{self, Beacon, Frame, SiteDocument, Snapshot};
 use seawall_config::{Epoch, Revision, Site};
 
 use super::fleet::{Fleet, Moved};
-use super::records::{Owner, PlaneRecord, PurgeRecord, SiteRecord, decode};
+use super::records::{Owner, PlaneRecord, SiteRecord, decode};
+use super::retention::{Purge, Purges};
 use super::stances::Stances;
 use super::tally::Tally;
 use crate::feed::{Tail, frame};
@@ -52,23 +53,6 @@ pub(crate) struct Floor {
     pub(crate) revision: Revision,
     /// The revision that wrote it.
     pub(crate) changed: Revision,
-}
-
-/// The live purge records, by their revisions.
-#[derive(Debug, Default)]
-pub(crate) struct Purges {
-    records: BTreeMap<Revision, Purge>,
-    by_id: HashMap<String, Revision>,
-    bytes: usize,
-}
-
-#[derive(Debug)]
-pub(crate) struct Purge {
-    /// As its key spells it.
-    pub(crate) id: String,
-    pub(crate) record: PurgeRecord,
-    /// Of its value in the store.
-    pub(crate) bytes: usize,
 }
 
 impl State {
@@ -281,47 +265,5 @@ impl State {
                 feed::Change::Purge { .. } | feed::Change::Beacon(_) => {}
             }
         }
-    }
-}
-
-impl Purges {
-    pub(crate) fn insert(&mut self, revision: Revision, purge: Purge) {
-        self.bytes += purge.bytes;
-        self.by_id.insert(purge.id.clone(), revision);
-        self.records.insert(revision, purge);
-    }
-
-    fn remove(&mut self, id: &str) -> Option<Revision> {
-        let revision = self.by_id.remove(id)?;
-        let purge = self.records.remove(&revision)?;
-        self.bytes -= purge.bytes;
-        Some(revision)
-    }
-
-    pub(crate) fn get(&self, revision: Revision) -> Option<&Purge> {
-        self.records.get(&revision)
-    }
-
-    /// Oldest first.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Revision, &Purge)> {
-        self.records.iter()
-    }
-
-    /// Whether someone waits for a purge that an edge has just applied.
-    pub(crate) fn is_awaited(&self, moved: &Moved) -> bool {
-        let Some(from) = moved.from.filter(|from| *from < moved.to) else {
-            return false;
-        };
-        self.records
-            .range(from.next()..=moved.to)
-            .any(|(_, purge)| purge.record.awaited)
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.records.len()
-    }
-
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
     }
 }

@@ -5,4 +5,5 @@
 mod api;
 mod feed;
 mod receipts;
+mod sites;
 mod support;

@@ -365,6 +365,9 @@ async fn two_planes_know_each_others_edges() {
         200,
         "an edge may change planes"
     );
+    let revision = one.purge(json!({"tags": ["t"]})).await;
+    let read = other.get(&format!("/v1/purges/{revision}")).await;
+    assert_eq!(read.status, 200, "any plane knows the purge");
 }
 
 #[tokio::test]

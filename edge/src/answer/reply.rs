@@ -35,7 +35,11 @@ pub enum Content {
     /// A text of ours.
     Text(String),
     /// From `first` up to, not including, `end`.
-    Stored { body: Body, first: u64, end: u64 },
+    Stored {
+        body: Body,
+        first: u64,
+        end: u64,
+    },
     Arriving(Reader),
 }
 
@@ -46,9 +50,24 @@ impl Answer {
     }
 
     /// From what is stored, which the origin just called good.
-    pub(super) fn refreshed(journey: &Journey, object: &Object, why: Fwd, collapsed: bool, now: SystemTime) -> Self {
-        let forwarded = Forwarded { why, status: Some(304), stored: true, collapsed };
-        let told = Told { handling: Handling::Forwarded(forwarded), ttl: Some(ttl(object, now)), detail: None };
+    pub(super) fn refreshed(
+        journey: &Journey,
+        object: &Object,
+        why: Fwd,
+        collapsed: bool,
+        now: SystemTime,
+    ) -> Self {
+        let forwarded = Forwarded {
+            why,
+            status: Some(304),
+            stored: true,
+            collapsed,
+        };
+        let told = Told {
+            handling: Handling::Forwarded(forwarded),
+            ttl: Some(ttl(object, now)),
+            detail: None,
+        };
         Self::from_object(journey, object, told, now)
     }
 
@@ -56,7 +75,12 @@ impl Answer {
         let mut head = object.head.clone();
         head.insert(header::AGE, object.freshness.age(now).as_secs().into());
         if validation::not_modified(&journey.fields, &object.head, object.freshness.received) {
-            return Self::new(StatusCode::NOT_MODIFIED, validation::not_modified_head(&head), told, Content::Nothing);
+            return Self::new(
+                StatusCode::NOT_MODIFIED,
+                validation::not_modified_head(&head),
+                told,
+                Content::Nothing,
+            );
         }
         let total = object.body.len();
         if journey.method == Method::HEAD {
@@ -66,12 +90,20 @@ impl Answer {
         match range(journey, object.status, &object.head, Some(total)) {
             Part::Whole => {
                 head.insert(header::CONTENT_LENGTH, total.into());
-                let body = Content::Stored { body: object.body.clone(), first: 0, end: total };
+                let body = Content::Stored {
+                    body: object.body.clone(),
+                    first: 0,
+                    end: total,
+                };
                 Self::new(object.status, head, told, body)
             }
             Part::Bytes { first, last } => {
                 partial(&mut head, first, last, total);
-                let body = Content::Stored { body: object.body.clone(), first, end: last + 1 };
+                let body = Content::Stored {
+                    body: object.body.clone(),
+                    first,
+                    end: last + 1,
+                };
                 Self::new(StatusCode::PARTIAL_CONTENT, head, told, body)
             }
             Part::Unsatisfiable => Self::unsatisfiable(head, told, total),
@@ -79,48 +111,98 @@ impl Answer {
     }
 
     /// From a fill, while it arrives.
-    pub(super) fn arriving(journey: &Journey, arrived: &Arrived, mut reader: Reader, why: Fwd, collapsed: bool) -> Self {
+    pub(super) fn arriving(
+        journey: &Journey,
+        arrived: &Arrived,
+        mut reader: Reader,
+        why: Fwd,
+        collapsed: bool,
+    ) -> Self {
         let stored = arrived.kept;
-        let forwarded = Forwarded { why, status: Some(arrived.status.as_u16()), stored, collapsed };
+        let forwarded = Forwarded {
+            why,
+            status: Some(arrived.status.as_u16()),
+            stored,
+            collapsed,
+        };
         let detail = match arrived.storing {
             Storing::Refuse(why) if reader.fill().shared => Some(why.as_str()),
             _ => None,
         };
-        let lifetime = arrived.freshness.lifetime.saturating_sub(arrived.freshness.initial_age);
+        let lifetime = arrived
+            .freshness
+            .lifetime
+            .saturating_sub(arrived.freshness.initial_age);
         let ttl = stored.then_some(lifetime.as_secs() as i64);
-        let told = Told { handling: Handling::Forwarded(forwarded), ttl, detail };
+        let told = Told {
+            handling: Handling::Forwarded(forwarded),
+            ttl,
+            detail,
+        };
         let mut head = arrived.head.clone();
         // A fill for one client carried that client's own conditions and range: the origin has answered them.
         if !reader.fill().shared {
-            let body = if journey.method == Method::HEAD { Content::Nothing } else { Content::Arriving(reader) };
+            let body = if journey.method == Method::HEAD {
+                Content::Nothing
+            } else {
+                Content::Arriving(reader)
+            };
             return Self::new(arrived.status, head, told, body);
         }
-        if stored && validation::not_modified(&journey.fields, &arrived.head, arrived.freshness.received) {
-            return Self::new(StatusCode::NOT_MODIFIED, validation::not_modified_head(&head), told, Content::Nothing);
+        if stored
+            && validation::not_modified(&journey.fields, &arrived.head, arrived.freshness.received)
+        {
+            return Self::new(
+                StatusCode::NOT_MODIFIED,
+                validation::not_modified_head(&head),
+                told,
+                Content::Nothing,
+            );
         }
         match range(journey, arrived.status, &arrived.head, arrived.length) {
             Part::Whole => Self::new(arrived.status, head, told, Content::Arriving(reader)),
             Part::Bytes { first, last } => {
                 partial(&mut head, first, last, arrived.length.unwrap_or_default());
                 reader.narrow(first, last + 1);
-                Self::new(StatusCode::PARTIAL_CONTENT, head, told, Content::Arriving(reader))
+                Self::new(
+                    StatusCode::PARTIAL_CONTENT,
+                    head,
+                    told,
+                    Content::Arriving(reader),
+                )
             }
-            Part::Unsatisfiable => Self::unsatisfiable(head, told, arrived.length.unwrap_or_default()),
+            Part::Unsatisfiable => {
+                Self::unsatisfiable(head, told, arrived.length.unwrap_or_default())
+            }
         }
     }
 
     /// No answer from the origin.
     pub(super) fn failed(failure: Failure, why: Fwd, collapsed: bool) -> Self {
-        let forwarded = Forwarded { why, status: None, stored: false, collapsed };
-        let told = Told { handling: Handling::Forwarded(forwarded), ttl: None, detail: Some(failure.detail()) };
+        let forwarded = Forwarded {
+            why,
+            status: None,
+            stored: false,
+            collapsed,
+        };
+        let told = Told {
+            handling: Handling::Forwarded(forwarded),
+            ttl: None,
+            detail: Some(failure.detail()),
+        };
         Self::text(failure.status(), told, failure.detail())
     }
 
     pub(super) fn refused(refusal: super::Refusal) -> Self {
-        let told = Told { detail: Some(refusal.detail()), ..Told::forwarded(Fwd::UriMiss) };
+        let told = Told {
+            detail: Some(refusal.detail()),
+            ..Told::forwarded(Fwd::UriMiss)
+        };
         let mut answer = Self::text(refusal.status(), told, refusal.detail());
         if refusal == Refusal::Fenced {
-            answer.head.insert(header::RETRY_AFTER, RETRY_AFTER_S.into());
+            answer
+                .head
+                .insert(header::RETRY_AFTER, RETRY_AFTER_S.into());
         }
         answer
     }
@@ -128,8 +210,15 @@ impl Answer {
     /// A plain answer of ours, for what goes wrong before anything is looked up.
     pub fn text(status: StatusCode, told: Told, text: &str) -> Self {
         let mut head = HeaderMap::new();
-        let body = format!("{} {}: {text}\n", status.as_u16(), status.canonical_reason().unwrap_or("Error"));
-        head.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        let body = format!(
+            "{} {}: {text}\n",
+            status.as_u16(),
+            status.canonical_reason().unwrap_or("Error")
+        );
+        head.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("text/plain; charset=utf-8"),
+        );
         head.insert(header::CONTENT_LENGTH, body.len().into());
         head.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         Self::new(status, head, told, Content::Text(body))
@@ -141,7 +230,12 @@ impl Answer {
             head.insert(header::CONTENT_RANGE, value);
         }
         head.insert(header::CONTENT_LENGTH, 0.into());
-        Self::new(StatusCode::RANGE_NOT_SATISFIABLE, head, told, Content::Nothing)
+        Self::new(
+            StatusCode::RANGE_NOT_SATISFIABLE,
+            head,
+            told,
+            Content::Nothing,
+        )
     }
 
     fn new(status: StatusCode, mut head: HeaderMap, told: Told, body: Content) -> Self {
@@ -153,14 +247,21 @@ impl Answer {
         if status == StatusCode::NO_CONTENT || status.is_informational() {
             head.remove(header::CONTENT_LENGTH);
         }
-        Self { status, head, told, body }
+        Self {
+            status,
+            head,
+            told,
+            body,
+        }
     }
 }
 
 /// The part a request gets; only of a 200, and only where the length is known.
 fn range(journey: &Journey, status: StatusCode, head: &HeaderMap, total: Option<u64>) -> Part {
     match (status, total) {
-        (StatusCode::OK, Some(total)) if journey.method == Method::GET => ranges::part(&journey.fields, head, total),
+        (StatusCode::OK, Some(total)) if journey.method == Method::GET => {
+            ranges::part(&journey.fields, head, total)
+        }
         _ => Part::Whole,
     }
 }
@@ -175,5 +276,8 @@ fn partial(head: &mut HeaderMap, first: u64, last: u64, total: u64) {
 /// Seconds of freshness left; negative when stale.
 fn ttl(object: &Object, now: SystemTime) -> i64 {
     let seconds = |time: Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
-    object.freshness.left(now).map_or_else(|stale| -seconds(stale), seconds)
+    object
+        .freshness
+        .left(now)
+        .map_or_else(|stale| -seconds(stale), seconds)
 }

@@ -11,13 +11,28 @@ use std::time::Duration;
 
 /// What is decided for `request` (`METHOD|field: value|…`) on a site with `cache`, `age` seconds after an
 /// object with the head `stored` and a lifetime of 60 s was received.
-fn decided(cache: &str, request: &str, stored: Option<&str>, age: u64, life: Life, vouches: bool) -> String {
+fn decided(
+    cache: &str,
+    request: &str,
+    stored: Option<&str>,
+    age: u64,
+    life: Life,
+    vouches: bool,
+) -> String {
     let (method, lines) = request.split_once('|').unwrap_or((request, ""));
     let journey = journey(cache, method, head(lines));
     let shelf = stored.map(|stored| [Arc::new(object(&journey, stored))]);
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(age);
-    match decide(&journey, shelf.as_ref().map(|shelf| &shelf[..]), |_| life, vouches, now) {
-        Verdict::Serve { ttl, behind, .. } => format!("serve {ttl}{}", if behind { " behind" } else { "" }),
+    match decide(
+        &journey,
+        shelf.as_ref().map(|shelf| &shelf[..]),
+        |_| life,
+        vouches,
+        now,
+    ) {
+        Verdict::Serve { ttl, behind, .. } => {
+            format!("serve {ttl}{}", if behind { " behind" } else { "" })
+        }
         Verdict::Validate(_, why) => format!("validate {}", why.as_str()),
         Verdict::Fetch(why) => format!("fetch {}", why.as_str()),
         Verdict::Alone(why) => format!("alone {}", why.as_str()),
@@ -27,19 +42,41 @@ fn decided(cache: &str, request: &str, stored: Option<&str>, age: u64, life: Lif
 
 fn head(text: &str) -> HeaderMap {
     let lines = text.split('|').filter_map(|line| line.split_once(": "));
-    lines.map(|(n, v)| (n.trim().parse::<header::HeaderName>().unwrap(), v.parse().unwrap())).collect()
+    lines
+        .map(|(n, v)| {
+            (
+                n.trim().parse::<header::HeaderName>().unwrap(),
+                v.parse().unwrap(),
+            )
+        })
+        .collect()
 }
 
 fn journey(cache: &str, method: &str, fields: HeaderMap) -> Journey {
-    let site = format!(r#"{{"name": "a", "hosts": ["*"], "origin": "http://127.0.0.1:9" {cache}}}"#);
+    let site =
+        format!(r#"{{"name": "a", "hosts": ["*"], "origin": "http://127.0.0.1:9" {cache}}}"#);
     let site = serde_json::from_str(&site).unwrap();
-    let document = SiteDocument { name: "a".into(), created: Revision(1), revision: Revision(1), site };
+    let document = SiteDocument {
+        name: "a".into(),
+        created: Revision(1),
+        revision: Revision(1),
+        site,
+    };
     let documents = [("a".to_owned(), document)].into_iter().collect();
     let snapshot = Arc::new(Snapshot::default().next(Epoch(1), Revision(2), &documents));
     assert!(snapshot.problems.is_empty(), "{:?}", snapshot.problems);
     let served = snapshot.routes.find("a.test").unwrap().clone();
     let key = Key::new(Revision(1), Scheme::Http, "a.test", "/").unwrap();
-    Journey { snapshot, served, key, method: method.parse().unwrap(), fields, client: None, birth: Birth::default() }
+    Journey {
+        snapshot,
+        served,
+        key,
+        method: method.parse().unwrap(),
+        fields,
+        client: None,
+        birth: Birth::default(),
+        wanted: None,
+    }
 }
 
 fn object(journey: &Journey, stored: &str) -> Object {
@@ -55,7 +92,12 @@ fn object(journey: &Journey, stored: &str) -> Object {
         tags: [].into(),
         selection: Selection::new(&head, &HeaderMap::new()),
         directives: Response::read(&head),
-        freshness: Freshness { lifetime, by, initial_age, received },
+        freshness: Freshness {
+            lifetime,
+            by,
+            initial_age,
+            received,
+        },
         head,
     })
 }
@@ -63,7 +105,11 @@ fn object(journey: &Journey, stored: &str) -> Object {
 #[test]
 fn one_decision_for_every_request() {
     let check = |cache: &str, request: &str, stored: Option<&str>, age: u64, expect: &str| {
-        assert_eq!(decided(cache, request, stored, age, Life::Alive, true), expect, "{cache} {request} {stored:?} at {age}");
+        assert_eq!(
+            decided(cache, request, stored, age, Life::Alive, true),
+            expect,
+            "{cache} {request} {stored:?} at {age}"
+        );
     };
     let etag = Some("etag: \"a\"");
     check("", "GET", None, 0, "fetch uri-miss");
@@ -78,28 +124,78 @@ fn one_decision_for_every_request() {
     check("", "HEAD", None, 0, "alone uri-miss");
     check("", "GET|range: bytes=0-1", None, 0, "alone uri-miss");
     check("", "GET|range: bytes=0-1,2-3", None, 0, "fetch uri-miss");
-    check("", "GET|cache-control: only-if-cached", None, 0, "OnlyIfCached");
-    check("", "GET|cache-control: only-if-cached", etag, 60, "OnlyIfCached");
-    check("", "GET|cache-control: only-if-cached", etag, 10, "serve 50");
+    check(
+        "",
+        "GET|cache-control: only-if-cached",
+        None,
+        0,
+        "OnlyIfCached",
+    );
+    check(
+        "",
+        "GET|cache-control: only-if-cached",
+        etag,
+        60,
+        "OnlyIfCached",
+    );
+    check(
+        "",
+        "GET|cache-control: only-if-cached",
+        etag,
+        10,
+        "serve 50",
+    );
     check("", "GET|cache-control: no-cache", etag, 10, "serve 50");
     let honours = r#", "cache": {"client_directives": "honour"}"#;
-    check(honours, "GET|cache-control: no-cache", etag, 10, "validate request");
-    check(honours, "GET|cache-control: max-stale=5", etag, 63, "serve -3");
+    check(
+        honours,
+        "GET|cache-control: no-cache",
+        etag,
+        10,
+        "validate request",
+    );
+    check(
+        honours,
+        "GET|cache-control: max-stale=5",
+        etag,
+        63,
+        "serve -3",
+    );
     let behind = r#", "cache": {"stale_while_revalidate": "10s"}"#;
     check(behind, "GET", etag, 63, "serve -3 behind");
-    check(r#", "rule": [{"path": "/*", "cache": "off"}]"#, "GET", etag, 10, "alone bypass");
+    check(
+        r#", "rule": [{"path": "/*", "cache": "off"}]"#,
+        "GET",
+        etag,
+        10,
+        "alone bypass",
+    );
 }
 
 #[test]
 fn what_was_purged_or_cannot_be_vouched_for_is_not_used() {
     let etag = Some("etag: \"a\"");
     let check = |cache: &str, life: Life, vouches: bool, expect: &str| {
-        assert_eq!(decided(cache, "GET", etag, 10, life, vouches), expect, "{cache} {life:?} {vouches}");
+        assert_eq!(
+            decided(cache, "GET", etag, 10, life, vouches),
+            expect,
+            "{cache} {life:?} {vouches}"
+        );
     };
     check("", Life::SoftDead, true, "validate stale");
     // A hard-dead object sends no validators: the origin may call it good by mistake.
     check("", Life::HardDead, true, "fetch uri-miss");
     check("", Life::Alive, false, "serve 50");
-    check(r#", "on_partition": "revalidate""#, Life::Alive, false, "fetch uri-miss");
-    check(r#", "on_partition": "refuse""#, Life::Alive, false, "Fenced");
+    check(
+        r#", "on_partition": "revalidate""#,
+        Life::Alive,
+        false,
+        "fetch uri-miss",
+    );
+    check(
+        r#", "on_partition": "refuse""#,
+        Life::Alive,
+        false,
+        "Fenced",
+    );
 }

@@ -59,22 +59,71 @@ impl FeedMetrics {
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
         let m = metrics.clone();
-        registry.register("config_revision", "The revision this edge serves from", m.config_revision);
-        registry.register_with_unit("feed_lag", "How late the newest beacon was; while there is no feed, how old it is", Unit::Seconds, m.feed_lag);
-        registry.register("feed_reconnects", "How often the feed was opened again", m.feed_reconnects);
-        registry.register("config_rejected", "Sites with something wrong with them at this edge", m.config_rejected);
-        registry.register("snapshot_unsaved", "1 while the last-known-good snapshot cannot be kept on disk", m.snapshot_unsaved);
+        registry.register(
+            "config_revision",
+            "The revision this edge serves from",
+            m.config_revision,
+        );
+        registry.register_with_unit(
+            "feed_lag",
+            "How late the newest beacon was; while there is no feed, how old it is",
+            Unit::Seconds,
+            m.feed_lag,
+        );
+        registry.register(
+            "feed_reconnects",
+            "How often the feed was opened again",
+            m.feed_reconnects,
+        );
+        registry.register(
+            "config_rejected",
+            "Sites with something wrong with them at this edge",
+            m.config_rejected,
+        );
+        registry.register(
+            "snapshot_unsaved",
+            "1 while the last-known-good snapshot cannot be kept on disk",
+            m.snapshot_unsaved,
+        );
         metrics
     }
 }
 
 /// Boots from what is on disk, at once; then follows, and sends heartbeats, until `stop`.
-pub fn follow(state: Arc<State>, config: FollowConfig, registry: &mut Registry, stop: watch::Receiver<bool>) {
+pub fn follow(
+    state: Arc<State>,
+    config: FollowConfig,
+    registry: &mut Registry,
+    stop: watch::Receiver<bool>,
+) {
     let (position, seen) = watch::channel(Position::default());
-    let parts = Parts { config, position, metrics: FeedMetrics::register(registry), state, heartbeat: Arc::default() };
-    let news = News { position: seen, now: parts.heartbeat.clone() };
-    let FollowConfig { id, place, control_planes, .. } = parts.config.clone();
-    tokio::spawn(sender::run(parts.state.clone(), Who { id, place, control_planes }, news, stop.clone()));
+    let parts = Parts {
+        config,
+        position,
+        metrics: FeedMetrics::register(registry),
+        state,
+        heartbeat: Arc::default(),
+    };
+    let news = News {
+        position: seen,
+        now: parts.heartbeat.clone(),
+    };
+    let FollowConfig {
+        id,
+        place,
+        control_planes,
+        ..
+    } = parts.config.clone();
+    tokio::spawn(sender::run(
+        parts.state.clone(),
+        Who {
+            id,
+            place,
+            control_planes,
+        },
+        news,
+        stop.clone(),
+    ));
     let parts = Arc::new(parts);
     let booted = Following::boot(parts.clone());
     tokio::spawn(keep_following(parts, booted, stop));
@@ -118,17 +167,36 @@ struct Following {
 enum Talk {
     /// The next question is not due yet.
     Later { at_ms: u64, ask: Ask, plane: usize },
-    Open { plane: String, conversation: Conversation },
+    Open {
+        plane: String,
+        conversation: Conversation,
+    },
 }
 
 impl Following {
     fn boot(parts: Arc<Parts>) -> Self {
         let kept = load(&parts.config.state_folder);
         let saved = kept.as_ref().map(Followed::applied);
-        let saver = Saver::new(parts.config.state_folder.clone(), saved, parts.metrics.snapshot_unsaved.clone());
+        let saver = Saver::new(
+            parts.config.state_folder.clone(),
+            saved,
+            parts.metrics.snapshot_unsaved.clone(),
+        );
         let (follower, effects) = Follower::new(kept);
-        let talk = Talk::Later { at_ms: 0, ask: Ask::Snapshot, plane: 0 };
-        let mut following = Self { parts, follower, client: Client::new(), talk, saver, opened: false, failing: false };
+        let talk = Talk::Later {
+            at_ms: 0,
+            ask: Ask::Snapshot,
+            plane: 0,
+        };
+        let mut following = Self {
+            parts,
+            follower,
+            client: Client::new(),
+            talk,
+            saver,
+            opened: false,
+            failing: false,
+        };
         following.carry_out(effects);
         following
     }
@@ -155,23 +223,39 @@ impl Following {
             match effect {
                 Effect::Apply(frame) => self.apply(&frame),
                 Effect::Reset => self.reset(),
-                Effect::Ask { ask, plane, delay_ms } => {
-                    self.talk = Talk::Later { at_ms: clock::boottime_ms() + delay_ms, ask, plane };
+                Effect::Ask {
+                    ask,
+                    plane,
+                    delay_ms,
+                } => {
+                    self.talk = Talk::Later {
+                        at_ms: clock::boottime_ms() + delay_ms,
+                        ask,
+                        plane,
+                    };
                     self.measure_lag(self.follower.beacon_age_ms(clock::wall_ms()));
                 }
                 Effect::Persist => self.saver.want(),
                 // What it will say is there already: see `publish`.
                 Effect::HeartbeatNow => self.parts.heartbeat.notify_one(),
-                Effect::Problem(problem) => tracing::error!("{}: {}", problem.path, problem.message),
+                Effect::Problem(problem) => {
+                    tracing::error!("{}: {}", problem.path, problem.message)
+                }
             }
         }
         self.publish();
     }
 
     fn apply(&mut self, frame: &Frame) {
-        let Some(followed) = self.follower.followed() else { return };
+        let Some(followed) = self.follower.followed() else {
+            return;
+        };
         self.parts.state.advance(frame, followed);
-        if frame.changes.iter().any(|change| matches!(change, Change::PutSite(_) | Change::DeleteSite { .. })) {
+        if frame
+            .changes
+            .iter()
+            .any(|change| matches!(change, Change::PutSite(_) | Change::DeleteSite { .. }))
+        {
             self.measure_rejected();
         }
         self.publish();
@@ -179,7 +263,9 @@ impl Following {
     }
 
     fn reset(&mut self) {
-        let Some(followed) = self.follower.followed() else { return };
+        let Some(followed) = self.follower.followed() else {
+            return;
+        };
         self.parts.state.reset(followed);
         let (epoch, revision, sites) = (followed.epoch, followed.revision, followed.sites.len());
         tracing::info!(%epoch, %revision, sites, "serves from a whole new snapshot");
@@ -191,7 +277,10 @@ impl Following {
     fn publish(&self) {
         let position = self.follower.position();
         let revision = position.applied.map_or(0, |applied| applied.revision.0);
-        self.parts.metrics.config_revision.set(i64::try_from(revision).unwrap_or(i64::MAX));
+        self.parts
+            .metrics
+            .config_revision
+            .set(i64::try_from(revision).unwrap_or(i64::MAX));
         self.parts.position.send_if_modified(|before| {
             let moved = *before != position;
             *before = position;
@@ -201,13 +290,22 @@ impl Following {
 
     fn measure_rejected(&self) {
         let problems = self.parts.state.problems();
-        let sites: HashSet<_> = problems.iter().filter_map(|problem| problem.path.split(':').next()).collect();
-        self.parts.metrics.config_rejected.set(i64::try_from(sites.len()).unwrap_or(i64::MAX));
+        let sites: HashSet<_> = problems
+            .iter()
+            .filter_map(|problem| problem.path.split(':').next())
+            .collect();
+        self.parts
+            .metrics
+            .config_rejected
+            .set(i64::try_from(sites.len()).unwrap_or(i64::MAX));
     }
 
     fn measure_lag(&self, lag_ms: Option<u64>) {
         if let Some(lag_ms) = lag_ms {
-            self.parts.metrics.feed_lag.set(Duration::from_millis(lag_ms).as_secs_f64());
+            self.parts
+                .metrics
+                .feed_lag
+                .set(Duration::from_millis(lag_ms).as_secs_f64());
         }
     }
 
@@ -229,7 +327,9 @@ impl Following {
             Ok(input) => input,
             Err(why) => {
                 match std::mem::replace(&mut self.failing, true) {
-                    false => tracing::warn!(plane, %why, "no feed; serves on from what there is, and tries again"),
+                    false => {
+                        tracing::warn!(plane, %why, "no feed; serves on from what there is, and tries again")
+                    }
                     true => tracing::debug!(plane, %why, "still no feed"),
                 }
                 Input::Ended
@@ -250,7 +350,10 @@ impl Talk {
                         return std::future::pending().await;
                     };
                     let conversation = client.begin(address, ask.clone());
-                    *self = Self::Open { plane: address.clone(), conversation };
+                    *self = Self::Open {
+                        plane: address.clone(),
+                        conversation,
+                    };
                 }
             }
         }
@@ -274,11 +377,18 @@ fn load(folder: &Path) -> Option<Followed> {
 fn now() -> Now {
     // Without random numbers retries only come less evenly.
     let random = getrandom::u64().unwrap_or_else(|_| clock::wall_ms());
-    Now { boot_ms: clock::boottime_ms(), wall_ms: clock::wall_ms(), random }
+    Now {
+        boot_ms: clock::boottime_ms(),
+        wall_ms: clock::wall_ms(),
+        random,
+    }
 }
 
 async fn sleep_until(boot_ms: u64) {
-    tokio::time::sleep(Duration::from_millis(boot_ms.saturating_sub(clock::boottime_ms()))).await;
+    tokio::time::sleep(Duration::from_millis(
+        boot_ms.saturating_sub(clock::boottime_ms()),
+    ))
+    .await;
 }
 
 #[cfg(test)]

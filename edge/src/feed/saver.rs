@@ -43,7 +43,15 @@ struct Running {
 impl Saver {
     pub fn new(folder: PathBuf, saved: Option<Applied>, failing: Gauge) -> Self {
         let position_due_ms = clock::boottime_ms() + POSITION_MS;
-        Self { folder, wanted: false, saved, pause_until_ms: 0, position_due_ms, running: None, failing }
+        Self {
+            folder,
+            wanted: false,
+            saved,
+            pause_until_ms: 0,
+            position_due_ms,
+            running: None,
+            failing,
+        }
     }
 
     pub fn want(&mut self) {
@@ -53,12 +61,18 @@ impl Saver {
     /// Until a save is to begin. Cancel-safe.
     pub async fn due(&mut self) {
         if let Some(running) = &mut self.running {
-            let done = (&mut running.done).await.unwrap_or_else(|panic| Err(io::Error::other(panic)));
+            let done = (&mut running.done)
+                .await
+                .unwrap_or_else(|panic| Err(io::Error::other(panic)));
             let position = running.position;
             self.running = None;
             self.finished(position, done);
         }
-        let due_ms = if self.wanted { self.pause_until_ms } else { self.position_due_ms };
+        let due_ms = if self.wanted {
+            self.pause_until_ms
+        } else {
+            self.position_due_ms
+        };
         let wait_ms = due_ms.saturating_sub(clock::boottime_ms());
         tokio::time::sleep(Duration::from_millis(wait_ms)).await;
     }
@@ -66,8 +80,13 @@ impl Saver {
     pub fn begin(&mut self, followed: Option<&Arc<Followed>>) {
         self.position_due_ms = clock::boottime_ms() + POSITION_MS;
         let wanted = std::mem::take(&mut self.wanted);
-        let Some(followed) = followed.filter(|followed| wanted || Some(followed.applied()) != self.saved) else { return };
-        let (folder, followed, position) = (self.folder.clone(), followed.clone(), followed.applied());
+        let Some(followed) =
+            followed.filter(|followed| wanted || Some(followed.applied()) != self.saved)
+        else {
+            return;
+        };
+        let (folder, followed, position) =
+            (self.folder.clone(), followed.clone(), followed.applied());
         let done = tokio::task::spawn_blocking(move || {
             let began = clock::instant();
             disk::save(&folder, &followed.to_snapshot())?;
@@ -78,7 +97,8 @@ impl Saver {
 
     fn finished(&mut self, position: Applied, done: io::Result<u64>) {
         let took_ms = *done.as_ref().unwrap_or(&0);
-        self.pause_until_ms = clock::boottime_ms() + PAUSE_MS.max(took_ms.saturating_mul(PAUSE_TIMES));
+        self.pause_until_ms =
+            clock::boottime_ms() + PAUSE_MS.max(took_ms.saturating_mul(PAUSE_TIMES));
         let failed_before = self.failing.set(i64::from(done.is_err())) != 0;
         match done {
             Ok(_) => {

@@ -6,33 +6,66 @@ use seawall_config::feed::{Beacon, PurgeRecord, SiteDocument};
 use seawall_config::{Epoch, Mode, Scope};
 use serde_json::json;
 
-const NOW: Now = Now { boot_ms: 10_000, wall_ms: 1_000_000, random: u64::MAX };
+const NOW: Now = Now {
+    boot_ms: 10_000,
+    wall_ms: 1_000_000,
+    random: u64::MAX,
+};
 
 fn site() -> Change {
     let revision = Revision(1);
-    Change::PutSite(SiteDocument { name: "a".into(), created: revision, revision, site: json!({}) })
+    Change::PutSite(SiteDocument {
+        name: "a".into(),
+        created: revision,
+        revision,
+        site: json!({}),
+    })
 }
 
 fn purge() -> Change {
-    Change::Purge { scopes: vec![Scope::Everything], mode: Mode::Hard }
+    Change::Purge {
+        scopes: vec![Scope::Everything],
+        mode: Mode::Hard,
+    }
 }
 
 fn beacon(id: &str, at_ms: u64) -> Change {
-    Change::Beacon(Beacon { id: id.into(), at_ms })
+    Change::Beacon(Beacon {
+        id: id.into(),
+        at_ms,
+    })
 }
 
 fn frame(epoch: u64, revision: u64, changes: Vec<Change>) -> Input {
-    Input::Frame(Frame { epoch: Epoch(epoch), revision: Revision(revision), changes })
+    Input::Frame(Frame {
+        epoch: Epoch(epoch),
+        revision: Revision(revision),
+        changes,
+    })
 }
 
 fn picture(epoch: u64, revision: u64, beacon: Option<(u64, &str)>) -> Snapshot {
-    let beacon = beacon.map(|(at, id)| (Revision(at), Beacon { id: id.into(), at_ms: 0 }));
-    Snapshot { epoch: Epoch(epoch), revision: Revision(revision), beacon, ..Snapshot::default() }
+    let beacon = beacon.map(|(at, id)| {
+        (
+            Revision(at),
+            Beacon {
+                id: id.into(),
+                at_ms: 0,
+            },
+        )
+    });
+    Snapshot {
+        epoch: Epoch(epoch),
+        revision: Revision(revision),
+        beacon,
+        ..Snapshot::default()
+    }
 }
 
 /// A follower that has `epoch-revision` and beacon `b` at `revision - 1`, and has just opened the feed.
 fn following(epoch: u64, revision: u64) -> Follower {
-    let kept = Followed::from_snapshot(picture(epoch, revision, Some((revision - 1, "b")))).unwrap();
+    let kept =
+        Followed::from_snapshot(picture(epoch, revision, Some((revision - 1, "b")))).unwrap();
     let (mut follower, _) = Follower::new(Some(kept));
     assert_eq!(follower.on(Input::Opened, NOW), []);
     follower
@@ -46,9 +79,28 @@ fn told(effects: &[Effect]) -> String {
         Effect::Persist => "persist".into(),
         Effect::HeartbeatNow => "heartbeat".into(),
         Effect::Problem(_) => "problem".into(),
-        Effect::Ask { ask: Ask::Snapshot, plane, .. } => format!("snapshot of {plane}"),
-        Effect::Ask { ask: Ask::Feed { after, beacon: None }, plane, .. } => format!("feed {after} of {plane}"),
-        Effect::Ask { ask: Ask::Feed { after, beacon: Some((at, id)) }, plane, .. } => {
+        Effect::Ask {
+            ask: Ask::Snapshot,
+            plane,
+            ..
+        } => format!("snapshot of {plane}"),
+        Effect::Ask {
+            ask: Ask::Feed {
+                after,
+                beacon: None,
+            },
+            plane,
+            ..
+        } => format!("feed {after} of {plane}"),
+        Effect::Ask {
+            ask:
+                Ask::Feed {
+                    after,
+                    beacon: Some((at, id)),
+                },
+            plane,
+            ..
+        } => {
             format!("feed {after} {at}-{id} of {plane}")
         }
     };
@@ -65,17 +117,39 @@ fn play(follower: &mut Follower, script: &[(Input, &str)]) {
 #[test]
 fn an_edge_that_has_nothing_asks_for_everything_and_then_follows() {
     let (mut follower, first) = Follower::new(None);
-    assert_eq!(first, [Effect::Ask { ask: Ask::Snapshot, plane: 0, delay_ms: 0 }]);
+    assert_eq!(
+        first,
+        [Effect::Ask {
+            ask: Ask::Snapshot,
+            plane: 0,
+            delay_ms: 0
+        }]
+    );
     assert_eq!(follower.position(), Position::default());
-    play(&mut follower, &[
-        (Input::Ended, "snapshot of 1"),
-        (Input::Snapshot(picture(1, 5, Some((4, "b")))), "reset, heartbeat, persist, feed 1-5 4-b of 1"),
-        (Input::Opened, ""),
-        (frame(1, 5, vec![]), ""),
-        (frame(1, 7, vec![]), "apply 7"),
-    ]);
+    play(
+        &mut follower,
+        &[
+            (Input::Ended, "snapshot of 1"),
+            (
+                Input::Snapshot(picture(1, 5, Some((4, "b")))),
+                "reset, heartbeat, persist, feed 1-5 4-b of 1",
+            ),
+            (Input::Opened, ""),
+            (frame(1, 5, vec![]), ""),
+            (frame(1, 7, vec![]), "apply 7"),
+        ],
+    );
     let position = follower.position();
-    assert_eq!((position.applied, position.heard), (Some(Applied { epoch: Epoch(1), revision: Revision(7) }), true));
+    assert_eq!(
+        (position.applied, position.heard),
+        (
+            Some(Applied {
+                epoch: Epoch(1),
+                revision: Revision(7)
+            }),
+            true
+        )
+    );
 }
 
 #[test]
@@ -83,7 +157,10 @@ fn an_edge_that_kept_something_serves_it_at_once_and_asks_what_came_after() {
     let kept = Followed::from_snapshot(picture(3, 9, None)).unwrap();
     let (mut follower, first) = Follower::new(Some(kept));
     assert_eq!(told(&first), "reset, feed 3-9 of 0");
-    assert!(!follower.position().heard, "nobody but the disk has said it");
+    assert!(
+        !follower.position().heard,
+        "nobody but the disk has said it"
+    );
     play(&mut follower, &[(Input::Opened, "")]);
     assert!(!follower.position().heard);
     // The first line says only that there is a feed.
@@ -94,18 +171,31 @@ fn an_edge_that_kept_something_serves_it_at_once_and_asks_what_came_after() {
 #[test]
 fn a_frame_is_applied_once_and_says_what_else_is_due() {
     let mut follower = following(1, 5);
-    play(&mut follower, &[
-        (frame(1, 6, vec![site()]), "apply 6, persist"),
-        (frame(1, 6, vec![site()]), ""),
-        (frame(1, 4, vec![purge()]), ""),
-        (frame(1, 8, vec![purge()]), "apply 8, heartbeat, persist"),
-        (frame(1, 9, vec![beacon("c", 0)]), "apply 9"),
-        (frame(1, 10, vec![purge(), site(), beacon("d", 0)]), "apply 10, heartbeat, persist"),
-        (frame(1, 11, vec![Change::DeleteSite { name: "a".into() }]), "apply 11, persist"),
-        (Input::Ended, "feed 1-11 10-d of 1"),
-    ]);
+    play(
+        &mut follower,
+        &[
+            (frame(1, 6, vec![site()]), "apply 6, persist"),
+            (frame(1, 6, vec![site()]), ""),
+            (frame(1, 4, vec![purge()]), ""),
+            (frame(1, 8, vec![purge()]), "apply 8, heartbeat, persist"),
+            (frame(1, 9, vec![beacon("c", 0)]), "apply 9"),
+            (
+                frame(1, 10, vec![purge(), site(), beacon("d", 0)]),
+                "apply 10, heartbeat, persist",
+            ),
+            (
+                frame(1, 11, vec![Change::DeleteSite { name: "a".into() }]),
+                "apply 11, persist",
+            ),
+            (Input::Ended, "feed 1-11 10-d of 1"),
+        ],
+    );
     let followed = follower.followed().unwrap();
-    let purges: Vec<_> = followed.purges.iter().map(|record: &PurgeRecord| record.revision.0).collect();
+    let purges: Vec<_> = followed
+        .purges
+        .iter()
+        .map(|record: &PurgeRecord| record.revision.0)
+        .collect();
     assert_eq!((purges, followed.sites.len()), (vec![8, 10], 0));
 }
 
@@ -113,7 +203,13 @@ fn a_frame_is_applied_once_and_says_what_else_is_due() {
 fn a_frame_is_applied_whole_or_not_at_all() {
     let mut follower = following(1, 5);
     let before = follower.followed().cloned();
-    play(&mut follower, &[(frame(1, 6, vec![purge(), site(), beacon("not an id", 0)]), "problem, feed 1-5 4-b of 1")]);
+    play(
+        &mut follower,
+        &[(
+            frame(1, 6, vec![purge(), site(), beacon("not an id", 0)]),
+            "problem, feed 1-5 4-b of 1",
+        )],
+    );
     assert_eq!(follower.followed().cloned(), before);
 }
 
@@ -121,7 +217,10 @@ fn a_frame_is_applied_whole_or_not_at_all() {
 fn what_is_kept_for_the_disk_does_not_change_under_its_hands() {
     let mut follower = following(1, 5);
     let saving = follower.followed().unwrap().clone();
-    play(&mut follower, &[(frame(1, 6, vec![purge()]), "apply 6, heartbeat, persist")]);
+    play(
+        &mut follower,
+        &[(frame(1, 6, vec![purge()]), "apply 6, heartbeat, persist")],
+    );
     assert_eq!((saving.revision, saving.purges.len()), (Revision(5), 0));
 }
 
@@ -129,7 +228,10 @@ fn what_is_kept_for_the_disk_does_not_change_under_its_hands() {
 fn a_frame_of_another_epoch_ends_the_stream_and_changes_nothing() {
     for epoch in [0, 2] {
         let mut follower = following(1, 5);
-        play(&mut follower, &[(frame(epoch, 6, vec![purge()]), "problem, feed 1-5 4-b of 1")]);
+        play(
+            &mut follower,
+            &[(frame(epoch, 6, vec![purge()]), "problem, feed 1-5 4-b of 1")],
+        );
         assert_eq!(follower.followed().unwrap().revision, Revision(5));
     }
 }
@@ -140,8 +242,16 @@ fn a_snapshot_never_takes_the_edge_back() {
     let check = |epoch, revision, beacon, differs, expect: Result<(), Refusal>| {
         let expect = expect.map_or_else(Verdict::Refuse, |()| Verdict::Accept);
         let theirs = picture(epoch, revision, beacon);
-        assert_eq!(judge(Some(&ours), &theirs, differs), expect, "{epoch}-{revision} {beacon:?} {differs}");
-        assert_eq!(judge(None, &theirs, differs), Verdict::Accept, "there is nothing to take back");
+        assert_eq!(
+            judge(Some(&ours), &theirs, differs),
+            expect,
+            "{epoch}-{revision} {beacon:?} {differs}"
+        );
+        assert_eq!(
+            judge(None, &theirs, differs),
+            Verdict::Accept,
+            "there is nothing to take back"
+        );
     };
     check(2, 60, Some((59, "d")), false, Ok(()));
     check(2, 50, Some((49, "b")), false, Ok(()));
@@ -164,66 +274,115 @@ fn a_snapshot_never_takes_the_edge_back() {
 fn an_edge_offered_another_history_stays_with_its_own_until_the_epoch_is_raised() {
     let mut follower = following(1, 50);
     let before = follower.followed().cloned();
-    play(&mut follower, &[
-        (Input::Gone(Gone::Differs), "snapshot of 0"),
-        (Input::Snapshot(picture(1, 60, Some((59, "x")))), "problem, feed 1-50 49-b of 1"),
-        (Input::Gone(Gone::Differs), "snapshot of 1"),
-        // It is told once.
-        (Input::Snapshot(picture(1, 61, Some((59, "x")))), "feed 1-50 49-b of 2"),
-    ]);
+    play(
+        &mut follower,
+        &[
+            (Input::Gone(Gone::Differs), "snapshot of 0"),
+            (
+                Input::Snapshot(picture(1, 60, Some((59, "x")))),
+                "problem, feed 1-50 49-b of 1",
+            ),
+            (Input::Gone(Gone::Differs), "snapshot of 1"),
+            // It is told once.
+            (
+                Input::Snapshot(picture(1, 61, Some((59, "x")))),
+                "feed 1-50 49-b of 2",
+            ),
+        ],
+    );
     assert_eq!(follower.followed().cloned(), before);
-    assert!(follower.position().problem.unwrap().message.contains("raise the epoch"));
-    play(&mut follower, &[
-        (Input::Gone(Gone::Differs), "snapshot of 2"),
-        (Input::Snapshot(picture(2, 62, None)), "reset, heartbeat, persist, feed 2-62 of 2"),
-    ]);
+    assert!(
+        follower
+            .position()
+            .problem
+            .unwrap()
+            .message
+            .contains("raise the epoch")
+    );
+    play(
+        &mut follower,
+        &[
+            (Input::Gone(Gone::Differs), "snapshot of 2"),
+            (
+                Input::Snapshot(picture(2, 62, None)),
+                "reset, heartbeat, persist, feed 2-62 of 2",
+            ),
+        ],
+    );
     assert_eq!(follower.position().problem, None);
 }
 
 #[test]
 fn a_feed_that_goes_on_after_all_ends_the_trouble() {
     let mut follower = following(1, 50);
-    play(&mut follower, &[
-        (Input::Gone(Gone::History), "snapshot of 0"),
-        (Input::Snapshot(picture(1, 40, Some((39, "a")))), "problem, feed 1-50 49-b of 1"),
-        (Input::Opened, ""),
-        (frame(1, 51, vec![]), "apply 51"),
-    ]);
+    play(
+        &mut follower,
+        &[
+            (Input::Gone(Gone::History), "snapshot of 0"),
+            (
+                Input::Snapshot(picture(1, 40, Some((39, "a")))),
+                "problem, feed 1-50 49-b of 1",
+            ),
+            (Input::Opened, ""),
+            (frame(1, 51, vec![]), "apply 51"),
+        ],
+    );
     assert_eq!(follower.position().problem, None);
 }
 
 #[test]
 fn a_history_that_is_gone_is_made_up_for_by_a_snapshot() {
     let mut follower = following(1, 50);
-    play(&mut follower, &[
-        (Input::Gone(Gone::History), "snapshot of 0"),
-        (Input::Ended, "snapshot of 1"),
-        (Input::Unreadable("x".into()), "problem, snapshot of 2"),
-        (Input::Snapshot(picture(1, 90, Some((89, "d")))), "reset, heartbeat, persist, feed 1-90 89-d of 2"),
-    ]);
+    play(
+        &mut follower,
+        &[
+            (Input::Gone(Gone::History), "snapshot of 0"),
+            (Input::Ended, "snapshot of 1"),
+            (Input::Unreadable("x".into()), "problem, snapshot of 2"),
+            (
+                Input::Snapshot(picture(1, 90, Some((89, "d")))),
+                "reset, heartbeat, persist, feed 1-90 89-d of 2",
+            ),
+        ],
+    );
 }
 
 #[test]
 fn a_snapshot_that_does_not_hold_together_is_not_taken() {
     let mut follower = following(1, 50);
-    let floor = Snapshot { floor: Revision(99), ..picture(1, 90, Some((89, "d"))) };
-    play(&mut follower, &[
-        (Input::Gone(Gone::History), "snapshot of 0"),
-        (Input::Snapshot(floor), "problem, snapshot of 1"),
-    ]);
+    let floor = Snapshot {
+        floor: Revision(99),
+        ..picture(1, 90, Some((89, "d")))
+    };
+    play(
+        &mut follower,
+        &[
+            (Input::Gone(Gone::History), "snapshot of 0"),
+            (Input::Snapshot(floor), "problem, snapshot of 1"),
+        ],
+    );
     assert_eq!(follower.followed().unwrap().revision, Revision(50));
 }
 
 #[test]
 fn a_line_that_cannot_be_read_is_tried_again_and_then_gone_around() {
     let mut follower = following(1, 50);
-    play(&mut follower, &[
-        (frame(1, 51, vec![]), "apply 51"),
-        (Input::Unreadable("x".into()), "problem, feed 1-51 49-b of 1"),
-        (Input::Opened, ""),
-        (Input::Unreadable("x".into()), "snapshot of 2"),
-        (Input::Snapshot(picture(1, 53, Some((52, "d")))), "reset, heartbeat, persist, feed 1-53 52-d of 2"),
-    ]);
+    play(
+        &mut follower,
+        &[
+            (frame(1, 51, vec![]), "apply 51"),
+            (
+                Input::Unreadable("x".into()),
+                "problem, feed 1-51 49-b of 1",
+            ),
+            (Input::Opened, ""),
+            (Input::Unreadable("x".into()), "snapshot of 2"),
+            (
+                Input::Snapshot(picture(1, 53, Some((52, "d")))),
+                "reset, heartbeat, persist, feed 1-53 52-d of 2",
+            ),
+        ],
+    );
 }
 
 #[test]
@@ -231,22 +390,53 @@ fn silence_is_taken_for_death_also_after_a_suspend() {
     let at = |boot_ms| Now { boot_ms, ..NOW };
     let mut follower = following(1, 5);
     assert_eq!(follower.silent_ms(), Some(NOW.boot_ms + SILENCE_MS));
-    assert_eq!(follower.on(Input::Tick, at(NOW.boot_ms + SILENCE_MS - 1)), []);
+    assert_eq!(
+        follower.on(Input::Tick, at(NOW.boot_ms + SILENCE_MS - 1)),
+        []
+    );
     follower.on(frame(1, 5, vec![]), at(12_000));
-    assert_eq!(follower.on(Input::Tick, at(14_999)), [], "a line that brings nothing new is a sign of life");
-    assert_eq!(told(&follower.on(Input::Tick, at(15_000))), "feed 1-5 4-b of 1");
-    assert_eq!(follower.silent_ms(), None, "nobody is expected to say anything");
+    assert_eq!(
+        follower.on(Input::Tick, at(14_999)),
+        [],
+        "a line that brings nothing new is a sign of life"
+    );
+    assert_eq!(
+        told(&follower.on(Input::Tick, at(15_000))),
+        "feed 1-5 4-b of 1"
+    );
+    assert_eq!(
+        follower.silent_ms(),
+        None,
+        "nobody is expected to say anything"
+    );
     assert_eq!(follower.on(Input::Tick, at(99_000)), []);
     follower.on(Input::Opened, at(100_000));
-    assert_eq!(told(&follower.on(Input::Tick, at(3_700_000))), "feed 1-5 4-b of 2", "it slept for an hour");
+    assert_eq!(
+        told(&follower.on(Input::Tick, at(3_700_000))),
+        "feed 1-5 4-b of 2",
+        "it slept for an hour"
+    );
 }
 
 #[test]
 fn retries_wait_longer_and_longer_and_never_all_alike() {
-    let bounds = [(0, 50), (1, 50), (2, 100), (3, 200), (8, 6_400), (9, 10_000), (10, 10_000), (u32::MAX, 10_000)];
+    let bounds = [
+        (0, 50),
+        (1, 50),
+        (2, 100),
+        (3, 200),
+        (8, 6_400),
+        (9, 10_000),
+        (10, 10_000),
+        (u32::MAX, 10_000),
+    ];
     for (retries, bound_ms) in bounds {
         assert_eq!(backoff_ms(retries, bound_ms), bound_ms, "{retries}");
-        assert_eq!(backoff_ms(retries, bound_ms + 1), 0, "{retries}: full jitter begins at nothing");
+        assert_eq!(
+            backoff_ms(retries, bound_ms + 1),
+            0,
+            "{retries}: full jitter begins at nothing"
+        );
         assert!(backoff_ms(retries, u64::MAX) <= bound_ms);
     }
 }
@@ -256,9 +446,17 @@ fn a_feed_that_ends_is_asked_of_the_next_control_plane_and_only_frames_count_as_
     let mut follower = following(1, 5);
     let random = BACKOFF_MS_MAX;
     let mut delay = |input: Input| {
-        let effects = follower.on(input, Now { random: random * (random + 1) + 37, ..NOW });
+        let effects = follower.on(
+            input,
+            Now {
+                random: random * (random + 1) + 37,
+                ..NOW
+            },
+        );
         effects.into_iter().find_map(|effect| match effect {
-            Effect::Ask { delay_ms, plane, .. } => Some((delay_ms, plane)),
+            Effect::Ask {
+                delay_ms, plane, ..
+            } => Some((delay_ms, plane)),
             _ => None,
         })
     };
@@ -268,10 +466,17 @@ fn a_feed_that_ends_is_asked_of_the_next_control_plane_and_only_frames_count_as_
     for retry in 2..12 {
         assert_eq!(plane(delay(Input::Ended)), retry);
     }
-    assert_eq!(delay(Input::Ended), Some((37, 12)), "far out, the whole bound is drawn from");
+    assert_eq!(
+        delay(Input::Ended),
+        Some((37, 12)),
+        "far out, the whole bound is drawn from"
+    );
     delay(Input::Opened);
     delay(frame(1, 6, vec![]));
-    assert!(delay(Input::Ended).unwrap().0 <= BACKOFF_FIRST_MS, "begins anew after a frame");
+    assert!(
+        delay(Input::Ended).unwrap().0 <= BACKOFF_FIRST_MS,
+        "begins anew after a frame"
+    );
 }
 
 #[test]

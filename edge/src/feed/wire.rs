@@ -64,19 +64,30 @@ impl Client {
     }
 
     /// Posts a JSON document; the answer's status and body.
-    pub async fn post(&self, plane: &str, path: &str, body: Vec<u8>) -> Result<(StatusCode, Bytes), Failure> {
+    pub async fn post(
+        &self,
+        plane: &str,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<(StatusCode, Bytes), Failure> {
         let (status, body) = self.send(Method::POST, plane, path, body).await?;
         Ok((status, read(body, ANSWER_BYTES_MAX).await?))
     }
 
     pub fn begin(&self, plane: &str, ask: Ask) -> Conversation {
         let (client, plane) = (self.clone(), plane.to_owned());
-        Conversation { stage: Stage::Asking(Box::pin(async move { client.ask(&plane, &ask).await })) }
+        Conversation {
+            stage: Stage::Asking(Box::pin(async move { client.ask(&plane, &ask).await })),
+        }
     }
 
     async fn ask(&self, plane: &str, ask: &Ask) -> Result<Stage, Failure> {
         let path = path(ask);
-        let (status, body) = within(HEAD_TIMEOUT, self.send(Method::GET, plane, &path, Vec::new())).await?;
+        let (status, body) = within(
+            HEAD_TIMEOUT,
+            self.send(Method::GET, plane, &path, Vec::new()),
+        )
+        .await?;
         match (ask, status) {
             (Ask::Feed { .. }, StatusCode::OK) => Ok(Stage::Opened(Lines::default(), body)),
             (Ask::Feed { .. }, StatusCode::GONE) => {
@@ -86,7 +97,10 @@ impl Client {
             (Ask::Snapshot, StatusCode::OK) => {
                 let document = within(SNAPSHOT_TIMEOUT, read(body, SNAPSHOT_BYTES_MAX)).await?;
                 // Megabytes of JSON: not on the threads that serve.
-                let parsed = tokio::task::spawn_blocking(move || serde_json::from_slice::<Snapshot>(&document)).await;
+                let parsed = tokio::task::spawn_blocking(move || {
+                    serde_json::from_slice::<Snapshot>(&document)
+                })
+                .await;
                 let parsed = parsed.map_err(|error| Failure::Broken(error.to_string()))?;
                 Ok(Stage::Say(match parsed {
                     Ok(snapshot) => Input::Snapshot(snapshot),
@@ -97,14 +111,24 @@ impl Client {
         }
     }
 
-    async fn send(&self, method: Method, plane: &str, path: &str, body: Vec<u8>) -> Result<(StatusCode, Incoming), Failure> {
+    async fn send(
+        &self,
+        method: Method,
+        plane: &str,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<(StatusCode, Incoming), Failure> {
         let request = Request::builder()
             .method(method)
             .uri(format!("{plane}{path}"))
             .header(CONTENT_TYPE, "application/json")
             .body(Full::from(body))
             .map_err(|error| Failure::Address(plane.to_owned(), error))?;
-        let response = self.0.request(request).await.map_err(|error| Failure::Connect(causes(&error)))?;
+        let response = self
+            .0
+            .request(request)
+            .await
+            .map_err(|error| Failure::Connect(causes(&error)))?;
         Ok((response.status(), response.into_body()))
     }
 }
@@ -179,7 +203,12 @@ impl Lines {
 
     /// The next whole line that is not empty, without its end.
     fn next(&mut self) -> Result<Option<Bytes>, TooLong> {
-        while let Some(found) = self.buffer.iter().skip(self.searched).position(|byte| *byte == b'\n') {
+        while let Some(found) = self
+            .buffer
+            .iter()
+            .skip(self.searched)
+            .position(|byte| *byte == b'\n')
+        {
             let length = self.searched + found;
             self.searched = 0;
             let line = self.buffer.split_to(length + 1).freeze().slice(..length);
@@ -190,7 +219,11 @@ impl Lines {
             }
         }
         self.searched = self.buffer.len();
-        if self.searched > FRAME_BYTES_MAX { Err(TooLong) } else { Ok(None) }
+        if self.searched > FRAME_BYTES_MAX {
+            Err(TooLong)
+        } else {
+            Ok(None)
+        }
     }
 }
 
@@ -204,8 +237,14 @@ fn frame(line: &[u8]) -> Input {
 fn path(ask: &Ask) -> String {
     match ask {
         Ask::Snapshot => "/v1/snapshot".into(),
-        Ask::Feed { after, beacon: None } => format!("/v1/feed?after={after}"),
-        Ask::Feed { after, beacon: Some((revision, id)) } => format!("/v1/feed?after={after}&beacon={revision}-{id}"),
+        Ask::Feed {
+            after,
+            beacon: None,
+        } => format!("/v1/feed?after={after}"),
+        Ask::Feed {
+            after,
+            beacon: Some((revision, id)),
+        } => format!("/v1/feed?after={after}&beacon={revision}-{id}"),
     }
 }
 
@@ -223,17 +262,27 @@ fn gone(problem: &[u8]) -> Gone {
 
 async fn read(body: Incoming, bytes_max: usize) -> Result<Bytes, Failure> {
     let whole = Limited::new(body, bytes_max).collect().await;
-    whole.map(|whole| whole.to_bytes()).map_err(|error| Failure::Broken(causes(&*error)))
+    whole
+        .map(|whole| whole.to_bytes())
+        .map_err(|error| Failure::Broken(causes(&*error)))
 }
 
-async fn within<T>(timeout: Duration, answer: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    tokio::time::timeout(timeout, answer).await.unwrap_or(Err(Failure::Timeout))
+async fn within<T>(
+    timeout: Duration,
+    answer: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    tokio::time::timeout(timeout, answer)
+        .await
+        .unwrap_or(Err(Failure::Timeout))
 }
 
 /// An error and what caused it; hyper's own texts say only "client error".
 fn causes(error: &(dyn std::error::Error + 'static)) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    causes
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
 }
 
 #[cfg(test)]
@@ -263,7 +312,10 @@ mod tests {
         lines.push(&vec![b'x'; FRAME_BYTES_MAX]);
         assert!(matches!(lines.next(), Ok(None)));
         lines.push(b"\n");
-        assert_eq!(lines.next().unwrap().map(|line| line.len()), Some(FRAME_BYTES_MAX));
+        assert_eq!(
+            lines.next().unwrap().map(|line| line.len()),
+            Some(FRAME_BYTES_MAX)
+        );
         lines.push(&vec![b'x'; FRAME_BYTES_MAX + 1]);
         assert!(lines.next().is_err());
         lines.push(b"\n");
@@ -272,16 +324,29 @@ mod tests {
 
     #[test]
     fn a_question_is_spelt_as_the_control_plane_reads_it() {
-        let after = Token { epoch: Epoch(3), revision: Revision(18) };
+        let after = Token {
+            epoch: Epoch(3),
+            revision: Revision(18),
+        };
         assert_eq!(path(&Ask::Snapshot), "/v1/snapshot");
-        assert_eq!(path(&Ask::Feed { after, beacon: None }), "/v1/feed?after=3-18");
+        assert_eq!(
+            path(&Ask::Feed {
+                after,
+                beacon: None
+            }),
+            "/v1/feed?after=3-18"
+        );
         let beacon = Some((Revision(17), "0af".into()));
-        assert_eq!(path(&Ask::Feed { after, beacon }), "/v1/feed?after=3-18&beacon=17-0af");
+        assert_eq!(
+            path(&Ask::Feed { after, beacon }),
+            "/v1/feed?after=3-18&beacon=17-0af"
+        );
     }
 
     #[test]
     fn a_410_says_which_of_two_things_it_means() {
-        let check = |problem: &str, expect: Gone| assert_eq!(gone(problem.as_bytes()), expect, "{problem}");
+        let check =
+            |problem: &str, expect: Gone| assert_eq!(gone(problem.as_bytes()), expect, "{problem}");
         check(r#"{"type":"history-differs","status":410}"#, Gone::Differs);
         check(r#"{"type":"history-gone","detail":"x"}"#, Gone::History);
         check("<html>", Gone::History);

@@ -91,13 +91,30 @@ impl Fetch {
         let conditions = stored.map(|stored| &stored.head);
         let mut tries = 0;
         loop {
-            let peer = self.journey.served.pool.peer(&self.state.own_addresses).await?;
-            let request = origin::request::fetch(&self.journey, self.fill.shared, conditions, &self.state.pseudonym);
+            let peer = self
+                .journey
+                .served
+                .pool
+                .peer(&self.state.own_addresses)
+                .await?;
+            let request = origin::request::fetch(
+                &self.journey,
+                self.fill.shared,
+                conditions,
+                &self.state.pseudonym,
+            );
             let request = Box::new(request.ok_or(Failure::BrokenAnswer)?);
             let asked = async {
-                let (session, reused) = self.state.connections.get_http_session(&peer).await.map_err(|e| (connect_failure(&e), true))?;
+                let (session, reused) = self
+                    .state
+                    .connections
+                    .get_http_session(&peer)
+                    .await
+                    .map_err(|e| (connect_failure(&e), true))?;
                 let requested = clock::now();
-                let (session, head) = exchange(session, request).await.map_err(|failure| (failure, reused && failure == Failure::NoAnswer))?;
+                let (session, head) = exchange(session, request)
+                    .await
+                    .map_err(|failure| (failure, reused && failure == Failure::NoAnswer))?;
                 Ok((session, head, requested))
             };
             let asked = tokio::select! {
@@ -107,10 +124,22 @@ impl Fetch {
             match asked {
                 Ok((session, head, requested)) => {
                     let received = clock::now();
-                    self.state.metrics.origin_ttfb(received.duration_since(requested).unwrap_or_default());
-                    return Ok(Answered { session, peer, head, requested, received });
+                    self.state
+                        .metrics
+                        .origin_ttfb(received.duration_since(requested).unwrap_or_default());
+                    return Ok(Answered {
+                        session,
+                        peer,
+                        head,
+                        requested,
+                        received,
+                    });
                 }
-                Err((failure, again)) if again && tries < self.journey.served.pool.retries(failure) => tries += 1,
+                Err((failure, again))
+                    if again && tries < self.journey.served.pool.retries(failure) =>
+                {
+                    tries += 1
+                }
                 Err((failure, _)) => return Err(failure),
             }
         }
@@ -118,10 +147,17 @@ impl Fetch {
 
     /// Asks the rules about a head: `head` is the answer's own, or the stored one that a 304 updated.
     fn judge(&self, answered: &Answered, head: &HeaderMap) -> Result<Arrived, Failure> {
-        let Journey { method, fields: request, .. } = &*self.journey;
+        let Journey {
+            method,
+            fields: request,
+            ..
+        } = &*self.journey;
         let policy = self.journey.policy();
         let status = match answered.head.status {
-            StatusCode::NOT_MODIFIED => self.validates.as_ref().map_or(StatusCode::NOT_MODIFIED, |stored| stored.status),
+            StatusCode::NOT_MODIFIED => self
+                .validates
+                .as_ref()
+                .map_or(StatusCode::NOT_MODIFIED, |stored| stored.status),
             status => status,
         };
         let targeted = targeted::read(head, policy.surrogate_control);
@@ -169,17 +205,39 @@ impl Fetch {
         let tags = tags.into_iter().map(|tag| prints.tag(tag)).collect();
         let kept = keep && self.state.storage.takes(length.unwrap_or_default());
         // Copied: a value that was parsed keeps the whole buffer it was read into.
-        let head = head.iter().map(|(name, value)| (name.clone(), validation::copied(value))).collect();
-        Ok(Arrived { status, head, length, storing, kept, directives, freshness, selection, tags })
+        let head = head
+            .iter()
+            .map(|(name, value)| (name.clone(), validation::copied(value)))
+            .collect();
+        Ok(Arrived {
+            status,
+            head,
+            length,
+            storing,
+            kept,
+            directives,
+            freshness,
+            selection,
+            tags,
+        })
     }
 
-    async fn take_body(&self, session: &mut HttpSession<()>, arrived: &Arrived) -> Result<(), Failure> {
+    async fn take_body(
+        &self,
+        session: &mut HttpSession<()>,
+        arrived: &Arrived,
+    ) -> Result<(), Failure> {
         let state = &self.state;
         let mut kept = Retained { state, bytes: 0 };
         loop {
             let (received, unread, windowed, full) = {
                 let flow = self.fill.flow();
-                (flow.received(), flow.is_unread(), flow.is_windowed(), flow.is_full())
+                (
+                    flow.received(),
+                    flow.is_unread(),
+                    flow.is_windowed(),
+                    flow.is_full(),
+                )
             };
             if unread && (windowed || !worth_finishing(received, arrived.length)) {
                 return Err(Failure::GivenUp);
@@ -194,7 +252,8 @@ impl Fetch {
             };
             let Some(piece) = piece else { break };
             let grown = received + piece.len() as u64;
-            if !windowed && !(state.storage.takes(grown) && kept.grow(piece.len() as u64)) {
+            let fits = windowed || (state.storage.takes(grown) && kept.grow(piece.len() as u64));
+            if !fits {
                 self.close();
                 self.fill.flow().become_window();
             }
@@ -225,10 +284,12 @@ impl Fetch {
 
     /// The body is whole: it becomes an object, unless it was purged on its way or something newer is there.
     fn seal(&self, arrived: &Arrived) {
-        let Some(body) = self.fill.flow().body() else { return };
+        let Some(body) = self.fill.flow().body() else {
+            return;
+        };
         let object = self.object(arrived, body);
         if object.life(&self.state.ledger) != Life::HardDead {
-            self.state.storage.put(object);
+            self.state.storage.put(&object);
         }
     }
 
@@ -238,7 +299,7 @@ impl Fetch {
         let arrived = self.judge(&answered, &updated)?;
         let object = self.object(&arrived, stored.body.clone());
         match arrived.storing {
-            Storing::Keep => drop(self.state.storage.replace(stored.id, object.clone())),
+            Storing::Keep => drop(self.state.storage.replace(stored.id, &object)),
             Storing::Refuse(_) => self.state.storage.remove(&stored.key, &[stored.id]),
         }
         self.close();
@@ -268,7 +329,10 @@ impl Fetch {
 
     async fn release(&self, answered: Answered) {
         let Answered { session, peer, .. } = answered;
-        self.state.connections.release_http_session(session, &peer, Some(origin::IDLE_TIMEOUT)).await;
+        self.state
+            .connections
+            .release_http_session(session, &peer, Some(origin::IDLE_TIMEOUT))
+            .await;
     }
 }
 
@@ -300,14 +364,23 @@ impl Drop for Retained<'_> {
 }
 
 /// One request and the final head of its answer, within the header deadline.
-async fn exchange(mut session: HttpSession<()>, request: Box<pingora_http::RequestHeader>) -> Result<(HttpSession<()>, ResponseHeader), Failure> {
+async fn exchange(
+    mut session: HttpSession<()>,
+    request: Box<pingora_http::RequestHeader>,
+) -> Result<(HttpSession<()>, ResponseHeader), Failure> {
     // Pingora's connector sets neither.
     session.set_read_timeout(Some(origin::STALL_TIMEOUT));
     session.set_write_timeout(Some(origin::STALL_TIMEOUT));
     let heads = async {
-        session.write_request_header(request).await.map_err(|_| Failure::NoAnswer)?;
+        session
+            .write_request_header(request)
+            .await
+            .map_err(|_| Failure::NoAnswer)?;
         for _ in 0..=origin::INTERIM_MAX {
-            session.read_response_header().await.map_err(|e| head_failure(&e))?;
+            session
+                .read_response_header()
+                .await
+                .map_err(|e| head_failure(&e))?;
             let head = session.response_header().ok_or(Failure::NoAnswer)?;
             if !head.status.is_informational() {
                 return Ok(head.clone());
@@ -319,8 +392,14 @@ async fn exchange(mut session: HttpSession<()>, request: Box<pingora_http::Reque
         }
         Err(Failure::BrokenAnswer)
     };
-    let head = timeout(origin::HEADER_TIMEOUT, heads).await.map_err(|_| Failure::HeaderTimeout)??;
-    let bytes: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    let head = timeout(origin::HEADER_TIMEOUT, heads)
+        .await
+        .map_err(|_| Failure::HeaderTimeout)??;
+    let bytes: usize = head
+        .headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 4)
+        .sum();
     if bytes > origin::HEAD_BYTES_MAX {
         return Err(Failure::HeadTooLarge);
     }
@@ -333,16 +412,27 @@ fn length(status: StatusCode, method: &Method, head: &HeaderMap) -> Result<Optio
     let mut codings = head.get_all(header::TRANSFER_ENCODING).iter();
     match (codings.next(), codings.next()) {
         (None, _) => {}
-        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => return Ok(None),
+        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => {
+            return Ok(None);
+        }
         _ => return Err(Failure::BrokenAnswer),
     }
-    if *method == Method::HEAD || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED {
+    if *method == Method::HEAD
+        || status == StatusCode::NO_CONTENT
+        || status == StatusCode::NOT_MODIFIED
+    {
         return Ok(Some(0));
     }
     let mut lengths = head.get_all(header::CONTENT_LENGTH).iter();
-    let Some(first) = lengths.next() else { return Ok(None) };
+    let Some(first) = lengths.next() else {
+        return Ok(None);
+    };
     let digits = first.as_bytes().iter().all(u8::is_ascii_digit);
-    let number = first.to_str().ok().filter(|_| digits).and_then(|text| text.parse().ok());
+    let number = first
+        .to_str()
+        .ok()
+        .filter(|_| digits)
+        .and_then(|text| text.parse().ok());
     match number {
         Some(number) if lengths.all(|other| other == first) => Ok(Some(number)),
         _ => Err(Failure::BrokenAnswer),
@@ -353,7 +443,9 @@ fn connect_failure(error: &pingora_error::Error) -> Failure {
     use pingora_error::ErrorType as E;
     match error.etype() {
         E::ConnectTimedout | E::TLSHandshakeTimedout => Failure::ConnectTimeout,
-        E::TLSHandshakeFailure | E::TLSWantX509Lookup | E::InvalidCert | E::HandshakeError => Failure::TlsFailed,
+        E::TLSHandshakeFailure | E::TLSWantX509Lookup | E::InvalidCert | E::HandshakeError => {
+            Failure::TlsFailed
+        }
         _ => Failure::ConnectFailed,
     }
 }

@@ -47,7 +47,15 @@ pub struct Reader {
 impl Flow {
     pub fn new(windowed: bool) -> Self {
         let (pieces, taken) = (VecDeque::new(), HashMap::new());
-        Self { pieces, dropped: 0, dropped_bytes: 0, received: 0, windowed, taken, next_reader: 0 }
+        Self {
+            pieces,
+            dropped: 0,
+            dropped_bytes: 0,
+            received: 0,
+            windowed,
+            taken,
+            next_reader: 0,
+        }
     }
 
     pub fn push(&mut self, piece: Bytes) {
@@ -114,7 +122,15 @@ impl Reader {
             flow.taken.insert(id, 0);
             id
         };
-        Self { fill, progress, id, piece: 0, position: 0, first: 0, end: u64::MAX }
+        Self {
+            fill,
+            progress,
+            id,
+            piece: 0,
+            position: 0,
+            first: 0,
+            end: u64::MAX,
+        }
     }
 
     pub fn fill(&self) -> &Arc<Fill> {
@@ -123,7 +139,11 @@ impl Reader {
 
     /// What became of the question. Cancel-safe.
     pub async fn stage(&mut self) -> Stage {
-        match self.progress.wait_for(|progress| !matches!(progress.stage, Stage::Asking)).await {
+        match self
+            .progress
+            .wait_for(|progress| !matches!(progress.stage, Stage::Asking))
+            .await
+        {
             Ok(progress) => progress.stage.clone(),
             // The fill holds its sender as long as we hold the fill.
             Err(_) => Stage::Failed(Failure::NoAnswer),
@@ -149,7 +169,11 @@ impl Reader {
             match end {
                 End::Whole => return Ok(None),
                 End::Cut(failure) => return Err(failure),
-                End::Open => self.progress.changed().await.map_err(|_| Failure::BodyCut)?,
+                End::Open => self
+                    .progress
+                    .changed()
+                    .await
+                    .map_err(|_| Failure::BodyCut)?,
             }
         }
     }
@@ -160,8 +184,12 @@ impl Reader {
         let windowed = flow.windowed;
         let mut given = None;
         while self.position < self.end && given.is_none() {
-            let Some(number) = self.piece.checked_sub(flow.dropped) else { return Err(Failure::BodyCut) };
-            let Some(piece) = flow.pieces.get(number) else { break };
+            let Some(number) = self.piece.checked_sub(flow.dropped) else {
+                return Err(Failure::BodyCut);
+            };
+            let Some(piece) = flow.pieces.get(number) else {
+                break;
+            };
             let (start, stop) = (self.position, self.position + piece.len() as u64);
             if stop > self.first {
                 let from = self.first.saturating_sub(start) as usize;
@@ -218,7 +246,11 @@ mod tests {
         let mut part = Reader::new(fill.clone());
         part.narrow(2, 4);
         push(&fill, b"def");
-        assert_eq!(rest(&mut part).await.unwrap(), b"cd", "a range ends without the end of the body");
+        assert_eq!(
+            rest(&mut part).await.unwrap(),
+            b"cd",
+            "a range ends without the end of the body"
+        );
         fill.finish(End::Whole);
         assert_eq!(rest(&mut early).await.unwrap(), b"def");
         assert_eq!(rest(&mut late).await.unwrap(), b"abcdef");
@@ -250,13 +282,20 @@ mod tests {
         assert!(fill.flow().is_full(), "the slow one has taken nothing");
         slow.next().await.unwrap();
         slow.next().await.unwrap();
-        assert!(!fill.flow().is_full(), "it came back for more, so the first piece is taken");
+        assert!(
+            !fill.flow().is_full(),
+            "it came back for more, so the first piece is taken"
+        );
         push(&fill, b"y");
         assert!(fill.flow().body().is_none());
         drop((fast, slow));
         assert!(fill.flow().is_unread());
         fill.abandoned().await;
         let mut late = Reader::new(fill.clone());
-        assert_eq!(late.next().await, Err(Failure::BodyCut), "what was dropped cannot be read");
+        assert_eq!(
+            late.next().await,
+            Err(Failure::BodyCut),
+            "what was dropped cannot be read"
+        );
     }
 }

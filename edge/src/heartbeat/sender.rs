@@ -97,7 +97,11 @@ impl Sender {
     /// How long until the next is to be sent; None while too many are under way.
     fn wait(&self) -> Option<Duration> {
         let due_ms = self.heartbeats.due_ms()?;
-        Some(Duration::from_millis(due_ms.saturating_sub(clock::boottime_ms()).min(HEARTBEAT_MS)))
+        Some(Duration::from_millis(
+            due_ms
+                .saturating_sub(clock::boottime_ms())
+                .min(HEARTBEAT_MS),
+        ))
     }
 
     fn look(&mut self) {
@@ -108,23 +112,41 @@ impl Sender {
 
     fn send(&mut self) {
         self.look();
-        let Some(address) = self.who.control_planes.get(self.plane % self.who.control_planes.len().max(1)) else { return };
+        let Some(address) = self
+            .who
+            .control_planes
+            .get(self.plane % self.who.control_planes.len().max(1))
+        else {
+            return;
+        };
         let mut counted = self.state.take_counted();
-        self.state.put_back_counted(counted.split_off(counted.len().min(COUNTED_MAX)));
+        self.state
+            .put_back_counted(counted.split_off(counted.len().min(COUNTED_MAX)));
         let sent = self.heartbeats.send(clock::boottime_ms());
         let body = serde_json::to_vec(&self.heartbeat(sent, counted.clone())).unwrap_or_default();
         let (client, plane, address) = (self.client.clone(), self.plane, address.clone());
         let path = format!("/v1/edges/{}/heartbeat", self.who.id);
         self.posts.spawn(async move {
-            let answer = tokio::time::timeout(ANSWER_TIMEOUT, client.post(&address, &path, body)).await;
-            Post { sent, plane, counted, answer: answer.unwrap_or(Err(Failure::Timeout)) }
+            let answer =
+                tokio::time::timeout(ANSWER_TIMEOUT, client.post(&address, &path, body)).await;
+            Post {
+                sent,
+                plane,
+                counted,
+                answer: answer.unwrap_or(Err(Failure::Timeout)),
+            }
         });
     }
 
     fn heartbeat(&self, sent: Sent, counted: Vec<Counted>) -> Heartbeat {
         let position = self.news.position.borrow();
         let mut problems = Problems::default();
-        position.problem.iter().cloned().chain(self.state.problems()).for_each(|problem| problems.push(problem));
+        position
+            .problem
+            .iter()
+            .cloned()
+            .chain(self.state.problems())
+            .for_each(|problem| problems.push(problem));
         Heartbeat {
             boot: self.boot.clone(),
             place: self.who.place.clone(),
@@ -139,11 +161,14 @@ impl Sender {
     }
 
     fn land(&mut self, post: Result<Post, JoinError>) {
-        let Ok(post) = post else { return self.heartbeats.failed() };
+        let Ok(post) = post else {
+            return self.heartbeats.failed();
+        };
         // Read after the answer, so that a machine that was suspended in between knows it.
         let now_ms = clock::boottime_ms();
         let renewal = match &post.answer {
-            Ok((StatusCode::OK, body)) => serde_json::from_slice::<Renewal>(body).map_err(|error| format!("its answer does not read: {error}")),
+            Ok((StatusCode::OK, body)) => serde_json::from_slice::<Renewal>(body)
+                .map_err(|error| format!("its answer does not read: {error}")),
             Ok((StatusCode::CONFLICT, body)) => {
                 self.state.put_back_counted(post.counted);
                 self.heartbeats.refused(now_ms);
@@ -184,10 +209,16 @@ impl Sender {
     }
 
     fn shout(&mut self, now_ms: u64, body: &[u8]) {
-        if self.duplicate_told_ms.is_none_or(|told_ms| now_ms >= told_ms + DUPLICATE_TOLD_EVERY_MS) {
+        if self
+            .duplicate_told_ms
+            .is_none_or(|told_ms| now_ms >= told_ms + DUPLICATE_TOLD_EVERY_MS)
+        {
             self.duplicate_told_ms = Some(now_ms);
             let detail = serde_json::from_slice::<serde_json::Value>(body).unwrap_or_default();
-            let detail = detail.get("detail").and_then(|detail| detail.as_str()).unwrap_or("no reason given");
+            let detail = detail
+                .get("detail")
+                .and_then(|detail| detail.as_str())
+                .unwrap_or("no reason given");
             tracing::error!(
                 edge = self.who.id,
                 detail,

@@ -6,7 +6,13 @@ const SITE: &str = "shop";
 
 fn key(url: &str) -> Key {
     let target = target(url).unwrap();
-    Key::new(Revision(1), target.scheme.unwrap(), &target.host, &target.path).unwrap()
+    Key::new(
+        Revision(1),
+        target.scheme.unwrap(),
+        &target.host,
+        &target.path,
+    )
+    .unwrap()
 }
 
 fn scope(text: &str) -> Scope {
@@ -25,10 +31,22 @@ fn a_purge_covers_its_scope_and_nothing_else() {
     let check = |purged: &str, url: &str, tags: &[&str], expect: Life| {
         let mut ledger = Ledger::default();
         let prints: Vec<_> = tags.iter().map(|tag| ledger.prints().tag(tag)).collect();
-        let (before, at, after) = (ledger.birth(Revision(9)), Revision(10), ledger.birth(Revision(10)));
+        let (before, at, after) = (
+            ledger.birth(Revision(9)),
+            Revision(10),
+            ledger.birth(Revision(10)),
+        );
         ledger.purge(&[scope(purged)], Mode::Hard, at);
-        assert_eq!(ledger.judge(SITE, &key(url), Some(&prints), before), expect, "{purged} on {url}");
-        assert_eq!(ledger.judge(SITE, &key(url), Some(&prints), after), Life::Alive, "born at the purge");
+        assert_eq!(
+            ledger.judge(SITE, &key(url), Some(&prints), before),
+            expect,
+            "{purged} on {url}"
+        );
+        assert_eq!(
+            ledger.judge(SITE, &key(url), Some(&prints), after),
+            Life::Alive,
+            "born at the purge"
+        );
     };
     let (dead, alive) = (Life::HardDead, Life::Alive);
     check("all", "http://a/x", &[], dead);
@@ -58,13 +76,26 @@ fn a_purge_covers_its_scope_and_nothing_else() {
 #[test]
 fn soft_is_judged_after_hard_and_marks_are_only_raised() {
     let mut ledger = Ledger::default();
-    let life = |ledger: &Ledger, born| ledger.judge(SITE, &key("http://a/x"), Some(&[]), ledger.birth(Revision(born)));
+    let life = |ledger: &Ledger, born| {
+        ledger.judge(
+            SITE,
+            &key("http://a/x"),
+            Some(&[]),
+            ledger.birth(Revision(born)),
+        )
+    };
     ledger.purge(&[scope("url //a/x")], Mode::Soft, Revision(20));
     ledger.purge(&[scope("host a")], Mode::Hard, Revision(10));
     ledger.purge(&[scope("host a")], Mode::Hard, Revision(5));
-    assert_eq!([9, 10, 19, 20].map(|born| life(&ledger, born)), [Life::HardDead, Life::SoftDead, Life::SoftDead, Life::Alive]);
+    assert_eq!(
+        [9, 10, 19, 20].map(|born| life(&ledger, born)),
+        [Life::HardDead, Life::SoftDead, Life::SoftDead, Life::Alive]
+    );
     ledger.raise_floor(Revision(30));
-    assert_eq!([29, 30].map(|born| life(&ledger, born)), [Life::HardDead, Life::Alive]);
+    assert_eq!(
+        [29, 30].map(|born| life(&ledger, born)),
+        [Life::HardDead, Life::Alive]
+    );
 }
 
 #[test]
@@ -73,10 +104,23 @@ fn an_unsafe_method_beats_a_get_in_flight() {
     let in_flight = ledger.birth(Revision(5));
     ledger.invalidate(&key("http://a/x"));
     let later = ledger.birth(Revision(5));
-    assert_eq!(ledger.judge(SITE, &key("http://a/x"), Some(&[]), in_flight), Life::HardDead);
-    assert_eq!(ledger.judge(SITE, &key("https://a/x"), Some(&[]), in_flight), Life::HardDead, "both schemes");
-    assert_eq!(ledger.judge(SITE, &key("http://a/x"), Some(&[]), later), Life::Alive);
-    assert_eq!(ledger.judge(SITE, &key("http://a/y"), Some(&[]), in_flight), Life::Alive);
+    assert_eq!(
+        ledger.judge(SITE, &key("http://a/x"), Some(&[]), in_flight),
+        Life::HardDead
+    );
+    assert_eq!(
+        ledger.judge(SITE, &key("https://a/x"), Some(&[]), in_flight),
+        Life::HardDead,
+        "both schemes"
+    );
+    assert_eq!(
+        ledger.judge(SITE, &key("http://a/x"), Some(&[]), later),
+        Life::Alive
+    );
+    assert_eq!(
+        ledger.judge(SITE, &key("http://a/y"), Some(&[]), in_flight),
+        Life::Alive
+    );
 }
 
 #[test]
@@ -84,17 +128,29 @@ fn while_its_tags_are_unknown_any_tag_purge_counts() {
     let mut ledger = Ledger::default();
     let birth = ledger.birth(Revision(5));
     ledger.purge(&[scope("tag news")], Mode::Hard, Revision(6));
-    assert_eq!(ledger.judge(SITE, &key("http://a/x"), None, birth), Life::HardDead);
-    assert_eq!(ledger.judge(SITE, &key("http://a/x"), Some(&[]), birth), Life::Alive);
+    assert_eq!(
+        ledger.judge(SITE, &key("http://a/x"), None, birth),
+        Life::HardDead
+    );
+    assert_eq!(
+        ledger.judge(SITE, &key("http://a/x"), Some(&[]), birth),
+        Life::Alive
+    );
 }
 
 #[test]
 fn forgetting_never_resurrects_and_folding_only_widens() {
     let mut ledger = Ledger::default();
     ledger.purge(&[scope("url //a/x")], Mode::Hard, Revision(10));
-    ledger.forget(Birth { revision: Revision(9), ..Birth::default() });
+    ledger.forget(Birth {
+        revision: Revision(9),
+        ..Birth::default()
+    });
     assert_eq!(ledger.len(), 1, "something born at 9 may still be there");
-    ledger.forget(Birth { revision: Revision(10), ..Birth::default() });
+    ledger.forget(Birth {
+        revision: Revision(10),
+        ..Birth::default()
+    });
     assert_eq!(ledger.len(), 0);
 
     for i in 0..=HOST_ENTRIES_MAX {
@@ -102,9 +158,14 @@ fn forgetting_never_resurrects_and_folding_only_widens() {
         ledger.purge(&[scope(&format!("url //a/{i}"))], Mode::Hard, at);
     }
     assert_eq!(ledger.len(), 1, "folded into the host");
-    let life = |url: &str, born| ledger.judge(SITE, &key(url), Some(&[]), ledger.birth(Revision(born)));
+    let life =
+        |url: &str, born| ledger.judge(SITE, &key(url), Some(&[]), ledger.birth(Revision(born)));
     assert_eq!(life("http://a/0", 19), Life::HardDead);
-    assert_eq!(life("http://a/never-purged", 21), Life::HardDead, "too much, never too little");
+    assert_eq!(
+        life("http://a/never-purged", 21),
+        Life::HardDead,
+        "too much, never too little"
+    );
     assert_eq!(life("http://b/0", 19), Life::Alive);
 }
 
@@ -113,6 +174,17 @@ fn another_epoch_leaves_nothing_alive() {
     let mut ledger = Ledger::default();
     let birth = ledger.birth(Revision(1_000));
     ledger.begin_epoch(Epoch(2));
-    assert_eq!(ledger.judge(SITE, &key("http://a/x"), Some(&[]), birth), Life::HardDead);
-    assert_eq!(ledger.judge(SITE, &key("http://a/x"), Some(&[]), ledger.birth(Revision(1))), Life::Alive);
+    assert_eq!(
+        ledger.judge(SITE, &key("http://a/x"), Some(&[]), birth),
+        Life::HardDead
+    );
+    assert_eq!(
+        ledger.judge(
+            SITE,
+            &key("http://a/x"),
+            Some(&[]),
+            ledger.birth(Revision(1))
+        ),
+        Life::Alive
+    );
 }

@@ -4,6 +4,7 @@
 use http::header::{self, HeaderMap, HeaderValue};
 use pingora_http::RequestHeader;
 
+use crate::admit::MIN_REVISION;
 use crate::answer::Journey;
 use crate::rules::{fields, validation};
 
@@ -22,7 +23,10 @@ pub struct Pseudonym {
 impl Pseudonym {
     pub fn new(node: &str) -> Self {
         let via = HeaderValue::from_str(&format!("1.1 {node}"));
-        Self { node: node.to_owned(), via: via.unwrap_or_else(|_| HeaderValue::from_static("1.1 seawall")) }
+        Self {
+            node: node.to_owned(),
+            via: via.unwrap_or_else(|_| HeaderValue::from_static("1.1 seawall")),
+        }
     }
 
     /// `seawall-<deployment>;node=<edge id>`. The deployment is named by its store's epoch.
@@ -32,32 +36,65 @@ impl Pseudonym {
 
     /// RFC 8586 §2: whether a request has been here already, or in this deployment too often.
     pub fn loops(&self, request: &HeaderMap, deployment: u64) -> bool {
-        let lines = request.get_all("cdn-loop").iter().filter_map(|line| line.to_str().ok());
-        let members: Vec<_> = lines.flat_map(|line| line.split(',')).map(str::trim).collect();
+        let lines = request
+            .get_all("cdn-loop")
+            .iter()
+            .filter_map(|line| line.to_str().ok());
+        let members: Vec<_> = lines
+            .flat_map(|line| line.split(','))
+            .map(str::trim)
+            .collect();
         let here = self.member(deployment);
         let ours = format!("seawall-{deployment}");
-        let of_ours = |member: &&&str| member.split(';').next().map(str::trim) == Some(ours.as_str());
+        let of_ours =
+            |member: &&&str| member.split(';').next().map(str::trim) == Some(ours.as_str());
         members.contains(&here.as_str()) || members.iter().filter(of_ours).count() > HOPS_MAX
     }
 
     /// Adds Via, CDN-Loop and the forwarded fields, in place of whatever a client said there.
     pub fn sign(&self, head: &mut HeaderMap, journey: &Journey) {
         fields::strip_unkeyed(head);
+        head.remove(MIN_REVISION);
         head.append(header::VIA, self.via.clone());
-        set(head, "cdn-loop", &self.member(journey.snapshot.epoch.0), true);
+        set(
+            head,
+            "cdn-loop",
+            &self.member(journey.snapshot.epoch.0),
+            true,
+        );
         if let Some(client) = journey.client {
-            set(head, "x-forwarded-for", &client.ip().to_canonical().to_string(), false);
+            set(
+                head,
+                "x-forwarded-for",
+                &client.ip().to_canonical().to_string(),
+                false,
+            );
         }
         set(head, "x-forwarded-host", journey.key.host(), false);
-        set(head, "x-forwarded-proto", journey.key.scheme().as_str(), false);
-        let host = journey.served.pool.host.as_deref().unwrap_or(journey.key.host());
+        set(
+            head,
+            "x-forwarded-proto",
+            journey.key.scheme().as_str(),
+            false,
+        );
+        let host = journey
+            .served
+            .pool
+            .host
+            .as_deref()
+            .unwrap_or(journey.key.host());
         set(head, "host", host, false);
     }
 }
 
 /// The request of a fetch; `shared`: others may be answered from it, so nothing of one client's own
 /// conditions and ranges is in it.
-pub fn fetch(journey: &Journey, shared: bool, conditions: Option<&HeaderMap>, by: &Pseudonym) -> Option<RequestHeader> {
+pub fn fetch(
+    journey: &Journey,
+    shared: bool,
+    conditions: Option<&HeaderMap>,
+    by: &Pseudonym,
+) -> Option<RequestHeader> {
     let mut head = journey.fields.clone();
     fields::strip_hop(&mut head);
     head.remove(header::CONTENT_LENGTH);
@@ -71,7 +108,12 @@ pub fn fetch(journey: &Journey, shared: bool, conditions: Option<&HeaderMap>, by
         validation::add_conditions(stored, &mut head);
     }
     by.sign(&mut head, journey);
-    let mut request = RequestHeader::build_no_case(journey.method.clone(), journey.key.target().as_bytes(), Some(head.len())).ok()?;
+    let mut request = RequestHeader::build_no_case(
+        journey.method.clone(),
+        journey.key.target().as_bytes(),
+        Some(head.len()),
+    )
+    .ok()?;
     for (name, value) in &head {
         request.append_header(name, value).ok()?;
     }
@@ -80,7 +122,9 @@ pub fn fetch(journey: &Journey, shared: bool, conditions: Option<&HeaderMap>, by
 
 fn set(head: &mut HeaderMap, name: &'static str, value: &str, append: bool) {
     // Every value here was checked where it came in; one that is no field value is simply not sent.
-    let Ok(value) = HeaderValue::from_str(value) else { return };
+    let Ok(value) = HeaderValue::from_str(value) else {
+        return;
+    };
     if append {
         head.append(name, value);
     } else {
@@ -97,13 +141,24 @@ mod tests {
     fn a_loop_is_seen_by_node_and_by_deployment() {
         let edge = Pseudonym::new("edge-1");
         let check = |line: &str, expect: bool| {
-            let head: HeaderMap = [("cdn-loop".parse::<header::HeaderName>().unwrap(), line.parse().unwrap())].into_iter().collect();
+            let head: HeaderMap = [(
+                "cdn-loop".parse::<header::HeaderName>().unwrap(),
+                line.parse().unwrap(),
+            )]
+            .into_iter()
+            .collect();
             assert_eq!(edge.loops(&head, 7), expect, "{line}");
         };
         check("seawall-7;node=edge-1", true);
         check("other, seawall-7;node=edge-1, more", true);
         check("seawall-8;node=edge-1", false);
-        check("seawall-7;node=a, seawall-7;node=b, seawall-7;node=c", false);
-        check("seawall-7;node=a, seawall-7;node=b, seawall-7;node=c, seawall-7 ;node=d", true);
+        check(
+            "seawall-7;node=a, seawall-7;node=b, seawall-7;node=c",
+            false,
+        );
+        check(
+            "seawall-7;node=a, seawall-7;node=b, seawall-7;node=c, seawall-7 ;node=d",
+            true,
+        );
     }
 }

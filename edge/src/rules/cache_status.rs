@@ -15,7 +15,9 @@ pub struct Told {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Handling {
     /// Answered from what is stored.
-    Hit { stale: bool },
+    Hit {
+        stale: bool,
+    },
     Forwarded(Forwarded),
 }
 
@@ -42,12 +44,25 @@ pub enum Fwd {
 
 impl Told {
     pub fn hit(ttl: i64) -> Self {
-        Self { handling: Handling::Hit { stale: ttl <= 0 }, ttl: Some(ttl), detail: None }
+        Self {
+            handling: Handling::Hit { stale: ttl <= 0 },
+            ttl: Some(ttl),
+            detail: None,
+        }
     }
 
     pub fn forwarded(why: Fwd) -> Self {
-        let forwarded = Forwarded { why, status: None, stored: false, collapsed: false };
-        Self { handling: Handling::Forwarded(forwarded), ttl: None, detail: None }
+        let forwarded = Forwarded {
+            why,
+            status: None,
+            stored: false,
+            collapsed: false,
+        };
+        Self {
+            handling: Handling::Forwarded(forwarded),
+            ttl: None,
+            detail: None,
+        }
     }
 
     /// The member of this edge. `id` is a token (checked where edges are configured).
@@ -56,8 +71,15 @@ impl Told {
         // Writing to a String cannot fail.
         let _ = match self.handling {
             Handling::Hit { .. } => write!(member, "; hit"),
-            Handling::Forwarded(Forwarded { why, status, stored, collapsed }) => {
-                let status = status.map(|status| format!("; fwd-status={status}")).unwrap_or_default();
+            Handling::Forwarded(Forwarded {
+                why,
+                status,
+                stored,
+                collapsed,
+            }) => {
+                let status = status
+                    .map(|status| format!("; fwd-status={status}"))
+                    .unwrap_or_default();
                 let stored = if stored { "; stored" } else { "" };
                 let collapsed = if collapsed { "; collapsed" } else { "" };
                 write!(member, "; fwd={}{status}{stored}{collapsed}", why.as_str())
@@ -77,8 +99,13 @@ impl Told {
         match self.handling {
             Handling::Hit { stale: false } => "HIT",
             Handling::Hit { stale: true } => "STALE",
-            Handling::Forwarded(Forwarded { status: Some(304), .. }) => "REVALIDATED",
-            Handling::Forwarded(Forwarded { why: Fwd::Bypass | Fwd::Method, .. }) => "BYPASS",
+            Handling::Forwarded(Forwarded {
+                status: Some(304), ..
+            }) => "REVALIDATED",
+            Handling::Forwarded(Forwarded {
+                why: Fwd::Bypass | Fwd::Method,
+                ..
+            }) => "BYPASS",
             Handling::Forwarded(_) => "MISS",
         }
     }
@@ -104,18 +131,45 @@ mod tests {
     #[test]
     fn an_answer_tells_what_happened() {
         let check = |told: Told, member: &str, x_cache: &str| {
-            assert_eq!((told.member("edge-1").as_str(), told.x_cache()), (member, x_cache));
+            assert_eq!(
+                (told.member("edge-1").as_str(), told.x_cache()),
+                (member, x_cache)
+            );
         };
         check(Told::hit(59), "edge-1; hit; ttl=59", "HIT");
         check(Told::hit(-3), "edge-1; hit; ttl=-3", "STALE");
         check(Told::forwarded(Fwd::Method), "edge-1; fwd=method", "BYPASS");
-        let failed = Told { detail: Some("connect refused"), ..Told::forwarded(Fwd::UriMiss) };
-        check(failed, "edge-1; fwd=uri-miss; detail=\"connect refused\"", "MISS");
-        let forwarded = |status, stored, collapsed| {
-            let forwarded = Forwarded { why: Fwd::Stale, status: Some(status), stored, collapsed };
-            Told { handling: Handling::Forwarded(forwarded), ttl: Some(60), detail: None }
+        let failed = Told {
+            detail: Some("connect refused"),
+            ..Told::forwarded(Fwd::UriMiss)
         };
-        check(forwarded(200, true, true), "edge-1; fwd=stale; fwd-status=200; stored; collapsed; ttl=60", "MISS");
-        check(forwarded(304, true, false), "edge-1; fwd=stale; fwd-status=304; stored; ttl=60", "REVALIDATED");
+        check(
+            failed,
+            "edge-1; fwd=uri-miss; detail=\"connect refused\"",
+            "MISS",
+        );
+        let forwarded = |status, stored, collapsed| {
+            let forwarded = Forwarded {
+                why: Fwd::Stale,
+                status: Some(status),
+                stored,
+                collapsed,
+            };
+            Told {
+                handling: Handling::Forwarded(forwarded),
+                ttl: Some(60),
+                detail: None,
+            }
+        };
+        check(
+            forwarded(200, true, true),
+            "edge-1; fwd=stale; fwd-status=200; stored; collapsed; ttl=60",
+            "MISS",
+        );
+        check(
+            forwarded(304, true, false),
+            "edge-1; fwd=stale; fwd-status=304; stored; ttl=60",
+            "REVALIDATED",
+        );
     }
 }

@@ -101,13 +101,23 @@ impl Request {
                 "only-if-cached" => found.only_if_cached = true,
                 "max-age" => shorter(&mut found.max_age, value.as_deref()),
                 "min-fresh" => found.min_fresh = value.as_deref().and_then(delta_seconds),
-                "max-stale" => found.max_stale = Some(value.as_deref().and_then(delta_seconds).unwrap_or(Duration::MAX)),
+                "max-stale" => {
+                    found.max_stale = Some(
+                        value
+                            .as_deref()
+                            .and_then(delta_seconds)
+                            .unwrap_or(Duration::MAX),
+                    )
+                }
                 _ => {}
             }
         }
         // §5.4: Pragma: no-cache counts where there is no Cache-Control.
         if !head.contains_key(CACHE_CONTROL) {
-            let pragma = head.get_all(PRAGMA).iter().filter_map(|line| line.to_str().ok());
+            let pragma = head
+                .get_all(PRAGMA)
+                .iter()
+                .filter_map(|line| line.to_str().ok());
             found.no_cache = pragma.flat_map(split).any(|(name, _)| name == "no-cache");
         }
         found
@@ -126,11 +136,17 @@ pub fn delta_seconds(text: &str) -> Option<Duration> {
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
-    Some(Duration::from_secs(text.parse().unwrap_or(DELTA_SECONDS_MAX).min(DELTA_SECONDS_MAX)))
+    Some(Duration::from_secs(
+        text.parse()
+            .unwrap_or(DELTA_SECONDS_MAX)
+            .min(DELTA_SECONDS_MAX),
+    ))
 }
 
 fn lines(head: &HeaderMap) -> impl Iterator<Item = &str> {
-    head.get_all(CACHE_CONTROL).iter().filter_map(|line| line.to_str().ok())
+    head.get_all(CACHE_CONTROL)
+        .iter()
+        .filter_map(|line| line.to_str().ok())
 }
 
 /// `a, b=1, c="x, y"` -> (a, None) (b, 1) (c, x, y). Names come lower-case; a value's quotes and escapes are undone.
@@ -175,7 +191,11 @@ fn argument(text: &str) -> (String, &str) {
         match c {
             '"' => {
                 let rest = quoted.get(at + 1..).unwrap_or_default();
-                return (value, rest.get(rest.find(',').unwrap_or(rest.len())..).unwrap_or_default());
+                return (
+                    value,
+                    rest.get(rest.find(',').unwrap_or(rest.len())..)
+                        .unwrap_or_default(),
+                );
             }
             '\\' => value.extend(chars.next().map(|(_, c)| c)),
             c => value.push(c),
@@ -190,35 +210,128 @@ mod tests {
     use super::*;
 
     fn head(lines: &[&str]) -> HeaderMap {
-        lines.iter().map(|line| (CACHE_CONTROL, line.parse().unwrap())).collect()
+        lines
+            .iter()
+            .map(|line| (CACHE_CONTROL, line.parse().unwrap()))
+            .collect()
     }
 
     #[test]
     fn directives_are_read_across_lines_quotes_and_cases() {
-        let check = |lines: &[&str], expect: Response| assert_eq!(Response::read(&head(lines)), expect, "{lines:?}");
+        let check = |lines: &[&str], expect: Response| {
+            assert_eq!(Response::read(&head(lines)), expect, "{lines:?}")
+        };
         let age = |secs| Some(Duration::from_secs(secs));
         let empty = Response::default;
-        check(&["max-age=60"], Response { max_age: age(60), ..empty() });
-        check(&["MAX-AGE=60, Public"], Response { max_age: age(60), public: true, ..empty() });
-        check(&["max-age=\"60\""], Response { max_age: age(60), ..empty() });
-        check(&["max-age=60", "no-store"], Response { max_age: age(60), no_store: true, ..empty() });
-        check(&["a=\"max-age=1, no-store\", max-age=60"], Response { max_age: age(60), ..empty() });
+        check(
+            &["max-age=60"],
+            Response {
+                max_age: age(60),
+                ..empty()
+            },
+        );
+        check(
+            &["MAX-AGE=60, Public"],
+            Response {
+                max_age: age(60),
+                public: true,
+                ..empty()
+            },
+        );
+        check(
+            &["max-age=\"60\""],
+            Response {
+                max_age: age(60),
+                ..empty()
+            },
+        );
+        check(
+            &["max-age=60", "no-store"],
+            Response {
+                max_age: age(60),
+                no_store: true,
+                ..empty()
+            },
+        );
+        check(
+            &["a=\"max-age=1, no-store\", max-age=60"],
+            Response {
+                max_age: age(60),
+                ..empty()
+            },
+        );
         check(&["a=\"\\\", no-store\""], empty());
-        check(&["max-age=60, max-age=1"], Response { max_age: age(1), ..empty() });
-        check(&["max-age=a"], Response { max_age: age(0), ..empty() });
-        check(&["max-age=-1"], Response { max_age: age(0), ..empty() });
-        check(&["max-age"], Response { max_age: age(0), ..empty() });
-        check(&["max-age=99999999999999999999"], Response { max_age: age(1 << 31), ..empty() });
-        check(&["private"], Response { private: Named::Whole, ..empty() });
+        check(
+            &["max-age=60, max-age=1"],
+            Response {
+                max_age: age(1),
+                ..empty()
+            },
+        );
+        check(
+            &["max-age=a"],
+            Response {
+                max_age: age(0),
+                ..empty()
+            },
+        );
+        check(
+            &["max-age=-1"],
+            Response {
+                max_age: age(0),
+                ..empty()
+            },
+        );
+        check(
+            &["max-age"],
+            Response {
+                max_age: age(0),
+                ..empty()
+            },
+        );
+        check(
+            &["max-age=99999999999999999999"],
+            Response {
+                max_age: age(1 << 31),
+                ..empty()
+            },
+        );
+        check(
+            &["private"],
+            Response {
+                private: Named::Whole,
+                ..empty()
+            },
+        );
         let named = Named::Fields(vec!["a".parse().unwrap(), "b".parse().unwrap()]);
-        check(&["no-cache=\"A, b\""], Response { no_cache: named, ..empty() });
-        check(&[",,max-age=60,, ,"], Response { max_age: age(60), ..empty() });
-        check(&["=,=\"", "\"", "private=\""], Response { private: Named::Fields(vec![]), ..empty() });
+        check(
+            &["no-cache=\"A, b\""],
+            Response {
+                no_cache: named,
+                ..empty()
+            },
+        );
+        check(
+            &[",,max-age=60,, ,"],
+            Response {
+                max_age: age(60),
+                ..empty()
+            },
+        );
+        check(
+            &["=,=\"", "\"", "private=\""],
+            Response {
+                private: Named::Fields(vec![]),
+                ..empty()
+            },
+        );
     }
 
     #[test]
     fn pragma_counts_only_without_cache_control() {
-        let mut pragma: HeaderMap = [(PRAGMA, "no-cache".parse().unwrap())].into_iter().collect();
+        let mut pragma: HeaderMap = [(PRAGMA, "no-cache".parse().unwrap())]
+            .into_iter()
+            .collect();
         assert!(Request::read(&pragma).no_cache);
         pragma.insert(CACHE_CONTROL, "max-age=5".parse().unwrap());
         assert!(!Request::read(&pragma).no_cache);

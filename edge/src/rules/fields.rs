@@ -46,7 +46,15 @@ const UNKEYED: [&str; 19] = [
 ];
 
 /// Fields that may not be nominated away by `Connection`: they are how this hop speaks of a request.
-const PROTECTED: [&str; 7] = ["authorization", "cache-control", "cdn-loop", "cookie", "host", "via", "x-forwarded-for"];
+const PROTECTED: [&str; 7] = [
+    "authorization",
+    "cache-control",
+    "cdn-loop",
+    "cookie",
+    "host",
+    "via",
+    "x-forwarded-for",
+];
 
 /// Removes what belongs to one connection, and what `Connection` names.
 pub fn strip_hop(head: &mut HeaderMap) {
@@ -67,13 +75,17 @@ pub fn strip_unkeyed(head: &mut HeaderMap) {
 
 /// Whether `Connection` names a field it must not (answered 400).
 pub fn nominates_protected(head: &HeaderMap) -> bool {
-    nominated(head).iter().any(|name| PROTECTED.contains(&name.as_str()))
+    nominated(head)
+        .iter()
+        .any(|name| PROTECTED.contains(&name.as_str()))
 }
 
 fn nominated(head: &HeaderMap) -> Vec<HeaderName> {
     let lines = head.get_all(header::CONNECTION).iter();
     let members = lines.flat_map(|line| line.as_bytes().split(|b| *b == b','));
-    members.filter_map(|member| HeaderName::from_bytes(member.trim_ascii()).ok()).collect()
+    members
+        .filter_map(|member| HeaderName::from_bytes(member.trim_ascii()).ok())
+        .collect()
 }
 
 /// The tags of a response, in the three habits: `Surrogate-Key: a b`, `Cache-Tag: a,b`, `xkey: a b`.
@@ -85,8 +97,13 @@ pub const TAG_BYTES_MAX: usize = 16 * 1024;
 
 /// The tags of a response, and whether some were left out because there are too many.
 pub fn tags(head: &HeaderMap) -> (Vec<&str>, bool) {
-    let lines = TAG_FIELDS.iter().flat_map(|name| head.get_all(*name)).filter_map(|line| line.to_str().ok());
-    let all = lines.flat_map(|line| line.split([' ', ',', '\t'])).filter(|tag| !tag.is_empty());
+    let lines = TAG_FIELDS
+        .iter()
+        .flat_map(|name| head.get_all(*name))
+        .filter_map(|line| line.to_str().ok());
+    let all = lines
+        .flat_map(|line| line.split([' ', ',', '\t']))
+        .filter(|tag| !tag.is_empty());
     let (mut tags, mut bytes) = (Vec::new(), 0);
     for tag in all {
         bytes += tag.len();
@@ -106,21 +123,36 @@ mod tests {
     use super::*;
 
     fn head(lines: &[(&'static str, &str)]) -> HeaderMap {
-        lines.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect()
+        lines
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
+            .collect()
     }
 
     #[test]
     fn a_hop_keeps_its_own_fields_and_those_it_names() {
-        let mut found = head(&[("connection", "x-mine, close"), ("x-mine", "1"), ("te", "trailers"), ("x-other", "1")]);
+        let mut found = head(&[
+            ("connection", "x-mine, close"),
+            ("x-mine", "1"),
+            ("te", "trailers"),
+            ("x-other", "1"),
+        ]);
         strip_hop(&mut found);
         assert_eq!(found, head(&[("x-other", "1")]));
         assert!(nominates_protected(&head(&[("connection", "Cookie")])));
-        assert!(!nominates_protected(&head(&[("connection", "close, x-mine")])));
+        assert!(!nominates_protected(&head(&[(
+            "connection",
+            "close, x-mine"
+        )])));
     }
 
     #[test]
     fn tags_are_read_in_three_habits_and_bounded() {
-        let found = head(&[("surrogate-key", "a b"), ("cache-tag", "c, a"), ("xkey", "d")]);
+        let found = head(&[
+            ("surrogate-key", "a b"),
+            ("cache-tag", "c, a"),
+            ("xkey", "d"),
+        ]);
         assert_eq!(tags(&found), (vec!["a", "b", "c", "d"], false));
         let many: Vec<_> = (0..=TAGS_MAX).map(|n| n.to_string()).collect();
         assert!(tags(&head(&[("cache-tag", &many.join(","))])).1);

@@ -45,7 +45,8 @@ impl By {
 impl Freshness {
     /// §4.2.3 current_age. A clock that was set back makes it no younger than it arrived.
     pub fn age(&self, now: SystemTime) -> Duration {
-        self.initial_age.saturating_add(now.duration_since(self.received).unwrap_or_default())
+        self.initial_age
+            .saturating_add(now.duration_since(self.received).unwrap_or_default())
     }
 
     /// Fresh for so long, or stale since so long.
@@ -76,12 +77,22 @@ pub struct Arrival<'a> {
 
 pub fn freshness(arrival: Arrival<'_>) -> Freshness {
     let (lifetime, by) = lifetime(arrival);
-    Freshness { lifetime, by, initial_age: initial_age(arrival), received: arrival.received }
+    Freshness {
+        lifetime,
+        by,
+        initial_age: initial_age(arrival),
+        received: arrival.received,
+    }
 }
 
 /// §4.2.1: "the first of these" that is there decides.
 fn lifetime(arrival: Arrival<'_>) -> (Duration, By) {
-    let Arrival { head, directives, received, .. } = arrival;
+    let Arrival {
+        head,
+        directives,
+        received,
+        ..
+    } = arrival;
     if let Some(s_maxage) = directives.s_maxage {
         return (s_maxage, By::SMaxage);
     }
@@ -95,29 +106,47 @@ fn lifetime(arrival: Arrival<'_>) -> (Duration, By) {
         let same = expires.all(|other| other == first);
         let at = first.to_str().ok().filter(|_| same).and_then(http_date);
         let date = date(head, received);
-        return (at.and_then(|at| at.duration_since(date).ok()).unwrap_or_default(), By::Expires);
+        return (
+            at.and_then(|at| at.duration_since(date).ok())
+                .unwrap_or_default(),
+            By::Expires,
+        );
     }
     if let Some(ttl) = arrival.default_ttl {
         return (ttl, By::Site);
     }
-    heuristic(arrival).map_or((Duration::ZERO, By::Nothing), |guess| (guess, By::Heuristic))
+    heuristic(arrival).map_or((Duration::ZERO, By::Nothing), |guess| {
+        (guess, By::Heuristic)
+    })
 }
 
 /// §4.2.2, for the statuses that RFC 9110 §15.1 calls heuristically cacheable, and only with Last-Modified.
 fn heuristic(arrival: Arrival<'_>) -> Option<Duration> {
-    let by_status = matches!(arrival.status.as_u16(), 200 | 203 | 204 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501);
+    let by_status = matches!(
+        arrival.status.as_u16(),
+        200 | 203 | 204 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501
+    );
     if !by_status && !arrival.directives.public {
         return None;
     }
     let modified = http_date(arrival.head.get(LAST_MODIFIED)?.to_str().ok()?)?;
-    let since = date(arrival.head, arrival.received).duration_since(modified).ok()?;
+    let since = date(arrival.head, arrival.received)
+        .duration_since(modified)
+        .ok()?;
     Some((since / HEURISTIC_DIVISOR).min(HEURISTIC_MAX))
 }
 
 /// §4.2.3 corrected_initial_age = max(apparent_age, age_value + response_delay).
 fn initial_age(arrival: Arrival<'_>) -> Duration {
-    let Arrival { head, requested, received, .. } = arrival;
-    let apparent = received.duration_since(date(head, received)).unwrap_or_default();
+    let Arrival {
+        head,
+        requested,
+        received,
+        ..
+    } = arrival;
+    let apparent = received
+        .duration_since(date(head, received))
+        .unwrap_or_default();
     let delay = received.duration_since(requested).unwrap_or_default();
     // §5.1: with several, the first counts; a value that is not delta-seconds is ignored.
     let line = head.get(AGE).and_then(|line| line.to_str().ok());
@@ -128,7 +157,10 @@ fn initial_age(arrival: Arrival<'_>) -> Duration {
 
 /// The Date of a response; the time it arrived, where there is none (RFC 9110 §6.6.1).
 pub fn date(head: &HeaderMap, received: SystemTime) -> SystemTime {
-    head.get(DATE).and_then(|line| line.to_str().ok()).and_then(http_date).unwrap_or(received)
+    head.get(DATE)
+        .and_then(|line| line.to_str().ok())
+        .and_then(http_date)
+        .unwrap_or(received)
 }
 
 pub fn http_date(text: &str) -> Option<SystemTime> {
@@ -147,7 +179,10 @@ mod tests {
     }
 
     fn judge(status: u16, lines: &[(&'static str, String)], delay: u64) -> Freshness {
-        let head: HeaderMap = lines.iter().map(|(n, v)| (n.parse().unwrap(), v.parse().unwrap())).collect();
+        let head: HeaderMap = lines
+            .iter()
+            .map(|(n, v)| (n.parse().unwrap(), v.parse().unwrap()))
+            .collect();
         freshness(Arrival {
             status: StatusCode::from_u16(status).unwrap(),
             head: &head,
@@ -167,27 +202,92 @@ mod tests {
     fn the_first_that_is_there_sets_the_lifetime() {
         let check = |section: &str, status, lines: &[(&'static str, String)], secs: u64, by: By| {
             let found = judge(status, lines, 0);
-            assert_eq!((found.lifetime.as_secs(), found.by), (secs, by), "{section} {lines:?}");
+            assert_eq!(
+                (found.lifetime.as_secs(), found.by),
+                (secs, by),
+                "{section} {lines:?}"
+            );
         };
         let cc = |text: &str| ("cache-control", text.to_owned());
-        check("4.2.1", 200, &[cc("max-age=60, s-maxage=30"), date_line("expires", NOW + 5)], 30, By::SMaxage);
-        check("4.2.1", 200, &[cc("max-age=60"), date_line("expires", NOW + 5)], 60, By::MaxAge);
-        check("4.2.1", 200, &[date_line("expires", NOW + 5), date_line("date", NOW - 10)], 15, By::Expires);
+        check(
+            "4.2.1",
+            200,
+            &[cc("max-age=60, s-maxage=30"), date_line("expires", NOW + 5)],
+            30,
+            By::SMaxage,
+        );
+        check(
+            "4.2.1",
+            200,
+            &[cc("max-age=60"), date_line("expires", NOW + 5)],
+            60,
+            By::MaxAge,
+        );
+        check(
+            "4.2.1",
+            200,
+            &[date_line("expires", NOW + 5), date_line("date", NOW - 10)],
+            15,
+            By::Expires,
+        );
         check("5.3", 200, &[("expires", "0".into())], 0, By::Expires);
-        check("5.3", 200, &[("expires", "soon".into()), date_line("last-modified", 1)], 0, By::Expires);
-        check("5.3", 200, &[date_line("expires", NOW + 5), date_line("expires", NOW + 50)], 0, By::Expires);
+        check(
+            "5.3",
+            200,
+            &[("expires", "soon".into()), date_line("last-modified", 1)],
+            0,
+            By::Expires,
+        );
+        check(
+            "5.3",
+            200,
+            &[
+                date_line("expires", NOW + 5),
+                date_line("expires", NOW + 50),
+            ],
+            0,
+            By::Expires,
+        );
         check("5.3", 200, &[date_line("expires", NOW - 5)], 0, By::Expires);
-        check("4.2.2", 200, &[date_line("last-modified", NOW - 1000)], 100, By::Heuristic);
-        check("4.2.2", 404, &[date_line("last-modified", NOW - 1000)], 100, By::Heuristic);
-        check("4.2.2", 500, &[date_line("last-modified", NOW - 1000)], 0, By::Nothing);
-        check("4.2.2", 200, &[date_line("last-modified", NOW + 1000)], 0, By::Nothing);
+        check(
+            "4.2.2",
+            200,
+            &[date_line("last-modified", NOW - 1000)],
+            100,
+            By::Heuristic,
+        );
+        check(
+            "4.2.2",
+            404,
+            &[date_line("last-modified", NOW - 1000)],
+            100,
+            By::Heuristic,
+        );
+        check(
+            "4.2.2",
+            500,
+            &[date_line("last-modified", NOW - 1000)],
+            0,
+            By::Nothing,
+        );
+        check(
+            "4.2.2",
+            200,
+            &[date_line("last-modified", NOW + 1000)],
+            0,
+            By::Nothing,
+        );
         check("4.2.2", 200, &[], 0, By::Nothing);
     }
 
     #[test]
     fn age_counts_the_way_and_the_stay() {
         let check = |section: &str, lines: &[(&'static str, String)], delay, expect: u64| {
-            assert_eq!(judge(200, lines, delay).age(at(NOW + 7)).as_secs(), expect + 7, "{section} {lines:?}");
+            assert_eq!(
+                judge(200, lines, delay).age(at(NOW + 7)).as_secs(),
+                expect + 7,
+                "{section} {lines:?}"
+            );
         };
         let age = |text: &str| ("age", text.to_owned());
         check("4.2.3", &[], 0, 0);
@@ -207,6 +307,10 @@ mod tests {
         assert_eq!(found.left(at(NOW + 59)), Ok(Duration::from_secs(1)));
         assert_eq!(found.left(at(NOW + 60)), Err(Duration::ZERO));
         assert_eq!(found.left(at(NOW + 61)), Err(Duration::from_secs(1)));
-        assert_eq!(found.left(at(0)), Ok(Duration::from_secs(60)), "a clock set back");
+        assert_eq!(
+            found.left(at(0)),
+            Ok(Duration::from_secs(60)),
+            "a clock set back"
+        );
     }
 }

@@ -9,7 +9,10 @@ use seawall_config::scope;
 /// Whether an answer invalidates what is stored: "a non-error response to a request with an unsafe method",
 /// and a method we do not know may be unsafe.
 pub fn invalidates(method: &Method, status: StatusCode) -> bool {
-    let safe = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE);
+    let safe = matches!(
+        *method,
+        Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE
+    );
     !safe && (status.is_success() || status.is_redirection())
 }
 
@@ -30,15 +33,27 @@ fn resolve(key: &Key, reference: &str) -> Option<Key> {
     if reference.contains("://") || reference.starts_with("//") {
         let target = scope::target(reference).ok()?;
         let scheme = target.scheme.unwrap_or(key.scheme());
-        let same = scheme == key.scheme() && scope::host(&target.host, Some(scheme)).ok()? == key.host();
-        return if same { key.sibling(&target.path) } else { None };
+        let same =
+            scheme == key.scheme() && scope::host(&target.host, Some(scheme)).ok()? == key.host();
+        return if same {
+            key.sibling(&target.path)
+        } else {
+            None
+        };
     }
     if reference.starts_with('/') {
         return key.sibling(reference);
     }
     // RFC 3986 §5.2.3: merged with the path up to its last slash; dot segments we leave to the exact forms.
-    let folder = key.path().rfind('/').and_then(|at| key.path().get(..=at)).unwrap_or("/");
-    key.sibling(&format!("{folder}{}", reference.strip_prefix("./").unwrap_or(reference)))
+    let folder = key
+        .path()
+        .rfind('/')
+        .and_then(|at| key.path().get(..=at))
+        .unwrap_or("/");
+    key.sibling(&format!(
+        "{folder}{}",
+        reference.strip_prefix("./").unwrap_or(reference)
+    ))
 }
 
 #[cfg(test)]
@@ -52,7 +67,9 @@ mod tests {
     fn only_what_lies_on_the_same_origin_is_invalidated() {
         let key = Key::new(Revision(1), Scheme::Http, "a:81", "/b/c?d").unwrap();
         let check = |location: &str, expect: Option<&str>| {
-            let head: HeaderMap = [(header::LOCATION, location.parse().unwrap())].into_iter().collect();
+            let head: HeaderMap = [(header::LOCATION, location.parse().unwrap())]
+                .into_iter()
+                .collect();
             let found = invalidated(&key, &head);
             assert_eq!(found.first(), Some(&key));
             assert_eq!(found.get(1).map(Key::target), expect, "{location}");
@@ -70,7 +87,10 @@ mod tests {
     #[test]
     fn errors_and_safe_methods_invalidate_nothing() {
         let check = |method: &str, status: u16, expect: bool| {
-            let (method, status) = (method.parse().unwrap(), StatusCode::from_u16(status).unwrap());
+            let (method, status) = (
+                method.parse().unwrap(),
+                StatusCode::from_u16(status).unwrap(),
+            );
             assert_eq!(invalidates(&method, status), expect, "{method} {status}");
         };
         check("POST", 200, true);

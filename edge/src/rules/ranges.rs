@@ -36,12 +36,19 @@ pub fn part(request: &HeaderMap, stored: &HeaderMap, total: u64) -> Part {
 /// The one range a request asks for; None where it asks for none, for several, or cannot be read.
 pub fn asked(request: &HeaderMap) -> Option<Asked> {
     let mut lines = request.get_all(header::RANGE).iter();
-    let (Some(line), None) = (lines.next(), lines.next()) else { return None };
+    let (Some(line), None) = (lines.next(), lines.next()) else {
+        return None;
+    };
     let (unit, set) = line.to_str().ok()?.split_once('=')?;
     if !unit.trim().eq_ignore_ascii_case("bytes") {
         return None;
     }
-    let number = |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse::<u64>().ok()).flatten();
+    let number = |text: &str| {
+        text.bytes()
+            .all(|b| b.is_ascii_digit())
+            .then(|| text.parse::<u64>().ok())
+            .flatten()
+    };
     match set.trim().split_once('-')? {
         ("", last) => number(last).map(Asked::Suffix),
         (first, "") => number(first).map(Asked::From),
@@ -59,10 +66,16 @@ impl Asked {
         match self {
             _ if total == 0 => Part::Unsatisfiable,
             Self::Suffix(0) => Part::Unsatisfiable,
-            Self::Suffix(length) => Part::Bytes { first: total.saturating_sub(length), last: end },
+            Self::Suffix(length) => Part::Bytes {
+                first: total.saturating_sub(length),
+                last: end,
+            },
             Self::From(first) | Self::FromTo(first, _) if first > end => Part::Unsatisfiable,
             Self::From(first) => Part::Bytes { first, last: end },
-            Self::FromTo(first, last) => Part::Bytes { first, last: last.min(end) },
+            Self::FromTo(first, last) => Part::Bytes {
+                first,
+                last: last.min(end),
+            },
         }
     }
 }
@@ -71,12 +84,18 @@ impl Asked {
 fn if_range(request: &HeaderMap, stored: &HeaderMap) -> bool {
     let mut lines = request.get_all(header::IF_RANGE).iter();
     let (condition, more) = (lines.next(), lines.next());
-    let Some(condition) = condition else { return true };
+    let Some(condition) = condition else {
+        return true;
+    };
     if more.is_some() {
         return false;
     }
     let is_etag = condition.as_bytes().contains(&b'"');
-    match (is_etag, stored.get(header::ETAG), stored.get(header::LAST_MODIFIED)) {
+    match (
+        is_etag,
+        stored.get(header::ETAG),
+        stored.get(header::LAST_MODIFIED),
+    ) {
         (true, Some(etag), _) => strongly_equal(condition.as_bytes(), etag.as_bytes()),
         // "exactly match"; whether the date is strong we cannot know before it is a minute old (§8.8.2.2).
         (false, _, Some(modified)) => condition == modified,
@@ -92,8 +111,14 @@ mod tests {
     #[test]
     fn a_range_is_cut_to_what_is_there() {
         let check = |range: &str, total: u64, expect: Part| {
-            let request: HeaderMap = [(header::RANGE, range.parse().unwrap())].into_iter().collect();
-            assert_eq!(part(&request, &HeaderMap::new(), total), expect, "{range} of {total}");
+            let request: HeaderMap = [(header::RANGE, range.parse().unwrap())]
+                .into_iter()
+                .collect();
+            assert_eq!(
+                part(&request, &HeaderMap::new(), total),
+                expect,
+                "{range} of {total}"
+            );
         };
         let bytes = |first, last| Part::Bytes { first, last };
         check("bytes=0-0", 10, bytes(0, 0));
@@ -119,9 +144,18 @@ mod tests {
     fn if_range_needs_the_very_same_representation() {
         let check = |condition: &str, stored: &[(header::HeaderName, &str)], expect: bool| {
             let range = (header::RANGE, "bytes=0-0".parse().unwrap());
-            let request: HeaderMap = [range, (header::IF_RANGE, condition.parse().unwrap())].into_iter().collect();
-            let stored: HeaderMap = stored.iter().map(|(n, v)| (n.clone(), v.parse().unwrap())).collect();
-            assert_eq!(part(&request, &stored, 10) != Part::Whole, expect, "{condition}");
+            let request: HeaderMap = [range, (header::IF_RANGE, condition.parse().unwrap())]
+                .into_iter()
+                .collect();
+            let stored: HeaderMap = stored
+                .iter()
+                .map(|(n, v)| (n.clone(), v.parse().unwrap()))
+                .collect();
+            assert_eq!(
+                part(&request, &stored, 10) != Part::Whole,
+                expect,
+                "{condition}"
+            );
         };
         check("\"a\"", &[(header::ETAG, "\"a\"")], true);
         check("W/\"a\"", &[(header::ETAG, "W/\"a\"")], false);

@@ -60,7 +60,15 @@ impl From<Why> for Fwd {
 }
 
 pub fn reuse(question: Question<'_>) -> Reuse {
-    let Question { freshness, stored, client, policy, life, now, .. } = question;
+    let Question {
+        freshness,
+        stored,
+        client,
+        policy,
+        life,
+        now,
+        ..
+    } = question;
     // Hard is judged first, and a partition before freshness: what cannot be vouched for is not used.
     if life == Life::HardDead {
         return Reuse::Forget;
@@ -84,11 +92,22 @@ pub fn reuse(question: Question<'_>) -> Reuse {
         return Reuse::Validate(Why::ClientDirective);
     }
     match freshness.left(now) {
-        Ok(left) if client.min_fresh.is_some_and(|wanted| left < wanted) => Reuse::Validate(Why::ClientDirective),
+        Ok(left) if client.min_fresh.is_some_and(|wanted| left < wanted) => {
+            Reuse::Validate(Why::ClientDirective)
+        }
         Ok(left) => Reuse::Fresh(left),
         Err(_) if !may_be_stale(stored) => Reuse::Validate(Why::Expired),
-        Err(stale) if client.max_stale.is_some_and(|most| stale <= most) => Reuse::StaleAccepted(stale),
-        Err(stale) if within(stale, stored.stale_while_revalidate.or(policy.stale_while_revalidate)) => {
+        Err(stale) if client.max_stale.is_some_and(|most| stale <= most) => {
+            Reuse::StaleAccepted(stale)
+        }
+        Err(stale)
+            if within(
+                stale,
+                stored
+                    .stale_while_revalidate
+                    .or(policy.stale_while_revalidate),
+            ) =>
+        {
             Reuse::WhileRevalidating(stale)
         }
         Err(_) => Reuse::Validate(Why::Expired),
@@ -97,7 +116,14 @@ pub fn reuse(question: Question<'_>) -> Reuse {
 
 /// Whether a stored response may stand in for an origin that fails (RFC 5861 §4): stale since so long.
 pub fn on_error(question: Question<'_>) -> Option<Duration> {
-    let Question { freshness, stored, policy, life, now, .. } = question;
+    let Question {
+        freshness,
+        stored,
+        policy,
+        life,
+        now,
+        ..
+    } = question;
     // Never after a purge; and where an edge cannot vouch, only where the site would serve anyway.
     if life != Life::Alive || !(question.vouches || policy.on_partition == OnPartition::Serve) {
         return None;
@@ -121,8 +147,8 @@ fn within(stale: Duration, window: Option<Duration>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::freshness::By;
     use crate::rules::directives::{Request, Response};
+    use crate::rules::freshness::By;
 
     const FRESH: u64 = 60;
 
@@ -130,10 +156,23 @@ mod tests {
         Duration::from_secs(n)
     }
 
-    fn ask<'a>(stored: &'a Response, policy: &'a Policy, freshness: &'a Freshness, age: u64) -> Question<'a> {
+    fn ask<'a>(
+        stored: &'a Response,
+        policy: &'a Policy,
+        freshness: &'a Freshness,
+        age: u64,
+    ) -> Question<'a> {
         let now = SystemTime::UNIX_EPOCH + seconds(age);
         let client = Request::default();
-        Question { freshness, stored, client, policy, life: Life::Alive, vouches: true, now }
+        Question {
+            freshness,
+            stored,
+            client,
+            policy,
+            life: Life::Alive,
+            vouches: true,
+            now,
+        }
     }
 
     #[test]
@@ -144,45 +183,149 @@ mod tests {
             initial_age: Duration::ZERO,
             received: SystemTime::UNIX_EPOCH,
         };
-        let check = |section: &str, stored: Response, age: u64, change: fn(&mut Question<'_>), expect: Reuse| {
+        let check = |section: &str,
+                     stored: Response,
+                     age: u64,
+                     change: fn(&mut Question<'_>),
+                     expect: Reuse| {
             let policy = Policy::default();
             let mut question = ask(&stored, &policy, &freshness, age);
             change(&mut question);
             assert_eq!(reuse(question), expect, "{section} at {age}");
         };
         let plain = Response::default;
-        let swr = || Response { stale_while_revalidate: Some(seconds(10)), ..plain() };
+        let swr = || Response {
+            stale_while_revalidate: Some(seconds(10)),
+            ..plain()
+        };
         check("4.2", plain(), 10, |_| (), Reuse::Fresh(seconds(50)));
         check("4.2", plain(), 60, |_| (), Reuse::Validate(Why::Expired));
-        check("purge", plain(), 10, |q| q.life = Life::HardDead, Reuse::Forget);
-        check("purge", plain(), 10, |q| q.life = Life::SoftDead, Reuse::Validate(Why::SoftPurge));
-        check("purge", swr(), 65, |q| q.life = Life::SoftDead, Reuse::Validate(Why::SoftPurge));
-        check("5.2.2.4", Response { no_cache: Named::Whole, ..plain() }, 10, |_| (), Reuse::Validate(Why::NoCache));
-        check("5.2.1.4", plain(), 10, |q| q.client.no_cache = true, Reuse::Validate(Why::ClientDirective));
-        check("5.2.1.1", plain(), 10, |q| q.client.max_age = Some(seconds(5)), Reuse::Validate(Why::ClientDirective));
-        check("5.2.1.1", plain(), 5, |q| q.client.max_age = Some(seconds(5)), Reuse::Fresh(seconds(55)));
-        check("5.2.1.3", plain(), 10, |q| q.client.min_fresh = Some(seconds(51)), Reuse::Validate(Why::ClientDirective));
-        check("5.2.1.2", plain(), 65, |q| q.client.max_stale = Some(seconds(5)), Reuse::StaleAccepted(seconds(5)));
-        check("5.2.1.2", plain(), 66, |q| q.client.max_stale = Some(seconds(5)), Reuse::Validate(Why::Expired));
-        let must = || Response { must_revalidate: true, ..swr() };
-        check("5.2.2.2", must(), 65, |q| q.client.max_stale = Some(seconds(50)), Reuse::Validate(Why::Expired));
-        check("5861 3", swr(), 69, |_| (), Reuse::WhileRevalidating(seconds(9)));
+        check(
+            "purge",
+            plain(),
+            10,
+            |q| q.life = Life::HardDead,
+            Reuse::Forget,
+        );
+        check(
+            "purge",
+            plain(),
+            10,
+            |q| q.life = Life::SoftDead,
+            Reuse::Validate(Why::SoftPurge),
+        );
+        check(
+            "purge",
+            swr(),
+            65,
+            |q| q.life = Life::SoftDead,
+            Reuse::Validate(Why::SoftPurge),
+        );
+        check(
+            "5.2.2.4",
+            Response {
+                no_cache: Named::Whole,
+                ..plain()
+            },
+            10,
+            |_| (),
+            Reuse::Validate(Why::NoCache),
+        );
+        check(
+            "5.2.1.4",
+            plain(),
+            10,
+            |q| q.client.no_cache = true,
+            Reuse::Validate(Why::ClientDirective),
+        );
+        check(
+            "5.2.1.1",
+            plain(),
+            10,
+            |q| q.client.max_age = Some(seconds(5)),
+            Reuse::Validate(Why::ClientDirective),
+        );
+        check(
+            "5.2.1.1",
+            plain(),
+            5,
+            |q| q.client.max_age = Some(seconds(5)),
+            Reuse::Fresh(seconds(55)),
+        );
+        check(
+            "5.2.1.3",
+            plain(),
+            10,
+            |q| q.client.min_fresh = Some(seconds(51)),
+            Reuse::Validate(Why::ClientDirective),
+        );
+        check(
+            "5.2.1.2",
+            plain(),
+            65,
+            |q| q.client.max_stale = Some(seconds(5)),
+            Reuse::StaleAccepted(seconds(5)),
+        );
+        check(
+            "5.2.1.2",
+            plain(),
+            66,
+            |q| q.client.max_stale = Some(seconds(5)),
+            Reuse::Validate(Why::Expired),
+        );
+        let must = || Response {
+            must_revalidate: true,
+            ..swr()
+        };
+        check(
+            "5.2.2.2",
+            must(),
+            65,
+            |q| q.client.max_stale = Some(seconds(50)),
+            Reuse::Validate(Why::Expired),
+        );
+        check(
+            "5861 3",
+            swr(),
+            69,
+            |_| (),
+            Reuse::WhileRevalidating(seconds(9)),
+        );
         check("5861 3", swr(), 70, |_| (), Reuse::Validate(Why::Expired));
-        let shared = Response { s_maxage: Some(seconds(60)), ..plain() };
-        check("5.2.2.10", shared, 65, |q| q.client.max_stale = Some(seconds(50)), Reuse::Validate(Why::Expired));
+        let shared = Response {
+            s_maxage: Some(seconds(60)),
+            ..plain()
+        };
+        check(
+            "5.2.2.10",
+            shared,
+            65,
+            |q| q.client.max_stale = Some(seconds(50)),
+            Reuse::Validate(Why::Expired),
+        );
     }
 
     #[test]
     fn an_edge_that_cannot_vouch_does_what_the_site_says() {
-        let (stored, freshness) = (Response::default(), Freshness {
-            lifetime: seconds(FRESH),
-            by: By::MaxAge,
-            initial_age: Duration::ZERO,
-            received: SystemTime::UNIX_EPOCH,
-        });
+        let (stored, freshness) = (
+            Response::default(),
+            Freshness {
+                lifetime: seconds(FRESH),
+                by: By::MaxAge,
+                initial_age: Duration::ZERO,
+                received: SystemTime::UNIX_EPOCH,
+            },
+        );
         let check = |on_partition, expect: Reuse, stands_in: bool| {
-            let policy = Policy { on_partition, stale_if_error: Some(seconds(1000)), ..Policy::default() };
-            let question = Question { vouches: false, ..ask(&stored, &policy, &freshness, 10) };
+            let policy = Policy {
+                on_partition,
+                stale_if_error: Some(seconds(1000)),
+                ..Policy::default()
+            };
+            let question = Question {
+                vouches: false,
+                ..ask(&stored, &policy, &freshness, 10)
+            };
             assert_eq!(reuse(question), expect);
             assert_eq!(on_error(question).is_some(), stands_in);
         };
@@ -199,16 +342,42 @@ mod tests {
             initial_age: Duration::ZERO,
             received: SystemTime::UNIX_EPOCH,
         };
-        let policy = Policy { stale_if_error: Some(seconds(10)), ..Policy::default() };
+        let policy = Policy {
+            stale_if_error: Some(seconds(10)),
+            ..Policy::default()
+        };
         let check = |stored: Response, age: u64, life: Life, expect: Option<u64>| {
-            let question = Question { life, ..ask(&stored, &policy, &freshness, age) };
-            assert_eq!(on_error(question), expect.map(seconds), "{stored:?} at {age}");
+            let question = Question {
+                life,
+                ..ask(&stored, &policy, &freshness, age)
+            };
+            assert_eq!(
+                on_error(question),
+                expect.map(seconds),
+                "{stored:?} at {age}"
+            );
         };
         check(Response::default(), 65, Life::Alive, Some(5));
         check(Response::default(), 70, Life::Alive, None);
         check(Response::default(), 65, Life::SoftDead, None);
         check(Response::default(), 65, Life::HardDead, None);
-        check(Response { must_revalidate: true, ..Response::default() }, 65, Life::Alive, None);
-        check(Response { stale_if_error: Some(seconds(3)), ..Response::default() }, 65, Life::Alive, None);
+        check(
+            Response {
+                must_revalidate: true,
+                ..Response::default()
+            },
+            65,
+            Life::Alive,
+            None,
+        );
+        check(
+            Response {
+                stale_if_error: Some(seconds(3)),
+                ..Response::default()
+            },
+            65,
+            Life::Alive,
+            None,
+        );
     }
 }

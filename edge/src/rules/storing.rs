@@ -45,7 +45,15 @@ pub struct Exchange<'a> {
 }
 
 pub fn storing(exchange: Exchange<'_>) -> Storing {
-    let Exchange { request, status, response, directives, freshness, policy, .. } = exchange;
+    let Exchange {
+        request,
+        status,
+        response,
+        directives,
+        freshness,
+        policy,
+        ..
+    } = exchange;
     if !policy.cache {
         return Storing::Refuse(Why::SiteOff);
     }
@@ -54,7 +62,10 @@ pub fn storing(exchange: Exchange<'_>) -> Storing {
         return Storing::Refuse(Why::Method);
     }
     // §3: "the response status code is final"; 206 and 304 need rules of their own, and are not whole objects.
-    if status.is_informational() || status == StatusCode::PARTIAL_CONTENT || status == StatusCode::NOT_MODIFIED {
+    if status.is_informational()
+        || status == StatusCode::PARTIAL_CONTENT
+        || status == StatusCode::NOT_MODIFIED
+    {
         return Storing::Refuse(Why::Status);
     }
     // §5.2.1.5
@@ -78,14 +89,20 @@ pub fn storing(exchange: Exchange<'_>) -> Storing {
         return Storing::Refuse(Why::Authorization);
     }
     // §4.1: "A stored response with a Vary header field value containing a member "*" always fails to match."
-    let any = response.get_all(VARY).iter().any(|line| line.as_bytes().split(|b| *b == b',').any(|m| m.trim_ascii() == b"*"));
+    let any = response.get_all(VARY).iter().any(|line| {
+        line.as_bytes()
+            .split(|b| *b == b',')
+            .any(|m| m.trim_ascii() == b"*")
+    });
     if any {
         return Storing::Refuse(Why::VaryAny);
     }
     if response.contains_key(SET_COOKIE) {
         match policy.set_cookie {
             SetCookie::Refuse => return Storing::Refuse(Why::SetCookie),
-            SetCookie::Store if !freshness.by.is_explicit() => return Storing::Refuse(Why::SetCookie),
+            SetCookie::Store if !freshness.by.is_explicit() => {
+                return Storing::Refuse(Why::SetCookie);
+            }
             SetCookie::Store | SetCookie::Strip => {}
         }
     }
@@ -129,7 +146,10 @@ fn has_validator(head: &HeaderMap) -> bool {
 
 /// RFC 9110 §15.1.
 fn heuristically_cacheable(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 200 | 203 | 204 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501)
+    matches!(
+        status.as_u16(),
+        200 | 203 | 204 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501
+    )
 }
 
 /// The final statuses RFC 9110 defines caching for; 206 and 304 never come this far.
@@ -147,10 +167,20 @@ mod tests {
     fn judge(request: &str, status: u16, response: &str, policy: &Policy) -> Storing {
         let head = |text: &str| -> HeaderMap {
             let lines = text.split('|').filter_map(|line| line.split_once(": "));
-            lines.map(|(n, v)| (n.trim().parse::<http::HeaderName>().unwrap(), v.trim().parse().unwrap())).collect()
+            lines
+                .map(|(n, v)| {
+                    (
+                        n.trim().parse::<http::HeaderName>().unwrap(),
+                        v.trim().parse().unwrap(),
+                    )
+                })
+                .collect()
         };
         let (request, response) = (head(request), head(response));
-        let (status, directives) = (StatusCode::from_u16(status).unwrap(), Response::read(&response));
+        let (status, directives) = (
+            StatusCode::from_u16(status).unwrap(),
+            Response::read(&response),
+        );
         let arrival = Arrival {
             status,
             head: &response,
@@ -177,7 +207,11 @@ mod tests {
     #[test]
     fn a_response_is_stored_only_when_every_sentence_allows_it() {
         let check = |section: &str, request: &str, status: u16, response: &str, expect: Storing| {
-            assert_eq!(judge(request, status, response, &Policy::default()), expect, "{section}: {status} {response}");
+            assert_eq!(
+                judge(request, status, response, &Policy::default()),
+                expect,
+                "{section}: {status} {response}"
+            );
         };
         use Storing::{Keep, Refuse};
         check("3", "", 200, "cache-control: max-age=60", Keep);
@@ -186,37 +220,149 @@ mod tests {
         check("3", "", 500, "etag: \"a\"", Refuse(Why::Status));
         check("3", "", 404, "etag: \"a\"", Refuse(Why::NoFreshness));
         check("3", "", 599, "cache-control: max-age=60", Keep);
-        check("3", "", 206, "cache-control: max-age=60", Refuse(Why::Status));
-        check("3", "", 304, "cache-control: max-age=60", Refuse(Why::Status));
-        check("5.2.2.5", "", 200, "cache-control: max-age=60, no-store", Refuse(Why::NoStore));
-        check("5.2.2.3", "", 200, "cache-control: max-age=60, no-store, must-understand", Keep);
-        check("5.2.2.3", "", 299, "cache-control: max-age=60, must-understand", Refuse(Why::Status));
-        check("5.2.2.7", "", 200, "cache-control: max-age=60, private", Refuse(Why::Private));
-        check("5.2.2.7", "", 200, "cache-control: max-age=60, private=\"x\"", Keep);
-        check("3.5", "authorization: a", 200, "cache-control: max-age=60", Refuse(Why::Authorization));
-        check("3.5", "authorization: a", 200, "cache-control: max-age=60, public", Keep);
-        check("3.5", "authorization: a", 200, "cache-control: s-maxage=60", Keep);
-        check("3.5", "authorization: a", 200, "cache-control: max-age=60, must-revalidate", Keep);
-        check("4.1", "", 200, "cache-control: max-age=60 | vary: a, *", Refuse(Why::VaryAny));
-        check("7.3", "", 200, "cache-control: max-age=60 | set-cookie: a=b", Refuse(Why::SetCookie));
-        check("5.2.2.4", "", 200, "cache-control: no-cache | etag: \"a\"", Keep);
+        check(
+            "3",
+            "",
+            206,
+            "cache-control: max-age=60",
+            Refuse(Why::Status),
+        );
+        check(
+            "3",
+            "",
+            304,
+            "cache-control: max-age=60",
+            Refuse(Why::Status),
+        );
+        check(
+            "5.2.2.5",
+            "",
+            200,
+            "cache-control: max-age=60, no-store",
+            Refuse(Why::NoStore),
+        );
+        check(
+            "5.2.2.3",
+            "",
+            200,
+            "cache-control: max-age=60, no-store, must-understand",
+            Keep,
+        );
+        check(
+            "5.2.2.3",
+            "",
+            299,
+            "cache-control: max-age=60, must-understand",
+            Refuse(Why::Status),
+        );
+        check(
+            "5.2.2.7",
+            "",
+            200,
+            "cache-control: max-age=60, private",
+            Refuse(Why::Private),
+        );
+        check(
+            "5.2.2.7",
+            "",
+            200,
+            "cache-control: max-age=60, private=\"x\"",
+            Keep,
+        );
+        check(
+            "3.5",
+            "authorization: a",
+            200,
+            "cache-control: max-age=60",
+            Refuse(Why::Authorization),
+        );
+        check(
+            "3.5",
+            "authorization: a",
+            200,
+            "cache-control: max-age=60, public",
+            Keep,
+        );
+        check(
+            "3.5",
+            "authorization: a",
+            200,
+            "cache-control: s-maxage=60",
+            Keep,
+        );
+        check(
+            "3.5",
+            "authorization: a",
+            200,
+            "cache-control: max-age=60, must-revalidate",
+            Keep,
+        );
+        check(
+            "4.1",
+            "",
+            200,
+            "cache-control: max-age=60 | vary: a, *",
+            Refuse(Why::VaryAny),
+        );
+        check(
+            "7.3",
+            "",
+            200,
+            "cache-control: max-age=60 | set-cookie: a=b",
+            Refuse(Why::SetCookie),
+        );
+        check(
+            "5.2.2.4",
+            "",
+            200,
+            "cache-control: no-cache | etag: \"a\"",
+            Keep,
+        );
     }
 
     #[test]
     fn a_site_decides_about_cookies_and_silence() {
         let check = |policy: Policy, status: u16, response: &str, expect: Storing| {
-            assert_eq!(judge("", status, response, &policy), expect, "{status} {response} {policy:?}");
+            assert_eq!(
+                judge("", status, response, &policy),
+                expect,
+                "{status} {response} {policy:?}"
+            );
         };
-        let cookie = |set_cookie| Policy { set_cookie, ..Policy::default() };
+        let cookie = |set_cookie| Policy {
+            set_cookie,
+            ..Policy::default()
+        };
         let line = "cache-control: max-age=60 | set-cookie: a=b";
         check(cookie(SetCookie::Store), 200, line, Storing::Keep);
         check(cookie(SetCookie::Strip), 200, line, Storing::Keep);
-        check(cookie(SetCookie::Store), 200, "set-cookie: a=b | etag: \"a\"", Storing::Refuse(Why::SetCookie));
-        let ttl = Policy { default_ttl: Some(std::time::Duration::from_secs(9)), ..Policy::default() };
+        check(
+            cookie(SetCookie::Store),
+            200,
+            "set-cookie: a=b | etag: \"a\"",
+            Storing::Refuse(Why::SetCookie),
+        );
+        let ttl = Policy {
+            default_ttl: Some(std::time::Duration::from_secs(9)),
+            ..Policy::default()
+        };
         check(ttl.clone(), 200, "", Storing::Keep);
-        check(ttl.clone(), 200, "cache-control: private", Storing::Refuse(Why::Private));
+        check(
+            ttl.clone(),
+            200,
+            "cache-control: private",
+            Storing::Refuse(Why::Private),
+        );
         check(ttl.clone(), 500, "", Storing::Refuse(Why::Status));
         check(ttl.clone(), 404, "", Storing::Refuse(Why::NoFreshness));
-        check(Policy { cache: false, ..ttl }, 200, "", Storing::Refuse(Why::SiteOff));
+        check(
+            Policy {
+                cache: false,
+                ..ttl
+            },
+            200,
+            "",
+            Storing::Refuse(Why::SiteOff),
+        );
     }
 }

@@ -10,12 +10,20 @@ use super::directives::{Named, Response, delta_seconds, split};
 /// The directives that replace Cache-Control and Expires, if a targeted field is there and valid.
 pub fn read(head: &HeaderMap, surrogate_control: bool) -> Option<Response> {
     // RFC 9213 §2.2: "caches MUST … select the first (in target list order) field with a valid, non-empty value".
-    structured(&joined(head, "cdn-cache-control")?.join(", "))
-        .or_else(|| if surrogate_control { surrogate(head) } else { None })
+    structured(&joined(head, "cdn-cache-control")?.join(", ")).or_else(|| {
+        if surrogate_control {
+            surrogate(head)
+        } else {
+            None
+        }
+    })
 }
 
 fn joined<'a>(head: &'a HeaderMap, name: &str) -> Option<Vec<&'a str>> {
-    head.get_all(name).iter().map(|line| line.to_str().ok()).collect()
+    head.get_all(name)
+        .iter()
+        .map(|line| line.to_str().ok())
+        .collect()
 }
 
 /// A Structured Fields dictionary (RFC 9213 §2.1); None where it does not parse or is empty.
@@ -26,7 +34,9 @@ fn structured(text: &str) -> Option<Response> {
     }
     let mut found = Response::default();
     for (name, entry) in &dictionary {
-        let ListEntry::Item(item) = entry else { continue };
+        let ListEntry::Item(item) = entry else {
+            continue;
+        };
         let on = item.bare_item == BareItem::Boolean(true);
         // §2.1: a value of the wrong type is ignored.
         let seconds = match &item.bare_item {
@@ -54,14 +64,21 @@ fn structured(text: &str) -> Option<Response> {
 /// Surrogate-Control speaks of `max-age` and `no-store` only (Edge Architecture Specification §3).
 fn surrogate(head: &HeaderMap) -> Option<Response> {
     let mut found = None;
-    for (name, value) in head.get_all("surrogate-control").iter().filter_map(|line| line.to_str().ok()).flat_map(split) {
+    for (name, value) in head
+        .get_all("surrogate-control")
+        .iter()
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(split)
+    {
         let found = found.get_or_insert_with(Response::default);
         match name.as_str() {
             "no-store" => found.no_store = true,
             "max-age" => {
                 // `max-age=60+30`: fresh for 60 seconds, and 30 more while stale.
                 let value = value.unwrap_or_default();
-                let (fresh, stale) = value.split_once('+').map_or((value.as_str(), None), |(a, b)| (a, Some(b)));
+                let (fresh, stale) = value
+                    .split_once('+')
+                    .map_or((value.as_str(), None), |(a, b)| (a, Some(b)));
                 found.max_age = Some(delta_seconds(fresh).unwrap_or(Duration::ZERO));
                 found.stale_while_revalidate = stale.and_then(delta_seconds);
             }
@@ -79,21 +96,56 @@ mod tests {
     #[test]
     fn a_targeted_field_counts_when_it_is_valid() {
         let check = |lines: &[(&'static str, &str)], surrogate: bool, expect: Option<Response>| {
-            let head: HeaderMap = lines.iter().map(|(n, v)| (n.parse().unwrap(), v.parse().unwrap())).collect();
+            let head: HeaderMap = lines
+                .iter()
+                .map(|(n, v)| (n.parse().unwrap(), v.parse().unwrap()))
+                .collect();
             assert_eq!(read(&head, surrogate), expect, "{lines:?}");
         };
-        let age = |secs| Response { max_age: Some(Duration::from_secs(secs)), ..Response::default() };
+        let age = |secs| Response {
+            max_age: Some(Duration::from_secs(secs)),
+            ..Response::default()
+        };
         check(&[], false, None);
         check(&[("cdn-cache-control", "max-age=60")], false, Some(age(60)));
-        check(&[("cdn-cache-control", "max-age=60, no-store")], false, Some(Response { no_store: true, ..age(60) }));
-        check(&[("cdn-cache-control", "no-store=?0, max-age=60")], false, Some(age(60)));
-        check(&[("cdn-cache-control", "max-age=\"60\"")], false, Some(Response::default()));
+        check(
+            &[("cdn-cache-control", "max-age=60, no-store")],
+            false,
+            Some(Response {
+                no_store: true,
+                ..age(60)
+            }),
+        );
+        check(
+            &[("cdn-cache-control", "no-store=?0, max-age=60")],
+            false,
+            Some(age(60)),
+        );
+        check(
+            &[("cdn-cache-control", "max-age=\"60\"")],
+            false,
+            Some(Response::default()),
+        );
         check(&[("cdn-cache-control", "MAX-AGE=60")], false, None);
         check(&[("cdn-cache-control", "max-age=60,,")], false, None);
         check(&[("cdn-cache-control", "")], false, None);
         check(&[("surrogate-control", "max-age=60+30")], false, None);
-        let both = Response { stale_while_revalidate: Some(Duration::from_secs(30)), ..age(60) };
-        check(&[("surrogate-control", "content=\"ESI/1.0\", max-age=60+30")], true, Some(both));
-        check(&[("cdn-cache-control", "max-age=1"), ("surrogate-control", "max-age=60")], true, Some(age(1)));
+        let both = Response {
+            stale_while_revalidate: Some(Duration::from_secs(30)),
+            ..age(60)
+        };
+        check(
+            &[("surrogate-control", "content=\"ESI/1.0\", max-age=60+30")],
+            true,
+            Some(both),
+        );
+        check(
+            &[
+                ("cdn-cache-control", "max-age=1"),
+                ("surrogate-control", "max-age=60"),
+            ],
+            true,
+            Some(age(1)),
+        );
     }
 }

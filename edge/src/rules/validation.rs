@@ -18,8 +18,12 @@ pub const CONDITIONAL: [HeaderName; 6] = [
 ];
 
 /// RFC 9111 §3.2: a 304 updates every stored field but these, which describe the message it came in.
-const KEPT: [HeaderName; 4] =
-    [header::CONTENT_ENCODING, header::CONTENT_LENGTH, header::CONTENT_RANGE, header::CONTENT_TYPE];
+const KEPT: [HeaderName; 4] = [
+    header::CONTENT_ENCODING,
+    header::CONTENT_LENGTH,
+    header::CONTENT_RANGE,
+    header::CONTENT_TYPE,
+];
 
 /// Makes a request for what is stored conditional (§4.3.1); false where the stored head holds no validator.
 pub fn add_conditions(stored: &HeaderMap, request: &mut HeaderMap) -> bool {
@@ -65,14 +69,23 @@ pub fn not_modified(request: &HeaderMap, stored: &HeaderMap, received: SystemTim
     if request.contains_key(header::IF_NONE_MATCH) {
         let lines = request.get_all(header::IF_NONE_MATCH).iter();
         return lines.flat_map(|line| etags(line.as_bytes())).any(|tag| {
-            tag == b"*" || stored.get(header::ETAG).is_some_and(|etag| weakly_equal(tag, etag.as_bytes()))
+            tag == b"*"
+                || stored
+                    .get(header::ETAG)
+                    .is_some_and(|etag| weakly_equal(tag, etag.as_bytes()))
         });
     }
     let mut since = request.get_all(header::IF_MODIFIED_SINCE).iter();
-    let (Some(line), None) = (since.next(), since.next()) else { return false };
-    let Some(since) = line.to_str().ok().and_then(http_date) else { return false };
+    let (Some(line), None) = (since.next(), since.next()) else {
+        return false;
+    };
+    let Some(since) = line.to_str().ok().and_then(http_date) else {
+        return false;
+    };
     // RFC 9111 §4.3.2: without Last-Modified, Date stands for it.
-    let modified = stored.get(header::LAST_MODIFIED).and_then(|line| line.to_str().ok());
+    let modified = stored
+        .get(header::LAST_MODIFIED)
+        .and_then(|line| line.to_str().ok());
     match modified {
         Some(modified) => http_date(modified).is_some_and(|modified| modified <= since),
         None => date(stored, received) <= since,
@@ -82,7 +95,12 @@ pub fn not_modified(request: &HeaderMap, stored: &HeaderMap, received: SystemTim
 /// The fields of a 304 made from a stored response (RFC 9110 §15.4.5): no description of a body it lacks.
 pub fn not_modified_head(stored: &HeaderMap) -> HeaderMap {
     let mut head = stored.clone();
-    for name in [header::CONTENT_LENGTH, header::CONTENT_ENCODING, header::CONTENT_TYPE, header::CONTENT_RANGE] {
+    for name in [
+        header::CONTENT_LENGTH,
+        header::CONTENT_ENCODING,
+        header::CONTENT_TYPE,
+        header::CONTENT_RANGE,
+    ] {
         head.remove(name);
     }
     head
@@ -128,7 +146,14 @@ mod tests {
 
     fn head(text: &str) -> HeaderMap {
         let lines = text.split('|').filter_map(|line| line.split_once(": "));
-        lines.map(|(n, v)| (n.trim().parse::<HeaderName>().unwrap(), v.trim().parse().unwrap())).collect()
+        lines
+            .map(|(n, v)| {
+                (
+                    n.trim().parse::<HeaderName>().unwrap(),
+                    v.trim().parse().unwrap(),
+                )
+            })
+            .collect()
     }
 
     #[test]
@@ -137,32 +162,80 @@ mod tests {
             let found = not_modified(&head(request), &head(stored), SystemTime::UNIX_EPOCH);
             assert_eq!(found, expect, "{section}: {request} / {stored}");
         };
-        let (old, new) = ("Thu, 01 Jan 2026 00:00:00 GMT", "Fri, 02 Jan 2026 00:00:00 GMT");
+        let (old, new) = (
+            "Thu, 01 Jan 2026 00:00:00 GMT",
+            "Fri, 02 Jan 2026 00:00:00 GMT",
+        );
         check("13.1.2", "if-none-match: \"a\"", "etag: \"a\"", true);
-        check("13.1.2", "if-none-match: \"b\", W/\"a\"", "etag: \"a\"", true);
+        check(
+            "13.1.2",
+            "if-none-match: \"b\", W/\"a\"",
+            "etag: \"a\"",
+            true,
+        );
         check("13.1.2", "if-none-match: \"b,\\\"a\"", "etag: \"a\"", false);
         check("13.1.2", "if-none-match: *", "", true);
         check("13.1.2", "if-none-match: \"b\"", "etag: \"a\"", false);
         check("13.1.2", "if-none-match: \"a\"", "", false);
-        check("13.1.3", &format!("if-none-match: \"b\"|if-modified-since: {new}"), &format!("etag: \"a\"|last-modified: {old}"), false);
-        check("13.1.3", &format!("if-modified-since: {new}"), &format!("last-modified: {old}"), true);
-        check("13.1.3", &format!("if-modified-since: {old}"), &format!("last-modified: {old}"), true);
-        check("13.1.3", &format!("if-modified-since: {old}"), &format!("last-modified: {new}"), false);
-        check("13.1.3", "if-modified-since: yesterday", &format!("last-modified: {old}"), false);
-        check("4.3.2", &format!("if-modified-since: {new}"), &format!("date: {old}"), true);
+        check(
+            "13.1.3",
+            &format!("if-none-match: \"b\"|if-modified-since: {new}"),
+            &format!("etag: \"a\"|last-modified: {old}"),
+            false,
+        );
+        check(
+            "13.1.3",
+            &format!("if-modified-since: {new}"),
+            &format!("last-modified: {old}"),
+            true,
+        );
+        check(
+            "13.1.3",
+            &format!("if-modified-since: {old}"),
+            &format!("last-modified: {old}"),
+            true,
+        );
+        check(
+            "13.1.3",
+            &format!("if-modified-since: {old}"),
+            &format!("last-modified: {new}"),
+            false,
+        );
+        check(
+            "13.1.3",
+            "if-modified-since: yesterday",
+            &format!("last-modified: {old}"),
+            false,
+        );
+        check(
+            "4.3.2",
+            &format!("if-modified-since: {new}"),
+            &format!("date: {old}"),
+            true,
+        );
     }
 
     #[test]
     fn a_304_updates_all_but_what_describes_the_body() {
         let stored = head("etag: \"a\"|x: 1|x: 2|content-length: 5|content-type: text/plain|y: 1");
-        let fresh = head("etag: \"a\"|x: 3|content-length: 0|content-type: image/png|cache-control: max-age=1");
-        let expect = head("etag: \"a\"|content-length: 5|content-type: text/plain|y: 1|x: 3|cache-control: max-age=1");
+        let fresh = head(
+            "etag: \"a\"|x: 3|content-length: 0|content-type: image/png|cache-control: max-age=1",
+        );
+        let expect = head(
+            "etag: \"a\"|content-length: 5|content-type: text/plain|y: 1|x: 3|cache-control: max-age=1",
+        );
         assert_eq!(update(&stored, &fresh), expect);
     }
 
     #[test]
     fn a_304_for_something_else_selects_nothing() {
-        let check = |stored: &str, fresh: &str, expect| assert_eq!(selects(&head(stored), &head(fresh)), expect, "{stored} {fresh}");
+        let check = |stored: &str, fresh: &str, expect| {
+            assert_eq!(
+                selects(&head(stored), &head(fresh)),
+                expect,
+                "{stored} {fresh}"
+            )
+        };
         check("etag: \"a\"", "etag: \"a\"", true);
         check("etag: \"a\"", "etag: W/\"a\"", true);
         check("etag: \"a\"", "etag: \"b\"", false);

@@ -4,37 +4,58 @@ use http::header::{HeaderMap, HeaderName, VARY};
 
 /// The request fields that selected a stored response, and what they said; empty where it does not vary.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Selection(Box<[(HeaderName, Option<Box<[u8]>>)]>);
+pub struct Selection(Box<[(HeaderName, Option<Said>)]>);
+
+/// A field's lines, combined.
+type Said = Box<[u8]>;
 
 impl Selection {
     /// What `response` says it depends on, as `request` said it. `Vary: *` is never stored (see storing).
     pub fn new(response: &HeaderMap, request: &HeaderMap) -> Self {
         let lines = response.get_all(VARY).iter();
         let members = lines.flat_map(|line| line.as_bytes().split(|b| *b == b','));
-        let mut names: Vec<_> = members.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok()).collect();
+        let mut names: Vec<_> = members
+            .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+            .collect();
         names.sort_by(|a, b| a.as_str().cmp(b.as_str()));
         names.dedup();
-        Self(names.into_iter().map(|name| (name.clone(), said(request, &name))).collect())
+        Self(
+            names
+                .into_iter()
+                .map(|name| (name.clone(), said(request, &name)))
+                .collect(),
+        )
     }
 
     /// §4.1: "the presented request header fields nominated by that Vary field value match those fields in
     /// the original request".
     pub fn selects(&self, request: &HeaderMap) -> bool {
-        self.0.iter().all(|(name, value)| said(request, name) == *value)
+        self.0
+            .iter()
+            .all(|(name, value)| said(request, name) == *value)
     }
 
     /// What it weighs in memory, in bytes.
     pub fn weight(&self) -> usize {
-        self.0.iter().map(|(_, value)| 64 + value.as_ref().map_or(0, |value| value.len())).sum()
+        self.0
+            .iter()
+            .map(|(_, value)| 64 + value.as_ref().map_or(0, |value| value.len()))
+            .sum()
     }
 }
 
 /// A field's lines combined; white space around commas means nothing (RFC 9110 §5.6.1).
-fn said(request: &HeaderMap, name: &HeaderName) -> Option<Box<[u8]>> {
+fn said(request: &HeaderMap, name: &HeaderName) -> Option<Said> {
     let lines = request.get_all(name).iter();
-    let members = lines.flat_map(|line| line.as_bytes().split(|b| *b == b',')).map(<[u8]>::trim_ascii);
+    let members = lines
+        .flat_map(|line| line.as_bytes().split(|b| *b == b','))
+        .map(<[u8]>::trim_ascii);
     let members: Vec<_> = members.collect();
-    if members.is_empty() { None } else { Some(members.join(&b","[..]).into()) }
+    if members.is_empty() {
+        None
+    } else {
+        Some(members.join(&b","[..]).into())
+    }
 }
 
 #[cfg(test)]
@@ -46,11 +67,17 @@ mod tests {
     fn the_nominated_fields_must_say_the_same() {
         let head = |text: &str| -> HeaderMap {
             let lines = text.split('|').filter_map(|line| line.split_once(": "));
-            lines.map(|(n, v)| (n.trim().parse::<HeaderName>().unwrap(), v.parse().unwrap())).collect()
+            lines
+                .map(|(n, v)| (n.trim().parse::<HeaderName>().unwrap(), v.parse().unwrap()))
+                .collect()
         };
         let check = |vary: &str, stored: &str, now: &str, expect: bool| {
             let selection = Selection::new(&head(vary), &head(stored));
-            assert_eq!(selection.selects(&head(now)), expect, "{vary} / {stored} / {now}");
+            assert_eq!(
+                selection.selects(&head(now)),
+                expect,
+                "{vary} / {stored} / {now}"
+            );
         };
         check("", "a: 1", "a: 2", true);
         check("vary: A", "a: 1", "a: 1", true);

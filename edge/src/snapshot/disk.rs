@@ -49,7 +49,10 @@ enum Damage {
 pub fn save(folder: &Path, snapshot: &Snapshot) -> io::Result<()> {
     let body = serde_json::to_vec(snapshot)?;
     if body.len() > SNAPSHOT_BYTES_MAX {
-        let message = format!("a snapshot of {} bytes; at most {SNAPSHOT_BYTES_MAX} can be kept", body.len());
+        let message = format!(
+            "a snapshot of {} bytes; at most {SNAPSHOT_BYTES_MAX} can be kept",
+            body.len()
+        );
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
     }
     let (temporary, newest) = (folder.join(TEMPORARY), folder.join(NEWEST));
@@ -79,14 +82,21 @@ pub fn load(folder: &Path) -> Loaded {
                 break;
             }
             Err(Damage::Read(error)) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(damage) => loaded.notes.push(format!("{} is passed over: {damage}", path.display())),
+            Err(damage) => loaded
+                .notes
+                .push(format!("{} is passed over: {damage}", path.display())),
         }
     }
     loaded
 }
 
 fn write(path: &Path, body: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(MODE).open(path)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(MODE)
+        .open(path)?;
     file.write_all(header(body).as_bytes())?;
     file.write_all(body)?;
     file.sync_all()
@@ -99,14 +109,28 @@ fn header(body: &[u8]) -> String {
 fn read(path: &Path) -> Result<Snapshot, Damage> {
     let mut bytes = Vec::new();
     let bytes_max = HEADER_BYTES_MAX + SNAPSHOT_BYTES_MAX;
-    File::open(path)?.take(bytes_max as u64 + 1).read_to_end(&mut bytes)?;
-    let head_end = bytes.iter().take(HEADER_BYTES_MAX).position(|byte| *byte == b'\n').ok_or(Damage::Header)?;
+    File::open(path)?
+        .take(bytes_max as u64 + 1)
+        .read_to_end(&mut bytes)?;
+    let head_end = bytes
+        .iter()
+        .take(HEADER_BYTES_MAX)
+        .position(|byte| *byte == b'\n')
+        .ok_or(Damage::Header)?;
     let (head, body) = bytes.split_at(head_end + 1);
-    let words: Vec<_> = std::str::from_utf8(head).map_err(|_| Damage::Header)?.split_ascii_whitespace().collect();
-    let [FORMAT, length, _] = words.as_slice() else { return Err(Damage::Header) };
+    let words: Vec<_> = std::str::from_utf8(head)
+        .map_err(|_| Damage::Header)?
+        .split_ascii_whitespace()
+        .collect();
+    let [FORMAT, length, _] = words.as_slice() else {
+        return Err(Damage::Header);
+    };
     let expected = length.parse().map_err(|_| Damage::Header)?;
     if body.len() != expected {
-        return Err(Damage::Length { expected, found: body.len() });
+        return Err(Damage::Length {
+            expected,
+            found: body.len(),
+        });
     }
     // The whole line is compared, so that no byte of it can be another.
     if header(body).as_bytes() != head {

@@ -41,12 +41,21 @@ pub(super) fn prepare(database: &Database, new_epoch: u64) -> Result<Meta, redb:
         transaction.open_table(DATA)?;
         transaction.open_table(LOG)?;
         let mut meta = transaction.open_table(META)?;
-        for (name, value) in [("format", FORMAT), ("epoch", new_epoch), ("head", 0), ("oldest", 1)] {
+        for (name, value) in [
+            ("format", FORMAT),
+            ("epoch", new_epoch),
+            ("head", 0),
+            ("oldest", 1),
+        ] {
             if meta.get(name)?.is_none() {
                 meta.insert(name, value)?;
             }
         }
-        Meta { format: number(&meta, "format")?, epoch: Epoch(number(&meta, "epoch")?), head: Revision(number(&meta, "head")?) }
+        Meta {
+            format: number(&meta, "format")?,
+            epoch: Epoch(number(&meta, "epoch")?),
+            head: Revision(number(&meta, "head")?),
+        }
     };
     transaction.commit()?;
     Ok(meta)
@@ -76,7 +85,13 @@ pub(super) fn view(transaction: &ReadTransaction, prefix: &str) -> Result<View, 
 }
 
 /// The steps in (`after`, `until`] that touched `prefix`, at most `max`; and how far that is.
-pub(super) fn history(transaction: &ReadTransaction, prefix: &str, after: Revision, until: Revision, max: usize) -> Result<(Vec<Step>, Revision), redb::Error> {
+pub(super) fn history(
+    transaction: &ReadTransaction,
+    prefix: &str,
+    after: Revision,
+    until: Revision,
+    max: usize,
+) -> Result<(Vec<Step>, Revision), redb::Error> {
     let log = transaction.open_table(LOG)?;
     let mut steps: Vec<Step> = Vec::new();
     for row in log.range((after.next().0, "")..(until.next().0, ""))? {
@@ -87,7 +102,11 @@ pub(super) fn history(transaction: &ReadTransaction, prefix: &str, after: Revisi
             continue;
         }
         let (key, value) = (key.to_owned(), value.map(Bytes::copy_from_slice));
-        let changed = Changed { key, value, created: Revision(created) };
+        let changed = Changed {
+            key,
+            value,
+            created: Revision(created),
+        };
         let full = steps.len() == max;
         match steps.last_mut() {
             Some(step) if step.revision.0 == revision => step.changes.push(changed),
@@ -96,7 +115,10 @@ pub(super) fn history(transaction: &ReadTransaction, prefix: &str, after: Revisi
                 let last = *last;
                 return Ok((steps, last));
             }
-            _ => steps.push(Step { revision: Revision(revision), changes: vec![changed] }),
+            _ => steps.push(Step {
+                revision: Revision(revision),
+                changes: vec![changed],
+            }),
         }
     }
     Ok((steps, until))
@@ -105,24 +127,43 @@ pub(super) fn history(transaction: &ReadTransaction, prefix: &str, after: Revisi
 impl<'txn> Batch<'txn> {
     pub(super) fn open(transaction: &'txn WriteTransaction) -> Result<Self, redb::Error> {
         let (data, log) = (transaction.open_table(DATA)?, transaction.open_table(LOG)?);
-        Ok(Self { data, log, meta: transaction.open_table(META)? })
+        Ok(Self {
+            data,
+            log,
+            meta: transaction.open_table(META)?,
+        })
     }
 
     /// Applies one transaction as the revision after `head`, if its guards hold; and what it changed.
-    pub(super) fn apply(&mut self, txn: &Txn, head: Revision) -> Result<(Commit, Option<Step>), redb::Error> {
+    pub(super) fn apply(
+        &mut self,
+        txn: &Txn,
+        head: Revision,
+    ) -> Result<(Commit, Option<Step>), redb::Error> {
         let mut found = Vec::new();
         let mut holds = true;
         for guard in &txn.guards {
             let (Guard::Absent(key) | Guard::ChangedAt(key, _)) = guard;
-            let there = self.data.get(key.as_str())?.map(|value| entry(key, value.value()));
+            let there = self
+                .data
+                .get(key.as_str())?
+                .map(|value| entry(key, value.value()));
             holds &= match (guard, &there) {
                 (Guard::Absent(_), there) => there.is_none(),
-                (Guard::ChangedAt(_, at), there) => there.as_ref().is_some_and(|entry| entry.changed == *at),
+                (Guard::ChangedAt(_, at), there) => {
+                    there.as_ref().is_some_and(|entry| entry.changed == *at)
+                }
             };
             found.extend(there);
         }
         if !holds {
-            return Ok((Commit::Refused { revision: head, found }, None));
+            return Ok((
+                Commit::Refused {
+                    revision: head,
+                    found,
+                },
+                None,
+            ));
         }
         let revision = head.next();
         let mut changes: Vec<Changed> = Vec::new();
@@ -138,8 +179,14 @@ impl<'txn> Batch<'txn> {
             return Ok((Commit::Done(head), None));
         }
         changes.sort_by(|a, b| a.key.cmp(&b.key));
-        for Changed { key, value, created } in &changes {
-            self.log.insert((revision.0, key.as_str()), (created.0, value.as_deref()))?;
+        for Changed {
+            key,
+            value,
+            created,
+        } in &changes
+        {
+            self.log
+                .insert((revision.0, key.as_str()), (created.0, value.as_deref()))?;
         }
         Ok((Commit::Done(revision), Some(Step { revision, changes })))
     }
@@ -158,13 +205,28 @@ impl<'txn> Batch<'txn> {
     fn write(&mut self, write: &Write, revision: Revision) -> Result<Option<Changed>, redb::Error> {
         match write {
             Write::Put(key, value) => {
-                let created = self.data.get(key.as_str())?.map_or(revision.0, |value| value.value().0);
-                self.data.insert(key.as_str(), (created, revision.0, value.as_ref()))?;
-                Ok(Some(Changed { key: key.clone(), value: Some(value.clone()), created: Revision(created) }))
+                let created = self
+                    .data
+                    .get(key.as_str())?
+                    .map_or(revision.0, |value| value.value().0);
+                self.data
+                    .insert(key.as_str(), (created, revision.0, value.as_ref()))?;
+                Ok(Some(Changed {
+                    key: key.clone(),
+                    value: Some(value.clone()),
+                    created: Revision(created),
+                }))
             }
             Write::Delete(key) => {
-                let Some(created) = self.data.remove(key.as_str())?.map(|value| value.value().0) else { return Ok(None) };
-                Ok(Some(Changed { key: key.clone(), value: None, created: Revision(created) }))
+                let Some(created) = self.data.remove(key.as_str())?.map(|value| value.value().0)
+                else {
+                    return Ok(None);
+                };
+                Ok(Some(Changed {
+                    key: key.clone(),
+                    value: None,
+                    created: Revision(created),
+                }))
             }
         }
     }
@@ -177,5 +239,10 @@ fn number(meta: &impl ReadableTable<&'static str, u64>, name: &str) -> Result<u6
 
 fn entry(key: &str, (created, changed, value): (u64, u64, &[u8])) -> Entry {
     let (created, changed) = (Revision(created), Revision(changed));
-    Entry { key: key.to_owned(), value: Bytes::copy_from_slice(value), created, changed }
+    Entry {
+        key: key.to_owned(),
+        value: Bytes::copy_from_slice(value),
+        created,
+        changed,
+    }
 }

@@ -2,149 +2,103 @@
 
 use std::io;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
-use redb::Durability;
+use redb::{Database, Durability};
 use seawall_config::Revision;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-use super::tables::Batch;
-use super::{DatabaseFile, QUEUE_MAX};
-use crate::store::{Changed, Commit, Step, StoreError, Txn};
+use super::file::DatabaseFile;
+use super::tables::{self, Batch};
+use crate::store::{Commit, StoreError, TXN_BYTES_MAX, Txn};
 
+/// Transactions that may wait for the disk; more are refused.
+const QUEUE_MAX: usize = 4_096;
+/// Bytes of the transactions that may wait for the disk.
+const QUEUE_BYTES_MAX: usize = 32 * TXN_BYTES_MAX;
 /// Transactions of one sync.
 const BATCH_MAX: usize = 512;
+/// A batch that has reached this many bytes takes no more.
+const BATCH_BYTES_MAX: usize = 4 * TXN_BYTES_MAX;
 
-pub(super) enum Job {
-    Commit { txn: Txn, answer: oneshot::Sender<Result<Commit, StoreError>> },
-    /// Answered with the head at which `live` begins.
-    Follow { prefix: Arc<str>, live: mpsc::Sender<Result<Arc<Step>, StoreError>>, answer: oneshot::Sender<Revision> },
+/// The queue in front of the thread. Dropping it waits for the thread, which closes the file.
+pub(super) struct Writer {
+    /// None while it is being dropped.
+    jobs: Option<mpsc::Sender<Job>>,
+    room: Arc<Semaphore>,
+    thread: Option<JoinHandle<()>>,
 }
 
-struct Writer {
-    file: Arc<DatabaseFile>,
-    head: Revision,
-    followers: Vec<Follower>,
-    /// The file has to be opened anew before it is written again.
-    failed: bool,
-}
-
-struct Follower {
-    prefix: Arc<str>,
-    live: mpsc::Sender<Result<Arc<Step>, StoreError>>,
-}
-
-type Waiting = (Txn, oneshot::Sender<Result<Commit, StoreError>>);
-
-/// Ends when the last sender is gone, after what is queued.
-pub(super) fn start(file: Arc<DatabaseFile>, head: Revision) -> io::Result<mpsc::Sender<Job>> {
-    let (jobs, mut queue) = mpsc::channel(QUEUE_MAX);
-    let mut writer = Writer { file, head, followers: Vec::new(), failed: false };
-    let run = move || {
-        while let Some(first) = queue.blocking_recv() {
-            let mut batch = Vec::new();
-            let mut next = Some(first);
-            while let Some(job) = next.take() {
-                match job {
-                    Job::Commit { txn, answer } => batch.push((txn, answer)),
-                    // Followers begin between two batches: what waits in this one is live for them.
-                    Job::Follow { prefix, live, answer } => writer.admit(Follower { prefix, live }, answer),
-                }
-                if batch.len() < BATCH_MAX {
-                    next = queue.try_recv().ok();
-                }
-            }
-            if !batch.is_empty() {
-                writer.write(batch);
-            }
-        }
-    };
-    std::thread::Builder::new().name("store-writer".into()).spawn(run)?;
-    Ok(jobs)
+struct Job {
+    txn: Txn,
+    bytes: usize,
+    answer: oneshot::Sender<Result<Commit, StoreError>>,
+    /// Its share of [`QUEUE_BYTES_MAX`], until it is answered.
+    _room: OwnedSemaphorePermit,
 }
 
 impl Writer {
-    fn admit(&mut self, follower: Follower, answer: oneshot::Sender<Revision>) {
-        self.followers.retain(|follower| !follower.live.is_closed());
-        if answer.send(self.head).is_ok() {
-            self.followers.push(follower);
-        }
-    }
-
-    fn write(&mut self, batch: Vec<Waiting>) {
-        let txns: Vec<&Txn> = batch.iter().map(|(txn, _)| txn).collect();
-        match self.commit(&txns) {
-            Ok((commits, steps)) => {
-                for step in steps {
-                    self.head = step.revision;
-                    self.show(&step);
-                }
-                for ((_, answer), commit) in batch.into_iter().zip(commits) {
-                    // Whoever asked may have gone.
-                    let _ = answer.send(Ok(commit));
-                }
-            }
-            Err(error) => {
-                tracing::error!("the store cannot be written: {error}");
-                self.failed = true;
-                for (_, answer) in batch {
-                    let _ = answer.send(Err(error.clone()));
-                }
-            }
-        }
-    }
-
-    /// All or nothing of a batch; durable when it returns.
-    fn commit(&mut self, txns: &[&Txn]) -> Result<(Vec<Commit>, Vec<Step>), StoreError> {
-        let unavailable = |error: &dyn std::fmt::Display| StoreError::Unavailable(error.to_string());
-        if self.failed {
-            self.file.reopen().map_err(|error| unavailable(&error))?;
-            self.failed = false;
-            self.catch_up()?;
-        }
-        let mut head = self.head;
-        let written = self.file.write(|database| {
-            let mut transaction = database.begin_write().map_err(|error| unavailable(&error))?;
-            transaction.set_durability(Durability::Immediate).map_err(|error| unavailable(&error))?;
-            let (mut commits, mut steps) = (Vec::with_capacity(txns.len()), Vec::new());
-            {
-                let mut batch = Batch::open(&transaction).map_err(|error| unavailable(&error))?;
-                for txn in txns {
-                    let (commit, step) = batch.apply(txn, head).map_err(|error| unavailable(&error))?;
-                    head = step.as_ref().map_or(head, |step| step.revision);
-                    commits.push(commit);
-                    steps.extend(step);
-                }
-                batch.finish(head).map_err(|error| unavailable(&error))?;
-            }
-            // Past this point it may be on the disk although it failed.
-            transaction.commit().map_err(|error| StoreError::OutcomeUnknown(error.to_string()))?;
-            Ok((commits, steps))
-        });
-        written.unwrap_or_else(|| Err(StoreError::Unavailable("the file is closed".into())))
-    }
-
-    /// A commit that failed may have reached the disk: its revisions are shown now, so that none is skipped.
-    fn catch_up(&mut self) -> Result<(), StoreError> {
-        let missed = || {
-            let transaction = self.file.begin_read()?;
-            let head = super::tables::head(&transaction)?;
-            super::tables::history(&transaction, "", self.head, head, usize::MAX)
+    pub(super) fn start(file: Arc<DatabaseFile>) -> io::Result<Self> {
+        let (jobs, queue) = mpsc::channel(QUEUE_MAX);
+        let run = move || {
+            write_all(&file, queue);
+            file.close();
         };
-        let (steps, _) = missed().map_err(|error: redb::Error| StoreError::Unavailable(error.to_string()))?;
-        for step in steps {
-            self.head = step.revision;
-            self.show(&step);
-        }
-        Ok(())
+        let thread = std::thread::Builder::new().name("store-writer".into()).spawn(run)?;
+        let room = Arc::new(Semaphore::new(QUEUE_BYTES_MAX));
+        Ok(Self { jobs: Some(jobs), room, thread: Some(thread) })
     }
 
-    fn show(&mut self, step: &Step) {
-        self.followers.retain(|follower| {
-            let ours = |changed: &&Changed| changed.key.starts_with(&*follower.prefix);
-            let changes: Vec<Changed> = step.changes.iter().filter(ours).cloned().collect();
-            let step = Arc::new(Step { revision: step.revision, changes });
-            // Whoever is too far behind reads anew; the writer waits for nobody.
-            step.changes.is_empty() || follower.live.try_send(Ok(step)).is_ok()
-        });
+    /// Durable when it returns. A caller that stops waiting may have its transaction written or not.
+    pub(super) async fn commit(&self, txn: Txn, bytes: usize) -> Result<Commit, StoreError> {
+        let full = || StoreError::Unavailable("too many writes are waiting for the disk".into());
+        let closed = || StoreError::Unavailable("the store's writer has stopped".into());
+        let share = u32::try_from(bytes).map_err(|_| full())?;
+        let room = self.room.clone().try_acquire_many_owned(share).map_err(|_| full())?;
+        let (answer, answered) = oneshot::channel();
+        let job = Job { txn, bytes, answer, _room: room };
+        self.jobs.as_ref().ok_or_else(closed)?.try_send(job).map_err(|refused| match refused {
+            mpsc::error::TrySendError::Full(_) => full(),
+            mpsc::error::TrySendError::Closed(_) => closed(),
+        })?;
+        let lost = |_| Err(StoreError::OutcomeUnknown("the store's writer has stopped".into()));
+        answered.await.unwrap_or_else(lost)
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // With the last sender gone the thread ends. Nobody can be waiting for what is queued, so it is short.
+        self.jobs = None;
+        if let Some(Err(_)) = self.thread.take().map(JoinHandle::join) {
+            tracing::error!("the store's writer had panicked");
+        }
+    }
+}
+
+fn write_all(file: &DatabaseFile, mut queue: mpsc::Receiver<Job>) {
+    while let Some(first) = queue.blocking_recv() {
+        let (mut bytes, mut batch) = (first.bytes, vec![first]);
+        while batch.len() < BATCH_MAX
+            && bytes < BATCH_BYTES_MAX
+            && let Ok(job) = queue.try_recv()
+        {
+            bytes += job.bytes;
+            batch.push(job);
+        }
+        // Whoever no longer waits takes it as unknown; not writing it is the better half of that.
+        batch.retain(|job| !job.answer.is_closed());
+        let (txns, answers): (Vec<_>, Vec<_>) =
+            batch.into_iter().map(|job| (job.txn, (job.answer, job._room))).unzip();
+        let commits = commit(file, &txns);
+        if let Err(error) = &commits {
+            tracing::error!(%error, transactions = txns.len(), "the store was not written");
+        }
+        for (n, (answer, _room)) in answers.into_iter().enumerate() {
+            let commit = commits.as_ref().map_err(Clone::clone);
+            let commit = commit.map(|commits| commits.get(n).cloned());
+            // Whoever asked may have gone meanwhile.
+            let _ = answer.send(commit);
+        }
     }
 }

@@ -47,23 +47,45 @@ impl Plane {
         let given = snapshot.clone();
         let feed = async move |RawQuery(query): RawQuery| {
             let (lines, mut told) = unbounded_channel::<Bytes>();
-            feeds.send(Opened { query: query.unwrap_or_default(), lines }).unwrap();
-            Body::from_stream(futures::stream::poll_fn(move |context| told.poll_recv(context)).map(Ok::<_, std::io::Error>))
+            feeds
+                .send(Opened {
+                    query: query.unwrap_or_default(),
+                    lines,
+                })
+                .unwrap();
+            Body::from_stream(
+                futures::stream::poll_fn(move |context| told.poll_recv(context))
+                    .map(Ok::<_, std::io::Error>),
+            )
         };
         let heartbeat = async move |Json(heartbeat): Json<Heartbeat>| {
             beats.send(heartbeat).unwrap();
-            Json(Renewal { head: Revision(head) })
+            Json(Renewal {
+                head: Revision(head),
+            })
         };
         let router = Router::new()
-            .route("/v1/snapshot", get(async move || Json(given.lock().unwrap().clone())))
+            .route(
+                "/v1/snapshot",
+                get(async move || Json(given.lock().unwrap().clone())),
+            )
             .route("/v1/feed", get(feed))
             .route("/v1/edges/e1/heartbeat", post(heartbeat));
         let serving = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { url, opened, heartbeats, snapshot, serving }
+        Self {
+            url,
+            opened,
+            heartbeats,
+            snapshot,
+            serving,
+        }
     }
 
     async fn opened(&mut self) -> Opened {
-        tokio::time::timeout(EVENTUALLY, self.opened.recv()).await.unwrap().unwrap()
+        tokio::time::timeout(EVENTUALLY, self.opened.recv())
+            .await
+            .unwrap()
+            .unwrap()
     }
 
     /// The first heartbeat to come that is as asked for.
@@ -88,7 +110,11 @@ impl Drop for Plane {
 
 impl Opened {
     fn say(&self, epoch: u64, revision: u64, changes: Vec<Change>) {
-        let frame = Frame { epoch: Epoch(epoch), revision: Revision(revision), changes };
+        let frame = Frame {
+            epoch: Epoch(epoch),
+            revision: Revision(revision),
+            changes,
+        };
         let mut line = serde_json::to_vec(&frame).unwrap();
         line.push(b'\n');
         self.lines.send(line.into()).unwrap();
@@ -115,7 +141,13 @@ impl Drop for Folder {
 fn edge(folder: &Folder, planes: &[&str]) -> (Arc<State>, watch::Sender<bool>) {
     let mut registry = Registry::default();
     let metrics = Metrics::register(&mut registry);
-    let state = Arc::new(State::new("e1", Vec::new(), 1 << 20, Connector::new(None), metrics));
+    let state = Arc::new(State::new(
+        "e1",
+        Vec::new(),
+        1 << 20,
+        Connector::new(None),
+        metrics,
+    ));
     let config = FollowConfig {
         id: "e1".into(),
         place: "p".into(),
@@ -128,15 +160,25 @@ fn edge(folder: &Folder, planes: &[&str]) -> (Arc<State>, watch::Sender<bool>) {
 }
 
 fn picture(epoch: u64, revision: u64) -> Snapshot {
-    Snapshot { epoch: Epoch(epoch), revision: Revision(revision), ..Snapshot::default() }
+    Snapshot {
+        epoch: Epoch(epoch),
+        revision: Revision(revision),
+        ..Snapshot::default()
+    }
 }
 
 fn applied(epoch: u64, revision: u64) -> Option<Applied> {
-    Some(Applied { epoch: Epoch(epoch), revision: Revision(revision) })
+    Some(Applied {
+        epoch: Epoch(epoch),
+        revision: Revision(revision),
+    })
 }
 
 fn purge() -> Change {
-    Change::Purge { scopes: vec![Scope::Everything], mode: Mode::Hard }
+    Change::Purge {
+        scopes: vec![Scope::Everything],
+        mode: Mode::Hard,
+    }
 }
 
 async fn eventually(what: &str, mut there: impl FnMut() -> bool) {
@@ -145,7 +187,9 @@ async fn eventually(what: &str, mut there: impl FnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(EVENTUALLY, looking).await.unwrap_or_else(|_| panic!("never: {what}"));
+    tokio::time::timeout(EVENTUALLY, looking)
+        .await
+        .unwrap_or_else(|_| panic!("never: {what}"));
 }
 
 #[tokio::test]
@@ -156,13 +200,26 @@ async fn an_edge_takes_a_snapshot_follows_vouches_and_boots_from_disk() {
     let feed = plane.opened().await;
     assert_eq!(feed.query, "after=1-5");
     feed.say(1, 6, vec![purge()]);
-    let heartbeat = plane.heartbeat(|heartbeat| heartbeat.applied == applied(1, 6)).await;
-    assert_eq!((heartbeat.state, heartbeat.boot.len()), (EdgeState::Live, 32));
+    let heartbeat = plane
+        .heartbeat(|heartbeat| heartbeat.applied == applied(1, 6))
+        .await;
+    assert_eq!(
+        (heartbeat.state, heartbeat.boot.len()),
+        (EdgeState::Live, 32)
+    );
     assert_eq!(state.snapshot.load().revision, Revision(6));
-    assert!(!state.vouches(), "renewed as of revision 7, which has not come yet");
+    assert!(
+        !state.vouches(),
+        "renewed as of revision 7, which has not come yet"
+    );
     feed.say(1, 7, vec![]);
     eventually("it vouches", || state.vouches()).await;
-    eventually("it is on disk", || disk::load(&folder.0).snapshot.is_some_and(|kept| kept.revision >= Revision(6))).await;
+    eventually("it is on disk", || {
+        disk::load(&folder.0)
+            .snapshot
+            .is_some_and(|kept| kept.revision >= Revision(6))
+    })
+    .await;
     stop.send(true).unwrap();
     drop((plane, feed));
 
@@ -189,12 +246,20 @@ async fn an_edge_goes_on_with_another_control_plane_from_where_it_was() {
     feed.say(1, 6, vec![]);
     feed.lines.send(Bytes::from_static(b"{not json\n")).unwrap();
     let feed = plane.opened().await;
-    assert_eq!(feed.query, "after=1-6", "what came before the bad line was applied");
+    assert_eq!(
+        feed.query, "after=1-6",
+        "what came before the bad line was applied"
+    );
     drop(feed);
     let feed = plane.opened().await;
     feed.say(1, 9, vec![]);
-    eventually("it follows", || state.snapshot.load().revision == Revision(9)).await;
-    plane.heartbeat(|heartbeat| heartbeat.applied == applied(1, 9) && heartbeat.problems.is_empty()).await;
+    eventually("it follows", || {
+        state.snapshot.load().revision == Revision(9)
+    })
+    .await;
+    plane
+        .heartbeat(|heartbeat| heartbeat.applied == applied(1, 9) && heartbeat.problems.is_empty())
+        .await;
     rude.abort();
 }
 
@@ -214,16 +279,19 @@ async fn a_new_epoch_is_taken_and_an_older_one_is_not() {
     for _ in 0..3 {
         plane.opened().await.say(1, 901, vec![purge()]);
     }
-    let refused = |heartbeat: &Heartbeat| heartbeat.problems.iter().any(|problem| problem.message.contains("its epoch is older"));
+    let refused = |heartbeat: &Heartbeat| {
+        heartbeat
+            .problems
+            .iter()
+            .any(|problem| problem.message.contains("its epoch is older"))
+    };
     let told = |heartbeat: &Heartbeat| refused(heartbeat) && heartbeat.applied == applied(2, 5);
     let keep_saying = async {
         while let Some(feed) = plane.opened.recv().await {
             feed.say(1, 901, vec![purge()]);
         }
     };
-    let heard = async {
-        while !told(&plane.heartbeats.recv().await.unwrap()) {}
-    };
+    let heard = async { while !told(&plane.heartbeats.recv().await.unwrap()) {} };
     tokio::select! {
         () = keep_saying => panic!("the plane stopped"),
         heard = tokio::time::timeout(EVENTUALLY, heard) => heard.unwrap(),

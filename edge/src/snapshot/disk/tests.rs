@@ -15,7 +15,11 @@ struct Folder(PathBuf);
 impl Folder {
     fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("seawall-disk-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let name = format!(
+            "seawall-disk-{}-{}",
+            std::process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        );
         let path = std::env::temp_dir().join(name);
         fs::create_dir_all(&path).unwrap();
         Self(path)
@@ -32,7 +36,10 @@ impl Folder {
     /// The revision it would boot from, and how many files were passed over.
     fn boots(&self) -> (Option<u64>, usize) {
         let loaded = load(&self.0);
-        (loaded.snapshot.map(|snapshot| snapshot.revision.0), loaded.notes.len())
+        (
+            loaded.snapshot.map(|snapshot| snapshot.revision.0),
+            loaded.notes.len(),
+        )
     }
 }
 
@@ -49,16 +56,35 @@ fn snapshot(revision: u64) -> Snapshot {
         epoch: Epoch(3),
         revision,
         floor: Revision(1),
-        beacon: Some((revision, Beacon { id: "b".into(), at_ms: 5 })),
-        sites: vec![SiteDocument { name: "a".into(), created: Revision(1), revision: Revision(1), site }],
-        purges: vec![PurgeRecord { revision, scopes: vec![Scope::Everything], mode: Mode::Soft }],
+        beacon: Some((
+            revision,
+            Beacon {
+                id: "b".into(),
+                at_ms: 5,
+            },
+        )),
+        sites: vec![SiteDocument {
+            name: "a".into(),
+            created: Revision(1),
+            revision: Revision(1),
+            site,
+        }],
+        purges: vec![PurgeRecord {
+            revision,
+            scopes: vec![Scope::Everything],
+            mode: Mode::Soft,
+        }],
     }
 }
 
 #[test]
 fn what_is_saved_is_loaded_and_the_one_before_is_kept() {
     let folder = Folder::new();
-    assert_eq!(folder.boots(), (None, 0), "an empty folder is nothing to note");
+    assert_eq!(
+        folder.boots(),
+        (None, 0),
+        "an empty folder is nothing to note"
+    );
     for revision in 1..=3 {
         save(&folder.0, &snapshot(revision)).unwrap();
         assert_eq!(load(&folder.0).snapshot, Some(snapshot(revision)));
@@ -107,10 +133,18 @@ fn killed_between_any_two_steps_of_a_save_one_whole_generation_is_left() {
     fs::rename(path(NEWEST), path(OLDER)).unwrap();
     assert_eq!(folder.boots(), (Some(3), 0), "between the renames");
     fs::rename(path(TEMPORARY), path(NEWEST)).unwrap();
-    assert_eq!((folder.boots(), folder.read(OLDER)), ((Some(3), 0), second), "after both");
+    assert_eq!(
+        (folder.boots(), folder.read(OLDER)),
+        ((Some(3), 0), second),
+        "after both"
+    );
     folder.write(TEMPORARY, b"left over");
     save(&folder.0, &snapshot(4)).unwrap();
-    assert_eq!(folder.boots(), (Some(4), 0), "what was left over is in nobody's way");
+    assert_eq!(
+        folder.boots(),
+        (Some(4), 0),
+        "what was left over is in nobody's way"
+    );
 }
 
 #[test]
@@ -122,7 +156,10 @@ fn what_cannot_be_saved_is_an_error_and_leaves_what_was_there() {
     assert!(save(&folder.0, &snapshot(2)).is_err());
     assert_eq!(load(&folder.0).snapshot, Some(snapshot(1)));
     assert!(save(&folder.0.join("missing"), &snapshot(2)).is_err());
-    assert!(save(&folder.0.join(NEWEST), &snapshot(2)).is_err(), "a file is no folder");
+    assert!(
+        save(&folder.0.join(NEWEST), &snapshot(2)).is_err(),
+        "a file is no folder"
+    );
     fs::remove_dir(folder.0.join(TEMPORARY)).unwrap();
     save(&folder.0, &snapshot(2)).unwrap();
     assert_eq!(folder.boots(), (Some(2), 0), "and it is tried again");
@@ -132,9 +169,16 @@ fn what_cannot_be_saved_is_an_error_and_leaves_what_was_there() {
 fn a_later_format_is_not_guessed_at() {
     let folder = Folder::new();
     save(&folder.0, &snapshot(1)).unwrap();
-    let later = String::from_utf8(folder.read(NEWEST)).unwrap().replacen("snapshot-1", "snapshot-2", 1);
+    let later =
+        String::from_utf8(folder.read(NEWEST))
+            .unwrap()
+            .replacen("snapshot-1", "snapshot-2", 1);
     folder.write(NEWEST, later.as_bytes());
     let loaded = load(&folder.0);
     assert_eq!(loaded.snapshot, None);
-    assert!(loaded.notes[0].ends_with("it does not begin as a snapshot of this version does"), "{:?}", loaded.notes);
+    assert!(
+        loaded.notes[0].ends_with("it does not begin as a snapshot of this version does"),
+        "{:?}",
+        loaded.notes
+    );
 }

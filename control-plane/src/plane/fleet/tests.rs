@@ -1,0 +1,110 @@
+//! What counts as said, as renewed, and by whom.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+use super::*;
+use seawall_config::feed::{Applied, Load};
+
+const EPOCH: Epoch = Epoch(1);
+
+fn heartbeat(boot: &str, epoch: Epoch, applied: u64) -> Heartbeat {
+    Heartbeat {
+        boot: boot.into(),
+        place: "p".into(),
+        version: "1".into(),
+        state: EdgeState::Live,
+        applied: Some(Applied {
+            epoch,
+            revision: Revision(applied),
+        }),
+        lag_ms: None,
+        problems: Vec::new(),
+        load: Load::default(),
+        counted: Vec::new(),
+    }
+}
+
+/// One edge, `e`, whose boot `b` was registered at 100 ms.
+fn fleet() -> Fleet {
+    let mut fleet = Fleet::new(EPOCH);
+    let registration = Registration {
+        boot: "b".into(),
+        place: "p".into(),
+        first_seen_ms: 0,
+    };
+    fleet.register("e", Some(registration), Revision(1), 100);
+    fleet
+}
+
+fn recorded(boot: &str, applied: u64, at_ms: u64) -> PlaneRecord {
+    PlaneRecord(vec![EdgeRecord::new(
+        "e",
+        &heartbeat(boot, EPOCH, applied),
+        at_ms,
+    )])
+}
+
+#[test]
+fn what_is_applied_only_grows_and_counts_for_the_boot_that_holds_the_id() {
+    let mut fleet = fleet();
+    let mut check = |boot: &str, epoch: Epoch, applied: u64, expect: Option<(Option<u64>, u64)>| {
+        let moved = fleet.hear("e", &heartbeat(boot, epoch, applied));
+        let found = moved.map(|moved| (moved.from.map(|from| from.0), moved.to.0));
+        assert_eq!(found, expect, "{boot} {epoch} {applied}");
+    };
+    check("other", EPOCH, 9, None);
+    check("b", Epoch(2), 9, None);
+    check("b", EPOCH, 5, Some((None, 5)));
+    check("b", EPOCH, 7, Some((Some(5), 7)));
+    check("b", EPOCH, 6, None);
+    assert_eq!(fleet.vouched_from(), Some(Revision(7)));
+    assert_eq!(fleet.hear("unknown", &heartbeat("b", EPOCH, 1)), None);
+}
+
+#[test]
+fn only_another_record_is_a_renewal() {
+    let mut fleet = fleet();
+    let mut check = |plane: &str, at_ms: u64, now_ms: u64, renewed_ms: u64| {
+        fleet.record(plane, recorded("b", 5, at_ms), Revision(2), now_ms);
+        let vouching = fleet.holder("e").unwrap().vouching;
+        assert_eq!(
+            vouching.renewed_ms, renewed_ms,
+            "{plane} {at_ms} at {now_ms}"
+        );
+    };
+    check("one", 10, 200, 200);
+    check("one", 10, 300, 200); // Written again, for another edge.
+    check("one", 9, 400, 400); // The wall clock stepped back.
+    check("two", 9, 500, 500);
+}
+
+#[test]
+fn a_boot_that_lost_its_id_counts_while_it_may_vouch() {
+    let mut fleet = fleet();
+    fleet.record("one", recorded("b", 5, 10), Revision(2), 200);
+    let registration = Registration {
+        boot: "c".into(),
+        place: "p".into(),
+        first_seen_ms: 0,
+    };
+    fleet.register("e", Some(registration), Revision(3), 300);
+    fleet.record("two", recorded("c", 6, 11), Revision(4), 300);
+    let boots = |fleet: &Fleet| -> Vec<String> {
+        fleet
+            .parties()
+            .map(|(_, party)| party.record.boot.clone())
+            .collect()
+    };
+    assert_eq!(boots(&fleet), ["b", "c"]);
+    fleet.record(
+        "two",
+        recorded("c", 6, 12),
+        Revision(5),
+        200 + FENCED_AFTER_MS,
+    );
+    assert_eq!(boots(&fleet), ["c"]);
+    let idle: Vec<_> = fleet.idle_planes("two").collect();
+    assert_eq!(idle, [(&"one".to_owned(), Revision(2))]);
+    fleet.register("e", None, Revision(6), 300);
+    assert_eq!(boots(&fleet), [""; 0]);
+    assert_eq!(fleet.vouched_from(), None);
+}
