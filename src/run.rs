@@ -1,6 +1,8 @@
 //! `seawall run`: one process that serves. An edge, and the control plane it follows, over loopback like any
 //! other.
 
+mod source;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process;
@@ -11,11 +13,8 @@ use clap::Args;
 use seawall_config::feed::Applied;
 use seawall_config::file::SiteFile;
 use seawall_config::reader::{size, socket_address};
-use seawall_config::site::server;
-use seawall_config::{Problem, Problems, Site};
 use seawall_control_plane::{Plane, PlaneError, api};
 use seawall_edge::{AccessLog, Edge, EdgeOptions};
-use serde_json::json;
 use tokio::task::block_in_place;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
@@ -28,8 +27,9 @@ use crate::exit::{Exit, Failure};
 use crate::guide;
 use crate::print;
 use crate::signals::{Asked, Signals};
-use crate::sites_file::{LOOK_INTERVAL, SitesFile};
+use crate::sites_file::LOOK_INTERVAL;
 use crate::state::State;
+use source::Source;
 
 const EDGE_ID: &str = "edge-1";
 const PLACE: &str = "local";
@@ -89,12 +89,6 @@ A file of sites:
 
 SIGHUP reads the file and the certificates again. SIGTERM or Ctrl-C drains and stops, a second one
 stops at once. STATE/addresses.json says what listens where.";
-
-/// What is served, and whether it is followed.
-enum Source {
-    Origin { url: String, sites: SiteFile },
-    File { file: SitesFile, sites: SiteFile },
-}
 
 pub(crate) async fn run(args: RunArgs) -> Result<Exit, Failure> {
     let mut signals = Signals::listen(false)?;
@@ -243,80 +237,6 @@ fn not_written(error: &PlaneError) -> Failure {
     ))
 }
 
-impl Source {
-    fn open(args: &RunArgs) -> Result<Self, Failure> {
-        match (&args.origin, &args.config) {
-            (Some(url), _) => {
-                let sites = default_site(url)
-                    .map_err(|problem| Exit::Usage.because(format!("--origin {url}: {problem}")))?;
-                Ok(Self::Origin {
-                    url: url.clone(),
-                    sites,
-                })
-            }
-            (None, Some(path)) => {
-                let (file, sites) = SitesFile::open(path)?;
-                Ok(Self::File { file, sites })
-            }
-            (None, None) => Err(Exit::Usage.because(
-                "say what to serve: a server of yours, or a file of sites\n  \
-                 seawall run --origin http://127.0.0.1:9000\n  \
-                 seawall run --config sites.toml\n\
-                 or see it all without either: seawall demo",
-            )),
-        }
-    }
-
-    fn sites(&self) -> &SiteFile {
-        match self {
-            Self::Origin { sites, .. } | Self::File { sites, .. } => sites,
-        }
-    }
-
-    fn url(&self) -> Option<&str> {
-        match self {
-            Self::Origin { url, .. } => Some(url),
-            Self::File { .. } => None,
-        }
-    }
-}
-
-/// The site `default`, for every host. The origin sees its own name, as behind nginx's `proxy_pass`: a server
-/// that is told apart by its name answers whatever name the client used.
-fn default_site(url: &str) -> Result<SiteFile, String> {
-    let origin = server(url)?;
-    let default_port = if origin.tls { 443 } else { 80 };
-    let host = if origin.host.contains(':') {
-        format!("[{}]", origin.host)
-    } else {
-        origin.host
-    };
-    let authority = if origin.port == default_port {
-        host
-    } else {
-        format!("{host}:{}", origin.port)
-    };
-    let document = json!({
-        "name": "default",
-        "hosts": ["*"],
-        "origin": {"host": authority, "server": [{"url": url}]},
-    });
-    let site = Site::from_document(&document).map_err(|problems| messages(&problems))?;
-    Ok(SiteFile {
-        sites: vec![(site, document)],
-    })
-}
-
-/// The paths are those of a document that nobody wrote.
-fn messages(problems: &Problems) -> String {
-    let messages: Vec<&str> = problems
-        .0
-        .iter()
-        .map(|Problem { message, .. }| message.as_str())
-        .collect();
-    messages.join("; ")
-}
-
 fn loopback(text: &str) -> Result<SocketAddr, String> {
     let address = socket_address(text)?;
     if address.ip().to_canonical().is_loopback() {
@@ -351,31 +271,6 @@ mod tests {
     use seawall_config::{Epoch, Revision};
 
     use super::*;
-
-    #[test]
-    fn an_origin_becomes_a_site_for_every_host_and_sees_its_own_name() {
-        let check = |url: &str, host: &str| {
-            let file = default_site(url).expect(url);
-            let (site, _) = &file.sites[0];
-            assert_eq!(site.name, "default");
-            assert_eq!(site.hosts, [seawall_config::site::HostPattern::Any]);
-            assert_eq!(site.origin.host.as_deref(), Some(host), "{url}");
-        };
-        check("http://127.0.0.1:9000", "127.0.0.1:9000");
-        check("http://origin.example", "origin.example");
-        check("http://origin.example:80", "origin.example");
-        check("https://origin.example:8443", "origin.example:8443");
-        check("http://[::1]:9000", "[::1]:9000");
-        for wrong in [
-            "127.0.0.1:9000",
-            "ftp://a",
-            "http://",
-            "",
-            "http://a/path?query",
-        ] {
-            assert!(default_site(wrong).is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn the_sites_are_served_once_the_edge_has_come_so_far_in_this_history() {

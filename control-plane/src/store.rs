@@ -13,7 +13,7 @@ use seawall_config::{Epoch, Revision};
 
 pub mod embedded;
 
-/// Bytes of all keys and values of one transaction.
+/// Bytes of all keys and values of one transaction, guarded keys included.
 pub const TXN_BYTES_MAX: usize = 1024 * 1024;
 
 #[async_trait]
@@ -24,7 +24,8 @@ pub trait Store: Send + Sync + 'static {
     /// Everything below `prefix`, in key order, at one revision. Linearizable.
     async fn read(&self, prefix: &str) -> Result<View, StoreError>;
 
-    /// Writes all or nothing, if every guard holds; acknowledged means durable.
+    /// Writes all or nothing, if every guard holds; acknowledged means durable. Who stops waiting for it
+    /// does not know the outcome.
     async fn commit(&self, txn: Txn) -> Result<Commit, StoreError>;
 
     /// Every revision after `after` that touched a key below `prefix`, in order, none skipped, each whole.
@@ -51,7 +52,7 @@ pub struct Entry {
     pub changed: Revision,
 }
 
-/// A transaction: if every guard holds, every write is done.
+/// A transaction: if every guard holds, every write is done. Of several writes to one key only the last is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Txn {
     pub guards: Vec<Guard>,
@@ -74,12 +75,27 @@ pub enum Write {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Commit {
+    /// The revision that this is; where nothing had to change, which makes none, the newest before it.
     Done(Revision),
     /// A guard did not hold, nothing was written. What the guarded keys hold now, and the revision read at.
     Refused {
         revision: Revision,
         found: Vec<Entry>,
     },
+}
+
+impl Txn {
+    /// What counts against [`TXN_BYTES_MAX`].
+    pub fn bytes(&self) -> usize {
+        let guards = self.guards.iter().map(|guard| match guard {
+            Guard::Absent(key) | Guard::ChangedAt(key, _) => key.len(),
+        });
+        let writes = self.writes.iter().map(|write| match write {
+            Write::Put(key, value) => key.len() + value.len(),
+            Write::Delete(key) => key.len(),
+        });
+        guards.chain(writes).sum()
+    }
 }
 
 /// One whole revision, as far as it touched the followed keys.

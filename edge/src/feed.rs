@@ -244,7 +244,7 @@ impl Follower {
     fn snapshot(&mut self, snapshot: Snapshot, now: Now) -> Vec<Effect> {
         let differs = self.phase == Phase::NeedSnapshot { differs: true };
         if let Verdict::Refuse(why) = judge(self.followed.as_deref(), &snapshot, differs) {
-            let mut effects = self.complain(format!(
+            let mut effects = self.complain(&format!(
                 "the snapshot of epoch {} is refused: {why}",
                 snapshot.epoch
             ));
@@ -269,7 +269,7 @@ impl Follower {
 
     fn unreadable(&mut self, reason: &str, now: Now) -> Vec<Effect> {
         let mut effects =
-            self.complain(format!("the control plane cannot be understood: {reason}"));
+            self.complain(&format!("the control plane cannot be understood: {reason}"));
         // Said again and again it would hold up everything behind it; a snapshot goes around it.
         if self.retries > 0 && matches!(self.phase, Phase::Following { .. }) {
             self.phase = Phase::NeedSnapshot { differs: false };
@@ -289,7 +289,7 @@ impl Follower {
     }
 
     /// Told once, as long as it stays the same.
-    fn complain(&mut self, message: String) -> Vec<Effect> {
+    fn complain(&mut self, message: &str) -> Vec<Effect> {
         let problem = Problem::new(
             "feed",
             message.chars().take(REASON_CHARS_MAX).collect::<String>(),

@@ -65,9 +65,11 @@ pub enum Verdict {
     Vouches,
     /// It may vouch once it has applied this revision.
     WaitsFor(Revision),
+    /// When it was sent, this edge had nothing to vouch for.
+    Early,
     /// What the heartbeat could have earned is over.
     Late,
-    /// The heartbeat and its answer, or what is applied by now, are not of one history.
+    /// The heartbeat, its answer and what is applied by now are not of one history.
     OtherHistory,
 }
 
@@ -113,7 +115,7 @@ impl Heartbeats {
     pub fn answered(&mut self, sent: Sent, renewal: Renewal, now_ms: u64) -> Verdict {
         self.landed();
         let (Some(then), Some(applied)) = (sent.applied, self.applied) else {
-            return Verdict::OtherHistory;
+            return Verdict::Early;
         };
         // The head was written after the heartbeat arrived, so it is newer than all that was applied before
         // it left: or it is not of the same store.

@@ -64,6 +64,21 @@ fn a_client_that_leaves_takes_nobody_with_it() {
 }
 
 #[test]
+fn a_fetch_outlives_the_client_that_started_it() {
+    let origin = Origin::start();
+    let seawall = Seawall::run(&origin);
+    let (answer, gate) = ok("for the next").max_age(60).gate();
+    origin.says("/a", answer);
+    let mut only = seawall.connect();
+    only.send("GET", "/a", &[], b"");
+    origin.wait_for("/a", 1);
+    drop(only);
+    gate.open();
+    eventually("it is stored", || seawall.get("/a").x_cache() == "HIT");
+    assert_eq!(origin.requests("/a"), 1);
+}
+
+#[test]
 fn a_client_that_leaves_in_the_middle_of_a_body_takes_nobody_with_it() {
     let origin = Origin::start();
     let seawall = Seawall::run(&origin);

@@ -18,10 +18,30 @@ fn a_request_without_one_clear_host_is_refused_and_the_connection_ends() {
     check("GET /a HTTP/1.1\r\nHost: a.test/\r\n\r\n");
     check("GET http://a.test/a HTTP/1.1\r\nHost: b.test\r\n\r\n");
     check("GET /a HTTP/1.1\r\nHost: a.test\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n");
-    check(
-        "GET /a HTTP/1.1\r\nHost: a.test\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
-    );
+    check("GET /a HTTP/1.0\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
+    check("GET /a HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: gzip\r\n\r\n");
     assert_eq!(origin.requests("/a"), 0);
+}
+
+#[test]
+fn a_body_with_two_lengths_hides_no_second_request() {
+    let origin = Origin::start();
+    let seawall = Seawall::run(&origin);
+    origin.says("/a", ok("done"));
+    origin.says("/hidden", ok("stolen"));
+    let head = "POST /a HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let hidden = "GET /hidden HTTP/1.1\r\nHost: a.test\r\n\r\n";
+    let mut connection = seawall.connect();
+    connection.write([head, "0\r\n\r\n", hidden].concat());
+    connection.answer("POST");
+    // RFC 9112 §6.1: "the server MUST close the connection after responding to such a request".
+    assert!(connection.is_closed());
+    assert_eq!(origin.requests("/hidden"), 0);
+    let lengths = origin
+        .heads("/a")
+        .into_iter()
+        .filter(|seen| seen.field("content-length").is_some());
+    assert_eq!(lengths.count(), 0);
 }
 
 #[test]

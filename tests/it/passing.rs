@@ -1,6 +1,6 @@
 //! What passes through to the origin, and which fields pass with it.
 
-use crate::support::{Folder, Origin, Seawall, ok};
+use crate::support::{Answer, Folder, Origin, Seawall, ok};
 
 #[test]
 fn an_answer_too_big_to_keep_passes_through_whole() {
@@ -80,68 +80,116 @@ fn what_is_not_a_plain_get_passes_through() {
 }
 
 #[test]
+fn a_large_body_passes_to_the_origin_whole() {
+    let origin = Origin::start();
+    let seawall = Seawall::run(&origin);
+    let body: Vec<u8> = (0..=255).cycle().take(8 << 20).collect();
+    origin.says("/a", ok("done"));
+    seawall
+        .request("POST", "/a", &[], &body)
+        .is("BYPASS", "done");
+    assert!(
+        origin.last("/a").body == body,
+        "{} bytes came",
+        origin.last("/a").body.len()
+    );
+}
+
+#[test]
+fn a_client_that_waits_to_be_told_to_go_on_is_told() {
+    let origin = Origin::start();
+    let seawall = Seawall::run(&origin);
+    origin.says("/a", ok("done"));
+    let mut connection = seawall.connect();
+    connection.send(
+        "POST",
+        "/a",
+        &[("expect", "100-continue"), ("content-length", "3")],
+        b"",
+    );
+    assert_eq!(connection.take(25), *b"HTTP/1.1 100 Continue\r\n\r\n");
+    connection.write("a=b");
+    connection.answer("POST").is("BYPASS", "done");
+    assert_eq!(origin.last("/a").text(), "a=b");
+}
+
+#[test]
+fn an_upgrade_passes_through() {
+    let origin = Origin::start();
+    let seawall = Seawall::run(&origin);
+    let switched =
+        "HTTP/1.1 101 Switching Protocols\r\nupgrade: echo\r\nconnection: upgrade\r\n\r\nhello";
+    origin.says("/a", Answer::raw(switched));
+    let mut connection = seawall.connect();
+    connection.send(
+        "GET",
+        "/a",
+        &[("upgrade", "echo"), ("connection", "upgrade")],
+        b"",
+    );
+    assert_eq!(connection.head().expect("an answer").0, 101);
+    assert_eq!(connection.take(5), b"hello");
+    assert_eq!(origin.last("/a").field("upgrade"), Some("echo"));
+}
+
+/// What an origin says to its own connection, and tags.
+const NOT_FOR_CLIENTS: [(&str, &str); 7] = [
+    ("connection", "x-hop"),
+    ("x-hop", "1"),
+    ("keep-alive", "timeout=5"),
+    ("proxy-authenticate", "Basic"),
+    ("surrogate-key", "a b"),
+    ("cache-tag", "c"),
+    ("xkey", "d"),
+];
+
+/// What a client says to its own connection, and what it might speak to an origin through.
+const NOT_FOR_ORIGINS: [(&str, &str); 7] = [
+    ("connection", "x-mine"),
+    ("x-mine", "1"),
+    ("te", "trailers"),
+    ("proxy-authorization", "a"),
+    ("forwarded", "for=6.6.6.6"),
+    ("x-http-method-override", "DELETE"),
+    ("x-original-url", "/admin"),
+];
+
+#[test]
 fn fields_of_one_hop_and_tags_go_no_further() {
     let origin = Origin::start();
     let seawall = Seawall::run(&origin);
-    let answer = ok("body")
-        .max_age(60)
-        .field("connection", "x-hop")
-        .field("x-hop", "1")
-        .field("keep-alive", "timeout=5");
-    let answer = answer
-        .field("proxy-authenticate", "Basic")
-        .field("surrogate-key", "a b")
-        .field("cache-tag", "c");
-    origin.says("/a", answer.field("xkey", "d").field("x-end", "1"));
-    let mine = [
-        ("connection", "x-mine"),
-        ("x-mine", "1"),
-        ("te", "trailers"),
-        ("proxy-authorization", "a"),
+    let answer = ok("body").max_age(60).field("x-end", "1");
+    let named = |answer: Answer, (name, value): &(&str, &str)| answer.field(name, value);
+    origin.says("/a", NOT_FOR_CLIENTS.iter().fold(answer, named));
+    let mut fields = vec![
         ("x-end", "2"),
-    ];
-    let spoofed = [
         ("x-forwarded-for", "6.6.6.6"),
         ("x-forwarded-host", "evil.test"),
-        ("forwarded", "for=6.6.6.6"),
     ];
-    for x_cache in ["MISS", "HIT"] {
-        let answer = seawall.get_with("/a", &[&mine[..], &spoofed[..]].concat());
+    fields.extend(NOT_FOR_ORIGINS);
+    let (listen, url) = (seawall.listen().to_string(), origin.url());
+    for (method, x_cache) in [("GET", "MISS"), ("GET", "HIT"), ("POST", "BYPASS")] {
+        let answer = seawall.request(method, "/a", &fields, b"");
         answer.is(x_cache, "body");
-        for name in [
-            "x-hop",
-            "keep-alive",
-            "proxy-authenticate",
-            "surrogate-key",
-            "cache-tag",
-            "xkey",
-        ] {
-            assert_eq!(answer.field(name), None, "{name} in a {x_cache}");
-        }
         assert_eq!(answer.field("x-end"), Some("1"));
+        for (name, value) in NOT_FOR_CLIENTS {
+            assert_ne!(answer.field(name), Some(value), "{name} in a {x_cache}");
+        }
+        let seen = origin.last("/a");
+        for (name, value) in NOT_FOR_ORIGINS {
+            assert_ne!(seen.field(name), Some(value), "{name} in a {method}");
+        }
+        let check = |name: &str, expect: &str| {
+            assert_eq!(seen.field(name), Some(expect), "{name} in a {method}")
+        };
+        check("x-end", "2");
+        check("via", "1.1 edge-1");
+        check("x-forwarded-for", "127.0.0.1");
+        check("x-forwarded-proto", "http");
+        check("x-forwarded-host", &listen);
+        // With --origin it sees its own name.
+        check("host", url.strip_prefix("http://").unwrap());
     }
-    let seen = origin.last("/a");
-    for name in ["x-mine", "te", "proxy-authorization", "forwarded"] {
-        assert_eq!(seen.field(name), None, "{name}");
-    }
-    let listen = seawall.listen().to_string();
-    assert_eq!(
-        (seen.field("x-end"), seen.field("via")),
-        (Some("2"), Some("1.1 edge-1"))
-    );
-    assert_eq!(
-        (
-            seen.field("x-forwarded-for"),
-            seen.field("x-forwarded-proto")
-        ),
-        (Some("127.0.0.1"), Some("http"))
-    );
-    assert_eq!(seen.field("x-forwarded-host"), Some(listen.as_str()));
-    assert_eq!(
-        seen.field("host"),
-        origin.url().strip_prefix("http://"),
-        "with --origin it sees its own name"
-    );
 }
 
 #[test]

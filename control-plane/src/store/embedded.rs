@@ -38,7 +38,10 @@ pub enum OpenError {
         "{path} cannot be read as a store ({why}); move it away to begin with an empty one, or restore a backup"
     )]
     NotAStore { path: PathBuf, why: String },
-    #[error("{path} was written by another version of seawall (format {format}, this one reads {})", tables::FORMAT)]
+    #[error(
+        "{path} was written by another version of seawall (format {format}, this one reads {})",
+        tables::FORMAT
+    )]
     Format { path: PathBuf, format: u64 },
     #[error("{path}: {source}")]
     Io { path: PathBuf, source: io::Error },

@@ -6,4 +6,5 @@ mod api;
 mod feed;
 mod receipts;
 mod sites;
+mod store;
 mod support;

@@ -88,9 +88,9 @@ impl Saver {
         let (folder, followed, position) =
             (self.folder.clone(), followed.clone(), followed.applied());
         let done = tokio::task::spawn_blocking(move || {
-            let began = clock::instant();
+            let began_ms = clock::boottime_ms();
             disk::save(&folder, &followed.to_snapshot())?;
-            Ok(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX))
+            Ok(clock::boottime_ms() - began_ms)
         });
         self.running = Some(Running { position, done });
     }

@@ -139,7 +139,7 @@ pub struct Conversation {
 }
 
 enum Stage {
-    Asking(BoxFuture<'static, Result<Stage, Failure>>),
+    Asking(BoxFuture<'static, Result<Self, Failure>>),
     Opened(Lines, Incoming),
     Reading(Lines, Incoming),
     Say(Input),

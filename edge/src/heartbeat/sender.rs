@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
-use seawall_config::Problems;
 use seawall_config::feed::{Counted, HEARTBEAT_MS, Heartbeat, Renewal};
+use seawall_config::{Problem, Problems};
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinError, JoinSet};
 
@@ -19,6 +19,8 @@ use crate::state::State;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 /// Counts that go with one heartbeat; the others go with the next.
 const COUNTED_MAX: usize = 1_000;
+/// Characters of a problem's path, and of its message.
+const PROBLEM_CHARS_MAX: usize = 500;
 /// How often a duplicate id is shouted about.
 const DUPLICATE_TOLD_EVERY_MS: u64 = 60_000;
 
@@ -146,7 +148,7 @@ impl Sender {
             .iter()
             .cloned()
             .chain(self.state.problems())
-            .for_each(|problem| problems.push(problem));
+            .for_each(|problem| problems.push(brief(&problem)));
         Heartbeat {
             boot: self.boot.clone(),
             place: self.who.place.clone(),
@@ -226,6 +228,12 @@ impl Sender {
             );
         }
     }
+}
+
+/// A site's problems may be long, and a heartbeat that is too long would not be heard.
+fn brief(problem: &Problem) -> Problem {
+    let cut = |text: &str| text.chars().take(PROBLEM_CHARS_MAX).collect::<String>();
+    Problem::new(cut(&problem.path), cut(&problem.message))
 }
 
 /// 128 random bits: no two starts of any edge share it.

@@ -93,7 +93,8 @@ impl Connection {
                 .nth(1)
                 .and_then(|status| status.parse().ok());
             let status = status.unwrap_or_else(|| panic!("not a status line: {line}"));
-            if !(100..200).contains(&status) {
+            // After 101 the connection speaks something else.
+            if status == 101 || !(100..200).contains(&status) {
                 return Some((status, fields));
             }
         }

@@ -1,7 +1,7 @@
 //! An origin that says what it is told to, and remembers what it was asked.
 
 use std::collections::{HashMap, VecDeque};
-use std::io::BufReader;
+use std::io::{BufReader, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
@@ -168,6 +168,10 @@ impl Shared {
                 body: Vec::new(),
             };
             let (number, answer) = self.note(&request);
+            if request.field("expect").is_some() {
+                // RFC 9110 §10.1.1: it must say one or the other before it waits for the body.
+                let _ = stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n");
+            }
             let (body, _) = message::read_body(&mut reader, framing(&request.fields));
             request.body = body;
             self.lock().requests.get_mut(&request.target).unwrap()[number] = request.clone();

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
 
-use redb::{Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase, StorageError};
+use redb::{Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase};
 use seawall_config::{Epoch, Revision};
 use tokio::sync::watch;
 
@@ -33,7 +33,10 @@ impl DatabaseFile {
     /// Opens the store in `folder`, or makes one of `new_epoch`.
     pub(super) fn open(folder: &Path, new_epoch: Epoch) -> Result<Self, OpenError> {
         let path = folder.join("store.redb");
-        let io = |source| OpenError::Io { path: path.clone(), source };
+        let io = |source| OpenError::Io {
+            path: path.clone(),
+            source,
+        };
         std::fs::create_dir_all(folder).map_err(io)?;
         let lock = lock(&folder.join("store.lock"), &path)?;
         if !path.try_exists().map_err(io)? {
@@ -59,7 +62,10 @@ impl DatabaseFile {
 
     /// For good; whoever comes later is told that the store is closed.
     pub(super) fn close(&self) {
-        let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        let mut database = self
+            .database
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(Err(error)) = database.take().map(Database::close) {
             // Nothing acknowledged is in danger: the next opening repairs what closing left undone.
             tracing::warn!(path = %self.path.display(), %error, "the store was not closed well");
@@ -119,7 +125,10 @@ impl DatabaseFile {
         if !self.failed.load(Ordering::Acquire) {
             return Ok(());
         }
-        let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        let mut database = self
+            .database
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         if !self.failed.load(Ordering::Acquire) {
             return Ok(()); // someone else has, or it was closed
         }
@@ -150,20 +159,30 @@ impl DatabaseFile {
 
 /// The lock goes with the process, however it ends.
 fn lock(lock: &Path, path: &Path) -> Result<File, OpenError> {
-    let file = File::options().create(true).truncate(false).write(true).open(lock);
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(lock);
     let locked = file.map_err(TryLockError::Error).and_then(|file| {
         file.try_lock()?;
         Ok(file)
     });
     locked.map_err(|error| match error {
         TryLockError::WouldBlock => OpenError::InUse(path.to_owned()),
-        TryLockError::Error(source) => OpenError::Io { path: lock.to_owned(), source },
+        TryLockError::Error(source) => OpenError::Io {
+            path: lock.to_owned(),
+            source,
+        },
     })
 }
 
 /// Makes it under another name, so that a file with the right one is whole, whenever the process was killed.
 fn create(folder: &Path, path: &Path, epoch: Epoch) -> Result<(), OpenError> {
-    let io = |source| OpenError::Io { path: path.to_owned(), source };
+    let io = |source| OpenError::Io {
+        path: path.to_owned(),
+        source,
+    };
     let unfinished = folder.join("store.new");
     match std::fs::remove_file(&unfinished) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(io(error)),
@@ -183,7 +202,11 @@ fn create(folder: &Path, path: &Path, epoch: Epoch) -> Result<(), OpenError> {
 
 /// A name is on the disk when its folder is.
 fn sync_folder(folder: &Path) -> io::Result<()> {
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let folder = if folder.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        folder
+    };
     File::open(folder)?.sync_all()
 }
 
@@ -206,9 +229,17 @@ fn builder() -> Builder {
 fn not_opened(path: &Path, error: redb::Error) -> OpenError {
     let path = path.to_owned();
     match error {
-        redb::Error::Io(source) if !matches!(source.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof) => {
+        redb::Error::Io(source)
+            if !matches!(
+                source.kind(),
+                ErrorKind::InvalidData | ErrorKind::UnexpectedEof
+            ) =>
+        {
             OpenError::Io { path, source }
         }
-        error => OpenError::NotAStore { path, why: error.to_string() },
+        error => OpenError::NotAStore {
+            path,
+            why: error.to_string(),
+        },
     }
 }

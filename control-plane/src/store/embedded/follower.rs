@@ -26,7 +26,13 @@ struct Follower {
 pub(super) fn start(file: &Arc<DatabaseFile>, prefix: &str, position: Revision) -> Follow {
     let (steps, following) = mpsc::channel(STEPS_MAX);
     let (heads, prefix, file) = (file.heads(), prefix.into(), Arc::downgrade(file));
-    let follower = Follower { file, heads, prefix, position, steps };
+    let follower = Follower {
+        file,
+        heads,
+        prefix,
+        position,
+        steps,
+    };
     tokio::spawn(follower.run());
     Follow { steps: following }
 }

@@ -44,9 +44,15 @@ impl Writer {
             write_all(&file, queue);
             file.close();
         };
-        let thread = std::thread::Builder::new().name("store-writer".into()).spawn(run)?;
+        let thread = std::thread::Builder::new()
+            .name("store-writer".into())
+            .spawn(run)?;
         let room = Arc::new(Semaphore::new(QUEUE_BYTES_MAX));
-        Ok(Self { jobs: Some(jobs), room, thread: Some(thread) })
+        Ok(Self {
+            jobs: Some(jobs),
+            room,
+            thread: Some(thread),
+        })
     }
 
     /// Durable when it returns. A caller that stops waiting may have its transaction written or not.
@@ -54,14 +60,31 @@ impl Writer {
         let full = || StoreError::Unavailable("too many writes are waiting for the disk".into());
         let closed = || StoreError::Unavailable("the store's writer has stopped".into());
         let share = u32::try_from(bytes).map_err(|_| full())?;
-        let room = self.room.clone().try_acquire_many_owned(share).map_err(|_| full())?;
+        let room = self
+            .room
+            .clone()
+            .try_acquire_many_owned(share)
+            .map_err(|_| full())?;
         let (answer, answered) = oneshot::channel();
-        let job = Job { txn, bytes, answer, _room: room };
-        self.jobs.as_ref().ok_or_else(closed)?.try_send(job).map_err(|refused| match refused {
-            mpsc::error::TrySendError::Full(_) => full(),
-            mpsc::error::TrySendError::Closed(_) => closed(),
-        })?;
-        let lost = |_| Err(StoreError::OutcomeUnknown("the store's writer has stopped".into()));
+        let job = Job {
+            txn,
+            bytes,
+            answer,
+            _room: room,
+        };
+        self.jobs
+            .as_ref()
+            .ok_or_else(closed)?
+            .try_send(job)
+            .map_err(|refused| match refused {
+                mpsc::error::TrySendError::Full(_) => full(),
+                mpsc::error::TrySendError::Closed(_) => closed(),
+            })?;
+        let lost = |_| {
+            Err(StoreError::OutcomeUnknown(
+                "the store's writer has stopped".into(),
+            ))
+        };
         answered.await.unwrap_or_else(lost)
     }
 }
@@ -88,17 +111,69 @@ fn write_all(file: &DatabaseFile, mut queue: mpsc::Receiver<Job>) {
         }
         // Whoever no longer waits takes it as unknown; not writing it is the better half of that.
         batch.retain(|job| !job.answer.is_closed());
-        let (txns, answers): (Vec<_>, Vec<_>) =
-            batch.into_iter().map(|job| (job.txn, (job.answer, job._room))).unzip();
-        let commits = commit(file, &txns);
-        if let Err(error) = &commits {
-            tracing::error!(%error, transactions = txns.len(), "the store was not written");
+        let txns: Vec<&Txn> = batch.iter().map(|job| &job.txn).collect();
+        // Whoever asked may have gone meanwhile, so that sending fails.
+        match commit(file, &txns) {
+            Ok(commits) => {
+                for (job, commit) in batch.into_iter().zip(commits) {
+                    let _ = job.answer.send(Ok(commit));
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, transactions = txns.len(), "the store was not written");
+                for job in batch {
+                    let _ = job.answer.send(Err(error.clone()));
+                }
+            }
         }
-        for (n, (answer, _room)) in answers.into_iter().enumerate() {
-            let commit = commits.as_ref().map_err(Clone::clone);
-            let commit = commit.map(|commits| commits.get(n).cloned());
-            // Whoever asked may have gone meanwhile.
-            let _ = answer.send(commit);
+    }
+}
+
+/// All or nothing of a batch; durable and published when it returns.
+fn commit(file: &DatabaseFile, txns: &[&Txn]) -> Result<Vec<Commit>, StoreError> {
+    let before = *file.heads().borrow();
+    let mut begun = false;
+    match file.with(|database| write(database, txns, &mut begun)) {
+        Ok((commits, head)) => {
+            file.publish(head);
+            Ok(commits)
         }
+        Err(StoreError::Unavailable(why)) if begun => Err(settle(file, before, why)),
+        Err(error) => Err(error),
+    }
+}
+
+/// `begun` is set where a failure no longer means that nothing was written.
+fn write(
+    database: &Database,
+    txns: &[&Txn],
+    begun: &mut bool,
+) -> Result<(Vec<Commit>, Revision), redb::Error> {
+    let mut transaction = database.begin_write()?;
+    transaction.set_durability(Durability::Immediate)?;
+    let mut batch = Batch::open(&transaction)?;
+    let before = batch.head();
+    let commits = txns
+        .iter()
+        .map(|txn| batch.apply(txn))
+        .collect::<Result<_, _>>()?;
+    let head = batch.head();
+    if head == before {
+        // Only refusals, and deletions of what is not there: nothing to sync for.
+        drop(batch);
+        transaction.abort()?;
+    } else {
+        batch.finish(tables::LOG_REVISIONS_MAX, tables::LOG_BYTES_MAX)?;
+        *begun = true;
+        transaction.commit()?;
+    }
+    Ok((commits, head))
+}
+
+/// A sync failed. Opened anew, the file says whether the batch is in it: if not, it never will be.
+fn settle(file: &DatabaseFile, before: Revision, why: String) -> StoreError {
+    match file.read(tables::meta) {
+        Ok(meta) if meta.head == before => StoreError::Unavailable(why),
+        _ => StoreError::OutcomeUnknown(why),
     }
 }

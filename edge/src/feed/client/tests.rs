@@ -9,6 +9,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use bytes::Bytes;
 use futures::StreamExt;
+use http::StatusCode;
 use pingora_core::connectors::http::Connector;
 use seawall_config::feed::{Applied, EdgeState, Heartbeat, Renewal, Snapshot};
 use seawall_config::{Epoch, Mode, Revision, Scope};
@@ -32,8 +33,15 @@ struct Plane {
     url: String,
     opened: UnboundedReceiver<Opened>,
     heartbeats: UnboundedReceiver<Heartbeat>,
-    snapshot: Arc<Mutex<Snapshot>>,
+    says: Arc<Mutex<Says>>,
     serving: JoinHandle<()>,
+}
+
+/// What a plane answers.
+struct Says {
+    snapshot: Snapshot,
+    /// The type of the problem that it answers instead of a feed.
+    gone: Option<&'static str>,
 }
 
 impl Plane {
@@ -43,9 +51,18 @@ impl Plane {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (feeds, opened) = unbounded_channel();
         let (beats, heartbeats) = unbounded_channel();
-        let snapshot = Arc::new(Mutex::new(snapshot));
-        let given = snapshot.clone();
+        let says = Arc::new(Mutex::new(Says {
+            snapshot,
+            gone: None,
+        }));
+        let (shown, gone) = (says.clone(), says.clone());
         let feed = async move |RawQuery(query): RawQuery| {
+            if let Some(kind) = gone.lock().unwrap().gone {
+                return (
+                    StatusCode::GONE,
+                    Body::from(format!("{{\"type\":\"{kind}\"}}")),
+                );
+            }
             let (lines, mut told) = unbounded_channel::<Bytes>();
             feeds
                 .send(Opened {
@@ -53,10 +70,9 @@ impl Plane {
                     lines,
                 })
                 .unwrap();
-            Body::from_stream(
-                futures::stream::poll_fn(move |context| told.poll_recv(context))
-                    .map(Ok::<_, std::io::Error>),
-            )
+            let lines = futures::stream::poll_fn(move |context| told.poll_recv(context));
+            let lines = lines.map(Ok::<_, std::io::Error>);
+            (StatusCode::OK, Body::from_stream(lines))
         };
         let heartbeat = async move |Json(heartbeat): Json<Heartbeat>| {
             beats.send(heartbeat).unwrap();
@@ -67,7 +83,7 @@ impl Plane {
         let router = Router::new()
             .route(
                 "/v1/snapshot",
-                get(async move || Json(given.lock().unwrap().clone())),
+                get(async move || Json(shown.lock().unwrap().snapshot.clone())),
             )
             .route("/v1/feed", get(feed))
             .route("/v1/edges/e1/heartbeat", post(heartbeat));
@@ -76,9 +92,17 @@ impl Plane {
             url,
             opened,
             heartbeats,
-            snapshot,
+            says,
             serving,
         }
+    }
+
+    fn show(&self, snapshot: Snapshot) {
+        self.says.lock().unwrap().snapshot = snapshot;
+    }
+
+    fn answer_feeds_with(&self, gone: Option<&'static str>) {
+        self.says.lock().unwrap().gone = gone;
     }
 
     async fn opened(&mut self) -> Opened {
@@ -264,47 +288,39 @@ async fn an_edge_goes_on_with_another_control_plane_from_where_it_was() {
 }
 
 #[tokio::test]
-async fn a_new_epoch_is_taken_and_an_older_one_is_not() {
-    let folder = Folder::new("epochs");
+async fn another_history_is_refused_until_the_epoch_is_raised() {
+    let folder = Folder::new("histories");
     let mut plane = Plane::start(picture(2, 5), 100).await;
-    let (state, stop) = edge(&folder, &[&plane.url]);
-    plane.opened().await;
-    eventually("it is on disk", || disk::load(&folder.0).snapshot.is_some()).await;
-    stop.send(true).unwrap();
-    assert_eq!(state.snapshot.load().epoch, Epoch(2));
-
-    // A feed that is of another epoch than it was asked for, again and again, ends in a look at the snapshot.
-    *plane.snapshot.lock().unwrap() = picture(1, 900);
     let (state, _stop) = edge(&folder, &[&plane.url]);
-    for _ in 0..3 {
-        plane.opened().await.say(1, 901, vec![purge()]);
-    }
-    let refused = |heartbeat: &Heartbeat| {
-        heartbeat
-            .problems
+    let feed = plane.opened().await;
+    plane.answer_feeds_with(Some("history-differs"));
+    plane.show(picture(2, 900));
+    drop(feed);
+    let told = plane
+        .heartbeat(|heartbeat| !heartbeat.problems.is_empty())
+        .await;
+    assert!(
+        told.problems
             .iter()
-            .any(|problem| problem.message.contains("its epoch is older"))
-    };
-    let told = |heartbeat: &Heartbeat| refused(heartbeat) && heartbeat.applied == applied(2, 5);
-    let keep_saying = async {
-        while let Some(feed) = plane.opened.recv().await {
-            feed.say(1, 901, vec![purge()]);
-        }
-    };
-    let heard = async { while !told(&plane.heartbeats.recv().await.unwrap()) {} };
-    tokio::select! {
-        () = keep_saying => panic!("the plane stopped"),
-        heard = tokio::time::timeout(EVENTUALLY, heard) => heard.unwrap(),
-    }
-    assert_eq!(state.snapshot.load().epoch, Epoch(2));
-    *plane.snapshot.lock().unwrap() = picture(3, 1);
-    let keep_saying = async {
-        while let Some(feed) = plane.opened.recv().await {
-            feed.say(3, 2, vec![]);
-        }
-    };
-    tokio::select! {
-        () = keep_saying => panic!("the plane stopped"),
-        () = eventually("it follows the new epoch", || state.snapshot.load().epoch == Epoch(3)) => {}
-    }
+            .all(|problem| problem.message.contains("raise the epoch")),
+        "{:?}",
+        told.problems
+    );
+    assert_eq!(
+        (told.applied, state.snapshot.load().revision),
+        (applied(2, 5), Revision(5))
+    );
+
+    plane.show(picture(3, 1));
+    plane
+        .heartbeat(|heartbeat| heartbeat.applied == applied(3, 1) && heartbeat.problems.is_empty())
+        .await;
+    plane.answer_feeds_with(None);
+    let feed = plane.opened().await;
+    assert_eq!(feed.query, "after=3-1");
+    feed.say(3, 2, vec![]);
+    eventually("it follows the new epoch", || {
+        state.snapshot.load().revision == Revision(2)
+    })
+    .await;
 }
