@@ -14,15 +14,10 @@ use seawall_config::Revision;
 use seawall_config::site::{ClientDirectives, OnPartition, Policy};
 
 use crate::clock;
-use crate::fill::fetch::Fetch;
-use crate::fill::stream::Reader;
-use crate::fill::{Fill, Stage};
 use crate::key::Key;
 use crate::ledger::{Birth, Life};
 use crate::object::Object;
-use crate::origin::Failure;
 use crate::rules::cache_status::Fwd;
-use crate::rules::ranges::Part;
 use crate::rules::reuse::{self, Reuse};
 use crate::rules::{directives, ranges};
 use crate::snapshot::{Served, Snapshot};
@@ -30,17 +25,16 @@ use crate::state::State;
 use crate::storage::Storage;
 
 mod reply;
+mod wait;
 
 pub use reply::{Answer, Content};
+use wait::{Outcome, alone, join_or_fetch, validate_behind};
 
 /// How often a request looks again after what it waited for turned out not to be for it; then it goes alone.
 const ROUNDS_MAX: usize = 3;
 
-/// How far ahead of what is here a range may begin, to be waited for.
-const RANGE_AHEAD_BYTES: u64 = 8 * 1024 * 1024;
-
 /// One request, and the world it sees.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Journey {
     pub snapshot: Arc<Snapshot>,
     pub served: Arc<Served>,
@@ -193,208 +187,6 @@ pub async fn answer(state: &Arc<State>, journey: &Arc<Journey>) -> Answer {
         }
     }
     alone(state, journey, Fwd::UriMiss).await
-}
-
-/// What came of waiting for a fill.
-enum Outcome {
-    Answered(Box<Answer>),
-    /// What it brought is dead or another variant by now: what is stored may have changed meanwhile.
-    LookAgain,
-    /// It was another client's private answer. To wait for the next one would queue clients one after another.
-    NotForUs,
-}
-
-async fn join_or_fetch(
-    state: &Arc<State>,
-    journey: &Arc<Journey>,
-    why: Fwd,
-    validates: Option<Arc<Object>>,
-) -> Outcome {
-    let joins = |fill: &Fill| joins(state, journey, fill);
-    let (mut reader, opened) = state.fills.join_or_open(&journey.key, journey.birth, joins);
-    let mine = opened.is_some();
-    if let Some(fill) = opened {
-        state.metrics.fetch(&journey.served.name, why);
-        let (state, journey, validates) = (state.clone(), journey.clone(), validates.clone());
-        Fetch {
-            state,
-            journey,
-            fill,
-            validates,
-        }
-        .spawn();
-    } else {
-        state.metrics.collapsed();
-    }
-    match reader.stage().await {
-        Stage::Arrived(arrived) => {
-            if !mine {
-                if !arrived.kept {
-                    return Outcome::NotForUs;
-                }
-                if !arrived.selection.selects(&journey.fields)
-                    || !is_alive(state, journey, reader.fill(), Some(&arrived.tags))
-                {
-                    return Outcome::LookAgain;
-                }
-            }
-            let fails = matches!(arrived.status.as_u16(), 500 | 502 | 503 | 504);
-            if let Some(answer) = validates
-                .filter(|_| fails)
-                .and_then(|object| stand_in(state, journey, &object))
-            {
-                return Outcome::Answered(Box::new(answer));
-            }
-            Outcome::Answered(Box::new(Answer::arriving(
-                journey, &arrived, reader, why, !mine,
-            )))
-        }
-        // Purged meanwhile: it is not brought back by a 304 that was asked for before (also not for who asked).
-        Stage::Refreshed(object) => {
-            let good = object.selection.selects(&journey.fields)
-                && object.life(&state.ledger) == Life::Alive;
-            let stored = || {
-                state
-                    .storage
-                    .get(&journey.key)
-                    .is_some_and(|shelf| shelf.iter().any(|o| o.id == object.id))
-            };
-            match good && (mine || stored()) {
-                true => Outcome::Answered(Box::new(Answer::refreshed(
-                    journey,
-                    &object,
-                    why,
-                    !mine,
-                    clock::now(),
-                ))),
-                false => Outcome::LookAgain,
-            }
-        }
-        Stage::Failed(Failure::GivenUp) if !mine => Outcome::LookAgain,
-        Stage::Failed(failure) => {
-            let stale = validates.and_then(|object| stand_in(state, journey, &object));
-            Outcome::Answered(Box::new(
-                stale.unwrap_or_else(|| Answer::failed(failure, why, !mine)),
-            ))
-        }
-        Stage::Asking => Outcome::LookAgain,
-    }
-}
-
-/// Whether a request may wait for an open fill: one that arrives after a purge never joins an older fill.
-fn joins(state: &State, journey: &Journey, fill: &Fill) -> bool {
-    if !state.vouches() && journey.policy().on_partition != OnPartition::Serve {
-        return false;
-    }
-    match fill.stage() {
-        Stage::Asking => is_alive(state, journey, fill, None),
-        Stage::Arrived(arrived) => {
-            arrived.kept
-                && arrived.selection.selects(&journey.fields)
-                && is_alive(state, journey, fill, Some(&arrived.tags))
-        }
-        Stage::Refreshed(_) | Stage::Failed(_) => false,
-    }
-}
-
-/// Whether a whole body under way is soon where a range begins; else it is asked for alone.
-fn range_is_near(journey: &Journey, fill: &Fill) -> bool {
-    let Stage::Arrived(arrived) = fill.stage() else {
-        return false;
-    };
-    match (ranges::asked(&journey.fields), arrived.length) {
-        (Some(asked), Some(length)) => match asked.of(length) {
-            Part::Bytes { first, .. } => first <= fill.received().saturating_add(RANGE_AHEAD_BYTES),
-            Part::Whole | Part::Unsatisfiable => true,
-        },
-        _ => false,
-    }
-}
-
-fn is_alive(
-    state: &State,
-    journey: &Journey,
-    fill: &Fill,
-    tags: Option<&[crate::ledger::Fingerprint]>,
-) -> bool {
-    let life = state
-        .ledger
-        .read(|ledger| ledger.judge(&journey.served.name, &journey.key, tags, fill.birth));
-    life == Life::Alive
-}
-
-async fn alone(state: &Arc<State>, journey: &Arc<Journey>, why: Fwd) -> Answer {
-    let within = |fill: &Fill| joins(state, journey, fill) && range_is_near(journey, fill);
-    if let Some(reader) = state.fills.join(&journey.key, within)
-        && let Stage::Arrived(arrived) = reader.fill().stage()
-    {
-        state.metrics.collapsed();
-        return Answer::arriving(journey, &arrived, reader, why, true);
-    }
-    state.metrics.fetch(&journey.served.name, why);
-    let (fill, mut reader) = Fill::private(journey.birth);
-    Fetch {
-        state: state.clone(),
-        journey: journey.clone(),
-        fill,
-        validates: None,
-    }
-    .spawn();
-    match reader.stage().await {
-        Stage::Arrived(arrived) => Answer::arriving(journey, &arrived, reader, why, false),
-        Stage::Failed(failure) => Answer::failed(failure, why, false),
-        Stage::Refreshed(_) | Stage::Asking => Answer::failed(Failure::BrokenAnswer, why, false),
-    }
-}
-
-/// A stale answer goes out; one task asks the origin, whoever else comes meanwhile.
-fn validate_behind(state: &Arc<State>, journey: &Arc<Journey>, object: &Arc<Object>) {
-    if journey.method != Method::GET {
-        return;
-    }
-    let (reader, opened) = state
-        .fills
-        .join_or_open(&journey.key, journey.birth, |fill| {
-            joins(state, journey, fill)
-        });
-    if let Some(fill) = opened {
-        state.metrics.fetch(&journey.served.name, Fwd::Stale);
-        let validates = has_validator(&object.head).then(|| object.clone());
-        Fetch {
-            state: state.clone(),
-            journey: journey.clone(),
-            fill,
-            validates,
-        }
-        .spawn();
-        // Somebody has to want the body, or a large one would be given up.
-        tokio::spawn(drain(reader));
-    }
-}
-
-async fn drain(mut reader: Reader) {
-    reader.stage().await;
-    while let Ok(Some(_)) = reader.next().await {}
-}
-
-/// RFC 5861 §4: what is stored stands in for an origin that fails.
-fn stand_in(state: &State, journey: &Journey, object: &Arc<Object>) -> Option<Answer> {
-    let now = clock::now();
-    let stale = reuse::on_error(reuse::Question {
-        freshness: &object.freshness,
-        stored: &object.directives,
-        client: directives::Request::default(),
-        policy: journey.policy(),
-        life: object.life(&state.ledger),
-        vouches: state.vouches(),
-        now,
-    })?;
-    Some(Answer::stored(
-        journey,
-        object,
-        -(stale.as_secs() as i64),
-        now,
-    ))
 }
 
 fn serve(object: Arc<Object>, ttl: i64, behind: bool) -> Verdict {

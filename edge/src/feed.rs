@@ -3,7 +3,6 @@
 //! Pure: messages and the time go in, [`Effect`]s come out; the shell in [`client`] carries them out, in
 //! order. The edge never goes back: it stays with what it has rather than take another history for its own.
 
-use std::fmt;
 use std::sync::Arc;
 
 use seawall_config::feed::{Applied, Change, Frame, Snapshot};
@@ -11,16 +10,19 @@ use seawall_config::{Problem, Revision, Token};
 
 pub mod client;
 mod followed;
+mod history;
 mod saver;
 pub mod wire;
+
+use history::{Verdict, judge};
 
 pub use followed::Followed;
 
 /// A control plane that says nothing for so long is taken for gone: a beacon comes each second.
 pub const SILENCE_MS: u64 = 3_000;
-/// Retries wait between nothing and a bound that doubles, from this
+/// A retry waits between nothing and this,
 pub const BACKOFF_FIRST_MS: u64 = 50;
-/// to this.
+/// or with each that fails twice as long, up to this.
 pub const BACKOFF_MS_MAX: u64 = 10_000;
 /// Characters of a reason that are passed on.
 const REASON_CHARS_MAX: usize = 300;
@@ -129,21 +131,6 @@ pub struct Position {
     /// A control plane has said something since the edge started.
     pub heard: bool,
     pub problem: Option<Problem>,
-}
-
-/// What becomes of a snapshot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    Accept,
-    Refuse(Refusal),
-}
-
-/// Why a snapshot is not taken: each would take back what was purged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    LowerEpoch,
-    LowerRevision,
-    HistoryDiffers,
 }
 
 impl Follower {
@@ -352,33 +339,6 @@ impl Follower {
     }
 }
 
-/// Whether a snapshot may take the place of what the edge follows. `differs`: the plane said that its history
-/// is another one.
-pub fn judge(ours: Option<&Followed>, theirs: &Snapshot, differs: bool) -> Verdict {
-    let Some(ours) = ours else {
-        return Verdict::Accept;
-    };
-    match () {
-        () if theirs.epoch > ours.epoch => Verdict::Accept,
-        () if theirs.epoch < ours.epoch => Verdict::Refuse(Refusal::LowerEpoch),
-        () if differs || beacons_differ(ours, theirs) => Verdict::Refuse(Refusal::HistoryDiffers),
-        () if theirs.revision < ours.revision => Verdict::Refuse(Refusal::LowerRevision),
-        () => Verdict::Accept,
-    }
-}
-
-/// A history that has reached our revision has our newest beacon, or a newer one.
-fn beacons_differ(ours: &Followed, theirs: &Snapshot) -> bool {
-    let Some((at, beacon)) = &ours.beacon else {
-        return false;
-    };
-    match &theirs.beacon {
-        _ if theirs.revision < *at => false,
-        Some((theirs_at, theirs)) => theirs_at < at || (theirs_at == at && theirs.id != beacon.id),
-        None => true,
-    }
-}
-
 /// Full jitter: between nothing and a bound that doubles with each retry, so that a fleet does not come back
 /// all at once.
 pub fn backoff_ms(retries: u32, random: u64) -> u64 {
@@ -386,20 +346,6 @@ pub fn backoff_ms(retries: u32, random: u64) -> u64 {
         .saturating_pow(retries.saturating_sub(1))
         .saturating_mul(BACKOFF_FIRST_MS);
     random % (doubled.min(BACKOFF_MS_MAX) + 1)
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::LowerEpoch => "its epoch is older than the one followed; is this the wrong control plane?",
-            Self::LowerRevision => {
-                "it is older than what this edge has applied; if a backup was restored, raise the epoch"
-            }
-            Self::HistoryDiffers => {
-                "it is another history than the one followed; if a backup was restored, raise the epoch"
-            }
-        })
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 //!
 //! A fill is a task of its own: it outlives the client that started it. Requests for the same key join it
 //! while it asks; when the head is here each of them learns whether the answer may be shared. [`fetch`] is
-//! the way to the origin and back, [`stream`] the body on its way to the readers.
+//! the way to the origin and back, [`judge`] what the rules say of its answer, [`stream`] the body on its way to
+//! the readers.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,6 +22,7 @@ use crate::rules::storing::Storing;
 use crate::rules::variants::Selection;
 
 pub mod fetch;
+mod judge;
 pub mod stream;
 
 use stream::{Flow, Reader};

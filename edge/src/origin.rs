@@ -13,6 +13,7 @@ use rustls::pki_types::pem::PemObject;
 use seawall_config::Revision;
 use seawall_config::site::{Origin, OriginTls, Server, origin_address};
 
+pub mod exchange;
 pub mod request;
 
 /// Until a connection stands, TLS included.

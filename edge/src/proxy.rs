@@ -16,7 +16,7 @@ use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 use seawall_config::scope::Scheme;
 
 use crate::admit::{Admitted, Asked, Refused, admit};
-use crate::answer::{Answer, Content, Journey, answer};
+use crate::answer::{Answer, Journey, answer};
 use crate::clock;
 use crate::log::{Line, Log};
 use crate::metrics::{RequestLabels, code_class};
@@ -24,6 +24,10 @@ use crate::origin::Failure;
 use crate::rules::cache_status::{Fwd, Told};
 use crate::rules::{fields, invalidation};
 use crate::state::State;
+
+mod write;
+
+use write::client_leaves;
 
 /// An idle connection is kept this long.
 const IDLE_S: u64 = 60;
@@ -337,89 +341,12 @@ impl Proxy {
         })
     }
 
-    /// Writes an answer. An error means that the client did not get it whole: the connection is dropped, so
-    /// that it can tell.
-    async fn write(
-        &self,
-        session: &mut Session,
-        ctx: &mut Ctx,
-        answer: Answer,
-    ) -> pingora_error::Result<()> {
-        let Answer {
-            status,
-            head,
-            told,
-            body,
-        } = answer;
-        let mut response = ResponseHeader::build_no_case(status, Some(head.len() + 4))?;
-        for (name, value) in &head {
-            response.append_header(name, value)?;
-        }
-        self.sign(&mut response, &told)?;
-        ctx.told = Some(told);
-        let empty = matches!(body, Content::Nothing);
-        // Without a length HTTP/1.1 needs chunks, or the end of the body would be the end of the connection.
-        let measured = head.contains_key(header::CONTENT_LENGTH) || empty;
-        if !measured && session.req_header().version == http::Version::HTTP_11 {
-            response.insert_header(header::TRANSFER_ENCODING, "chunked")?;
-        }
-        session
-            .write_response_header(Box::new(response), empty)
-            .await?;
-        ctx.first_byte = Some(clock::instant());
-        match body {
-            Content::Nothing => return session.write_response_body(None, true).await,
-            Content::Text(text) if session.req_header().method != http::Method::HEAD => {
-                session
-                    .write_response_body(Some(text.into()), false)
-                    .await?;
-            }
-            Content::Text(_) => {}
-            Content::Stored { body, first, end } => {
-                for piece in body.slice(first, end) {
-                    session.write_response_body(Some(piece), false).await?;
-                }
-            }
-            Content::Arriving(mut reader) => {
-                let done = session.as_downstream_mut().is_body_done();
-                loop {
-                    let piece = tokio::select! {
-                        biased;
-                        piece = reader.next() => piece,
-                        gone = client_leaves(session, done) => return Err(gone),
-                    };
-                    match piece {
-                        Ok(Some(piece)) => session.write_response_body(Some(piece), false).await?,
-                        Ok(None) => break,
-                        Err(failure) => {
-                            return Err(
-                                Error::explain(ErrorType::ReadError, failure.detail()).into_up()
-                            );
-                        }
-                    }
-                }
-            }
-        }
-        session.write_response_body(None, true).await
-    }
-
     /// What every answer says of the way it came.
     fn sign(&self, response: &mut ResponseHeader, told: &Told) -> pingora_error::Result<()> {
         response.append_header(header::VIA, self.state.pseudonym.via.clone())?;
         response.append_header("cache-status", told.member(&self.state.pseudonym.node))?;
         response.insert_header("x-cache", told.x_cache())?;
         Ok(())
-    }
-}
-
-/// Resolves when the client has gone; what it sends of a body meanwhile is read and dropped.
-async fn client_leaves(session: &mut Session, mut done: bool) -> Box<Error> {
-    loop {
-        match session.as_downstream_mut().read_body_or_idle(done).await {
-            Ok(Some(_)) => {}
-            Ok(None) => done = true,
-            Err(error) => return error.into_down(),
-        }
     }
 }
 

@@ -91,7 +91,7 @@ fn a_bad_command_line_ends_it_with_2_and_says_what_it_wants() {
         &["--cache-bytes", "lots"],
     );
     check("purge", &["--url", "--all"]);
-    check("purge --url /no-host", &["/no-host"]);
+    check("purge --url /no-host", &["urls[0]", "no host"]);
     check("purge --all --timeout soon", &["--timeout"]);
     check(
         "purge --all --server 127.0.0.1:9080",

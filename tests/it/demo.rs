@@ -4,6 +4,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 
@@ -16,25 +17,24 @@ const USUAL_PORTS: [u16; 8] = [8081, 8082, 8083, 9000, 9080, 9081, 9082, 9083];
 fn the_demo_is_ready_and_what_it_prints_works_as_it_is_printed() {
     let mut demo = Demo::start();
     assert_eq!(demo.edges().len(), 3, "{}", demo.addresses);
-    let page = demo.command_with("curl -i").to_owned();
+    let page = demo.command_with("curl -i");
     let first = demo.paste(&page);
     assert!(first.contains("200 OK"), "{first}");
     let second = demo.paste(&page);
     assert!(has_line(&second, "x-cache: hit"), "{second}");
 
-    let receipt = demo.paste(demo.command_with("purge --tag"));
-    assert!(
-        receipt.contains("complete: every edge has carried it out"),
-        "{receipt}"
-    );
-    assert!(
-        ["edge-ams", "edge-nyc", "edge-sgp"]
-            .iter()
-            .all(|edge| receipt.contains(edge)),
-        "{receipt}"
-    );
-    let purged = demo.paste(&page);
-    assert!(has_line(&purged, "x-cache: miss"), "{purged}");
+    // A visitor may have asked for the page in between: then once more.
+    let purge = demo.command_with("purge --tag");
+    eventually("the next request after a purge is a miss", || {
+        let receipt = demo.paste(&purge);
+        assert!(
+            receipt.contains("complete: every edge has carried it out"),
+            "{receipt}"
+        );
+        let edges = ["edge-ams", "edge-nyc", "edge-sgp"];
+        assert!(edges.iter().all(|edge| receipt.contains(edge)), "{receipt}");
+        has_line(&demo.paste(&page), "x-cache: miss")
+    });
 
     let listing = demo.paste(demo.command_with(" edges"));
     assert_eq!(listing.matches(" live ").count(), 3, "{listing}");
@@ -51,8 +51,7 @@ fn the_demo_is_ready_and_what_it_prints_works_as_it_is_printed() {
             .output()
             .contains(&format!("{} has ended", killed.id))
     });
-    let purge = demo.command_with("purge --tag").to_owned() + " --timeout 500ms";
-    let output = demo.run(&purge);
+    let output = demo.run(&format!("{purge} --timeout 500ms"));
     let said = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "one edge is missing: {said}");
     assert!(
@@ -65,13 +64,13 @@ fn the_demo_is_ready_and_what_it_prints_works_as_it_is_printed() {
 
 #[test]
 fn taken_ports_are_replaced_and_the_demo_is_as_good() {
+    let alone = alone();
     // Some of them; whoever has the others has them.
-    let taken: Vec<_> = USUAL_PORTS
-        .iter()
-        .step_by(2)
+    let taken = USUAL_PORTS.iter().step_by(2);
+    let taken: Vec<_> = taken
         .map(|port| TcpListener::bind(("127.0.0.1", *port)))
         .collect();
-    let mut demo = Demo::start();
+    let mut demo = Demo::start_alone(alone);
     for edge in demo.edges() {
         let answer = edge.get("/pages/1");
         assert_eq!(answer.status, 200, "{}: {}", edge.id, answer.text());
@@ -99,9 +98,17 @@ fn a_killed_demo_leaves_nobody_behind() {
 }
 
 struct Demo {
+    // Each looks for free ports before its children take them: side by side they would find the same ones.
+    _alone: MutexGuard<'static, ()>,
     process: Process,
     folder: Folder,
     addresses: Value,
+}
+
+/// Held while one of these tests has the demo's ports.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct Edge {
@@ -112,9 +119,14 @@ struct Edge {
 
 impl Demo {
     fn start() -> Self {
+        Self::start_alone(alone())
+    }
+
+    fn start_alone(alone: MutexGuard<'static, ()>) -> Self {
         let folder = Folder::new();
         let process = Process::start(&["demo", "--state", "state"], &folder);
         let mut demo = Self {
+            _alone: alone,
             process,
             folder,
             addresses: Value::Null,
@@ -202,15 +214,13 @@ impl Demo {
                 family.push(pid);
             }
         }
-        assert!(
-            family.len() >= 6,
-            "a control plane, an origin and three edges: {family:?}"
-        );
+        // A control plane, an origin, and the edges that are left.
+        assert!(family.len() >= 5, "{family:?}");
         family
     }
 
     fn drains_and_leaves_nobody(&mut self) {
-        let family: Vec<_> = self.edges().iter().map(|edge| edge.pid).collect();
+        let family = self.family();
         let admin = self.addresses["admin"].as_str().unwrap().to_owned();
         self.process.interrupt();
         assert_eq!(self.process.end().code(), Some(0));

@@ -114,22 +114,34 @@ fn a_client_that_waits_to_be_told_to_go_on_is_told() {
 }
 
 #[test]
-fn an_upgrade_passes_through() {
+fn a_web_socket_passes_through_and_no_other_upgrade() {
     let origin = Origin::start();
     let seawall = Seawall::run(&origin);
-    let switched =
-        "HTTP/1.1 101 Switching Protocols\r\nupgrade: echo\r\nconnection: upgrade\r\n\r\nhello";
-    origin.says("/a", Answer::raw(switched));
-    let mut connection = seawall.connect();
-    connection.send(
-        "GET",
-        "/a",
-        &[("upgrade", "echo"), ("connection", "upgrade")],
-        b"",
-    );
-    assert_eq!(connection.head().expect("an answer").0, 101);
+    let upgrade = |to: &str| {
+        let target = format!("/{to}");
+        let head = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: {to}\r\n\r\n"
+        );
+        origin.says(&target, Answer::raw(head + "hello"));
+        let mut connection = seawall.connect();
+        connection.send(
+            "GET",
+            &target,
+            &[("connection", "upgrade"), ("upgrade", to)],
+            b"",
+        );
+        let (status, _) = connection.head().expect("an answer");
+        (
+            status,
+            origin.last(&target).field("upgrade").map(str::to_owned),
+            connection,
+        )
+    };
+    let (status, seen, mut connection) = upgrade("websocket");
+    assert_eq!((status, seen.as_deref()), (101, Some("websocket")));
     assert_eq!(connection.take(5), b"hello");
-    assert_eq!(origin.last("/a").field("upgrade"), Some("echo"));
+    let (status, seen, _) = upgrade("h2c");
+    assert_eq!((status, seen), (502, None));
 }
 
 /// What an origin says to its own connection, and tags.

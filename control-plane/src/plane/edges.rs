@@ -92,8 +92,8 @@ impl Plane {
         }
     }
 
-    /// The operator says that an edge is gone for good: receipts no longer wait for it. One that is not
-    /// registers again with its next heartbeat.
+    /// The operator says that an edge is gone for good, and is believed: receipts no longer wait for it.
+    /// One that runs on registers again with its next heartbeat, and until then no receipt speaks for it.
     pub async fn deregister(&self, id: &str) -> Result<(), PlaneError> {
         let key = keys::edge(id);
         let view = self.read(&key).await?;

@@ -3,26 +3,22 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use http::header::{self, HeaderMap};
-use http::{Method, StatusCode};
+use http::{HeaderMap, StatusCode};
 use pingora_core::connectors::http::Connector;
 use pingora_core::protocols::http::client::HttpSession;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_http::ResponseHeader;
-use seawall_config::site::{ClientDirectives, SetCookie};
-use tokio::time::timeout;
 
+use super::judge::{Heard, judge};
 use super::{Arrived, End, Fill, Stage, worth_finishing};
 use crate::answer::Journey;
 use crate::clock;
 use crate::ledger::Life;
 use crate::object::{Object, Parts};
+use crate::origin::exchange::{connect_failure, exchange};
 use crate::origin::{self, Failure};
-use crate::rules::directives::{self, Named};
-use crate::rules::freshness::{Arrival, freshness};
-use crate::rules::storing::{Exchange, Storing, storing};
-use crate::rules::variants::Selection;
-use crate::rules::{fields, targeted, validation};
+use crate::rules::storing::Storing;
+use crate::rules::validation;
 use crate::state::State;
 
 /// The connections to all origins.
@@ -145,81 +141,23 @@ impl Fetch {
         }
     }
 
-    /// Asks the rules about a head: `head` is the answer's own, or the stored one that a 304 updated.
     fn judge(&self, answered: &Answered, head: &HeaderMap) -> Result<Arrived, Failure> {
-        let Journey {
-            method,
-            fields: request,
-            ..
-        } = &*self.journey;
-        let policy = self.journey.policy();
-        let status = match answered.head.status {
-            StatusCode::NOT_MODIFIED => self
-                .validates
-                .as_ref()
-                .map_or(StatusCode::NOT_MODIFIED, |stored| stored.status),
-            status => status,
+        let status = match (answered.head.status, &self.validates) {
+            (StatusCode::NOT_MODIFIED, Some(stored)) => stored.status,
+            (status, _) => status,
         };
-        let targeted = targeted::read(head, policy.surrogate_control);
-        let is_targeted = targeted.is_some();
-        let directives = targeted.unwrap_or_else(|| directives::Response::read(head));
-        let freshness = freshness(Arrival {
+        let heard = Heard {
+            journey: &self.journey,
+            shared: self.fill.shared,
             status,
             head,
-            directives: &directives,
-            targeted: is_targeted,
-            default_ttl: policy.default_ttl,
             requested: answered.requested,
             received: answered.received,
-        });
-        let honours = policy.client_directives == ClientDirectives::Honour;
-        let storing = storing(Exchange {
-            method,
-            request,
-            client_no_store: honours && directives::Request::read(request).no_store,
-            status,
-            response: head,
-            directives: &directives,
-            freshness: &freshness,
-            policy,
-        });
-        let length = length(status, method, head)?;
-        let selection = Selection::new(head, request);
-        let keep = self.fill.shared && storing == Storing::Keep;
-        let mut head = head.clone();
-        fields::strip_hop(&mut head);
-        if keep {
-            // RFC 9111 §5.2.2.4, §5.2.2.7: fields that are private, or not for reuse, are not stored.
-            for named in [&directives.private, &directives.no_cache] {
-                if let Named::Fields(names) = named {
-                    names.iter().for_each(|name| drop(head.remove(name)));
-                }
-            }
-            if policy.set_cookie == SetCookie::Strip {
-                head.remove(header::SET_COOKIE);
-            }
-        }
+        };
         let prints = self.state.ledger.read(|ledger| ledger.prints().clone());
-        let (tags, cut) = fields::tags(&head);
-        self.state.metrics.tags_cut(cut);
-        let tags = tags.into_iter().map(|tag| prints.tag(tag)).collect();
-        let kept = keep && self.state.storage.takes(length.unwrap_or_default());
-        // Copied: a value that was parsed keeps the whole buffer it was read into.
-        let head = head
-            .iter()
-            .map(|(name, value)| (name.clone(), validation::copied(value)))
-            .collect();
-        Ok(Arrived {
-            status,
-            head,
-            length,
-            storing,
-            kept,
-            directives,
-            freshness,
-            selection,
-            tags,
-        })
+        let (arrived, tags_cut) = judge(heard, &prints, |length| self.state.storage.takes(length))?;
+        self.state.metrics.tags_cut(tags_cut);
+        Ok(arrived)
     }
 
     async fn take_body(
@@ -360,101 +298,5 @@ impl Retained<'_> {
 impl Drop for Retained<'_> {
     fn drop(&mut self) {
         self.state.fills.release(self.bytes);
-    }
-}
-
-/// One request and the final head of its answer, within the header deadline.
-async fn exchange(
-    mut session: HttpSession<()>,
-    request: Box<pingora_http::RequestHeader>,
-) -> Result<(HttpSession<()>, ResponseHeader), Failure> {
-    // Pingora's connector sets neither.
-    session.set_read_timeout(Some(origin::STALL_TIMEOUT));
-    session.set_write_timeout(Some(origin::STALL_TIMEOUT));
-    let heads = async {
-        session
-            .write_request_header(request)
-            .await
-            .map_err(|_| Failure::NoAnswer)?;
-        for _ in 0..=origin::INTERIM_MAX {
-            session
-                .read_response_header()
-                .await
-                .map_err(|e| head_failure(&e))?;
-            let head = session.response_header().ok_or(Failure::NoAnswer)?;
-            if !head.status.is_informational() {
-                return Ok(head.clone());
-            }
-            // 101 was not asked for: nothing may pass raw.
-            if head.status == StatusCode::SWITCHING_PROTOCOLS {
-                return Err(Failure::BrokenAnswer);
-            }
-        }
-        Err(Failure::BrokenAnswer)
-    };
-    let head = timeout(origin::HEADER_TIMEOUT, heads)
-        .await
-        .map_err(|_| Failure::HeaderTimeout)??;
-    let bytes: usize = head
-        .headers
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len() + 4)
-        .sum();
-    if bytes > origin::HEAD_BYTES_MAX {
-        return Err(Failure::HeadTooLarge);
-    }
-    Ok((session, head))
-}
-
-/// The length of the body that follows a head (RFC 9112 §6.3); None: until it ends.
-fn length(status: StatusCode, method: &Method, head: &HeaderMap) -> Result<Option<u64>, Failure> {
-    // §6.1: a transfer coding we do not know leaves no way to tell where the message ends.
-    let mut codings = head.get_all(header::TRANSFER_ENCODING).iter();
-    match (codings.next(), codings.next()) {
-        (None, _) => {}
-        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => {
-            return Ok(None);
-        }
-        _ => return Err(Failure::BrokenAnswer),
-    }
-    if *method == Method::HEAD
-        || status == StatusCode::NO_CONTENT
-        || status == StatusCode::NOT_MODIFIED
-    {
-        return Ok(Some(0));
-    }
-    let mut lengths = head.get_all(header::CONTENT_LENGTH).iter();
-    let Some(first) = lengths.next() else {
-        return Ok(None);
-    };
-    let digits = first.as_bytes().iter().all(u8::is_ascii_digit);
-    let number = first
-        .to_str()
-        .ok()
-        .filter(|_| digits)
-        .and_then(|text| text.parse().ok());
-    match number {
-        Some(number) if lengths.all(|other| other == first) => Ok(Some(number)),
-        _ => Err(Failure::BrokenAnswer),
-    }
-}
-
-fn connect_failure(error: &pingora_error::Error) -> Failure {
-    use pingora_error::ErrorType as E;
-    match error.etype() {
-        E::ConnectTimedout | E::TLSHandshakeTimedout => Failure::ConnectTimeout,
-        E::TLSHandshakeFailure | E::TLSWantX509Lookup | E::InvalidCert | E::HandshakeError => {
-            Failure::TlsFailed
-        }
-        _ => Failure::ConnectFailed,
-    }
-}
-
-fn head_failure(error: &pingora_error::Error) -> Failure {
-    use pingora_error::ErrorType as E;
-    match error.etype() {
-        E::ReadTimedout => Failure::HeaderTimeout,
-        E::ConnectionClosed | E::ReadError => Failure::NoAnswer,
-        _ => Failure::BrokenAnswer,
     }
 }

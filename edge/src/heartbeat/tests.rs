@@ -83,6 +83,12 @@ fn an_edge_that_booted_vouches_when_renewed_and_as_far_as_the_head() {
         (150, Answered(9), None),
         (160, At(1, 9), None),
     ]);
+    let sent = Sent {
+        at_ms: 100,
+        applied: None,
+    };
+    let verdict = Heartbeats::default().answered(sent, Renewal { head: Revision(9) }, 150);
+    assert_eq!(verdict, Verdict::Early);
 }
 
 #[test]

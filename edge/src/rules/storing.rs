@@ -45,6 +45,35 @@ pub struct Exchange<'a> {
 }
 
 pub fn storing(exchange: Exchange<'_>) -> Storing {
+    match not_ours(exchange)
+        .or_else(|| forbidden(exchange))
+        .or_else(|| of_no_use(exchange))
+    {
+        Some(why) => Storing::Refuse(why),
+        None => Storing::Keep,
+    }
+}
+
+/// What this cache does not store, whatever the response says.
+fn not_ours(exchange: Exchange<'_>) -> Option<Why> {
+    let Exchange { status, policy, .. } = exchange;
+    if !policy.cache {
+        return Some(Why::SiteOff);
+    }
+    // §3: "the request method is understood by the cache"
+    if exchange.method != Method::GET {
+        return Some(Why::Method);
+    }
+    // §3: "the response status code is final"; 206 and 304 need rules of their own, and are not whole objects.
+    let whole = !matches!(
+        status,
+        StatusCode::PARTIAL_CONTENT | StatusCode::NOT_MODIFIED
+    );
+    (status.is_informational() || !whole).then_some(Why::Status)
+}
+
+/// What the response, or the client, forbids.
+fn forbidden(exchange: Exchange<'_>) -> Option<Why> {
     let Exchange {
         request,
         status,
@@ -54,72 +83,61 @@ pub fn storing(exchange: Exchange<'_>) -> Storing {
         policy,
         ..
     } = exchange;
-    if !policy.cache {
-        return Storing::Refuse(Why::SiteOff);
-    }
-    // §3: "the request method is understood by the cache"
-    if exchange.method != Method::GET {
-        return Storing::Refuse(Why::Method);
-    }
-    // §3: "the response status code is final"; 206 and 304 need rules of their own, and are not whole objects.
-    if status.is_informational()
-        || status == StatusCode::PARTIAL_CONTENT
-        || status == StatusCode::NOT_MODIFIED
-    {
-        return Storing::Refuse(Why::Status);
-    }
     // §5.2.1.5
     if exchange.client_no_store {
-        return Storing::Refuse(Why::ClientNoStore);
+        return Some(Why::ClientNoStore);
     }
     // §5.2.2.3: with must-understand, no-store counts only where the status is not understood.
-    let understood = understands(status);
     match (directives.must_understand, directives.no_store) {
-        (true, _) if !understood => return Storing::Refuse(Why::Status),
-        (false, true) => return Storing::Refuse(Why::NoStore),
+        (true, _) if !understands(status) => return Some(Why::Status),
+        (false, true) => return Some(Why::NoStore),
         _ => {}
     }
     // §3: "if the cache is shared: the private response directive is … not present" (named fields: §5.2.2.7)
     if directives.private == Named::Whole {
-        return Storing::Refuse(Why::Private);
+        return Some(Why::Private);
     }
     // §3.5: a shared cache stores an answer to Authorization only if one of these allows it.
     let allowed = directives.public || directives.s_maxage.is_some() || directives.must_revalidate;
     if request.contains_key(AUTHORIZATION) && !allowed {
-        return Storing::Refuse(Why::Authorization);
+        return Some(Why::Authorization);
     }
     // §4.1: "A stored response with a Vary header field value containing a member "*" always fails to match."
-    let any = response.get_all(VARY).iter().any(|line| {
-        line.as_bytes()
-            .split(|b| *b == b',')
-            .any(|m| m.trim_ascii() == b"*")
-    });
-    if any {
-        return Storing::Refuse(Why::VaryAny);
+    let mut members = response
+        .get_all(VARY)
+        .iter()
+        .flat_map(|line| line.as_bytes().split(|b| *b == b','));
+    if members.any(|member| member.trim_ascii() == b"*") {
+        return Some(Why::VaryAny);
     }
-    if response.contains_key(SET_COOKIE) {
-        match policy.set_cookie {
-            SetCookie::Refuse => return Storing::Refuse(Why::SetCookie),
-            SetCookie::Store if !freshness.by.is_explicit() => {
-                return Storing::Refuse(Why::SetCookie);
-            }
-            SetCookie::Store | SetCookie::Strip => {}
-        }
+    let cookie = response.contains_key(SET_COOKIE);
+    match policy.set_cookie {
+        SetCookie::Refuse if cookie => Some(Why::SetCookie),
+        SetCookie::Store if cookie && !freshness.by.is_explicit() => Some(Why::SetCookie),
+        _ => None,
+    }
+}
+
+/// What could never be used again, or only by a guess that HTTP does not allow.
+fn of_no_use(exchange: Exchange<'_>) -> Option<Why> {
+    let Exchange {
+        status,
+        response,
+        directives,
+        freshness,
+        ..
+    } = exchange;
+    if freshness.lifetime.is_zero() && !has_validator(response) {
+        return Some(Why::NoFreshness);
     }
     // §3: one of: public, private, Expires, max-age, s-maxage, a heuristically cacheable status.
-    if freshness.lifetime.is_zero() && !has_validator(response) {
-        return Storing::Refuse(Why::NoFreshness);
-    }
     let said = freshness.by.is_explicit() || directives.public || !directives.no_cache.is_absent();
     if !said && !heuristically_cacheable(status) {
-        return Storing::Refuse(Why::Status);
+        return Some(Why::Status);
     }
     // An error is stored only when it says so, or by a heuristic; a site's default is not meant for it.
     let error = status.is_client_error() || status.is_server_error();
-    if error && !said && freshness.by != By::Heuristic {
-        return Storing::Refuse(Why::NoFreshness);
-    }
-    Storing::Keep
+    (error && !said && freshness.by != By::Heuristic).then_some(Why::NoFreshness)
 }
 
 impl Why {

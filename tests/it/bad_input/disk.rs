@@ -24,13 +24,18 @@ fn a_full_disk_is_said_at_the_start() {
         1,
         &[&state, "No space left on device"],
     );
-    disk.free();
-    // Room for the lock, and not for the store.
-    File::create(disk.path("filler"))
-        .unwrap()
-        .write_all(&[0; 900 * 1024])
+    // Room for the lock, and for little more.
+    let filler = File::options().write(true).open(disk.path("filler"));
+    let filler = filler.unwrap();
+    filler
+        .set_len(filler.metadata().unwrap().len() - 8 * 1024)
         .unwrap();
-    ends(&run(&state), &folder, 1, &[&state]);
+    ends(
+        &run(&state),
+        &folder,
+        1,
+        &[&state, "No space left on device"],
+    );
 }
 
 #[test]

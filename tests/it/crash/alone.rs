@@ -98,6 +98,23 @@ fn an_edge_without_snapshot_and_control_plane_waits_and_then_serves() {
     assert_eq!(edge.admin_get("/readyz").status, 200);
 }
 
+#[test]
+fn an_edge_that_serves_is_in_the_receipt_of_every_purge_from_its_first_answer_on() {
+    let origin = Origin::start();
+    origin.says("/a", ok("a").max_age(3600));
+    let plane = Role::control_plane();
+    plane.put_site("one", &origin);
+    let edge = Role::edge(&plane);
+    edge.eventually_serves("one.test");
+    let purge = json!({"hosts": ["one.test"]});
+    let receipt = plane.ask("POST", "/v1/purges?wait=complete&timeout=30s", purge);
+    assert_eq!(
+        receipt["edges"][0]["id"], "edge-x",
+        "it may hold what was purged: {receipt}"
+    );
+    assert_eq!(edge.get("one.test").x_cache(), "MISS", "{receipt}");
+}
+
 /// `seawall edge` or `seawall control-plane`, with a configuration and a state folder of its own.
 struct Role {
     name: &'static str,

@@ -1,12 +1,16 @@
 //! The embedded store: the suite, and what only a file can suffer.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use seawall_control_plane::store::embedded::{EmbeddedStore, OpenError};
 
 use super::*;
+
+mod crash;
+mod damage;
+mod disk_full;
 
 super::conformance!({
     let folder = Folder::new();
@@ -68,6 +72,63 @@ async fn a_folder_has_one_store_at_a_time() {
     write(&*store, [put("/a", 1)]).await;
     drop(store);
     folder.open();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn history_before_what_the_log_keeps_is_compacted() {
+    const LOG_REVISIONS_MAX: u64 = 100_000;
+    // Less than may wait for the disk at once.
+    const AT_ONCE: u64 = 2_000;
+    let folder = Folder::new();
+    let store = folder.open();
+    let first = write(&*store, [put("/a", 0)]).await;
+    let mut slow = store.follow("", Revision(0)).await.unwrap();
+    until(&mut slow, first).await;
+    let mut newest = first;
+    while newest.0 < LOG_REVISIONS_MAX + AT_ONCE {
+        let writing = |n| {
+            let store = store.clone();
+            async move { write(&*store, [put("/a", n)]).await }
+        };
+        newest = *join((0..AT_ONCE).map(writing)).await.iter().max().unwrap();
+    }
+    let oldest = Revision(newest.0 + 1 - LOG_REVISIONS_MAX);
+    let compacted = Some(StoreError::Compacted { oldest });
+    assert_eq!(store.follow("", Revision(0)).await.err(), compacted);
+    assert_eq!(
+        store.follow("", Revision(oldest.0 - 2)).await.err(),
+        compacted
+    );
+    let mut follow = store.follow("", Revision(oldest.0 - 1)).await.unwrap();
+    let steps = until(&mut follow, newest).await;
+    assert!(
+        revisions(&steps)
+            .into_iter()
+            .map(|at| at.0)
+            .eq(oldest.0..=newest.0)
+    );
+    // Who was too slow gets what was on its way to it, and then the reason.
+    let mut next = first.next();
+    let reason = loop {
+        match tokio::time::timeout(CAP, slow.next())
+            .await
+            .expect("a step in time")
+        {
+            Some(Ok(step)) => {
+                assert_eq!(step.revision, next);
+                next = next.next();
+            }
+            end => break end,
+        }
+    };
+    assert!(
+        next < oldest,
+        "it was given {next}, which the log had forgotten"
+    );
+    assert!(
+        matches!(reason, Some(Err(StoreError::Compacted { .. }))),
+        "{reason:?}"
+    );
 }
 
 /// A folder that goes with the test.

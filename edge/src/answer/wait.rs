@@ -1,0 +1,204 @@
+//! Waiting for a fill, one's own or another's, and what comes of it.
+
+use std::sync::Arc;
+
+use seawall_config::site::OnPartition;
+
+use super::{Answer, Journey, has_validator};
+use crate::clock;
+use crate::fill::fetch::Fetch;
+use crate::fill::stream::Reader;
+use crate::fill::{Arrived, Fill, Stage};
+use crate::ledger::{Fingerprint, Life};
+use crate::object::Object;
+use crate::origin::Failure;
+use crate::rules::cache_status::Fwd;
+use crate::rules::ranges::{self, Part};
+use crate::rules::{directives, reuse};
+use crate::state::State;
+
+/// How far ahead of what is here a range may begin, to be waited for.
+const RANGE_AHEAD_BYTES: u64 = 8 * 1024 * 1024;
+
+/// What came of waiting for a fill.
+pub(super) enum Outcome {
+    Answered(Box<Answer>),
+    /// What it brought is dead or another variant by now: what is stored may have changed meanwhile.
+    LookAgain,
+    /// It was another client's private answer. To wait for the next one would queue clients one after another.
+    NotForUs,
+}
+
+pub(super) async fn join_or_fetch(
+    state: &Arc<State>,
+    journey: &Arc<Journey>,
+    why: Fwd,
+    validates: Option<Arc<Object>>,
+) -> Outcome {
+    let joins = |fill: &Fill| joins(state, journey, fill);
+    let (mut reader, opened) = state.fills.join_or_open(&journey.key, journey.birth, joins);
+    let mine = opened.is_some();
+    match opened {
+        Some(fill) => fetch(state, journey, fill, why, validates.clone()),
+        None => state.metrics.collapsed(),
+    }
+    let stale = || {
+        validates
+            .as_ref()
+            .and_then(|object| stand_in(state, journey, object))
+    };
+    let answered = |answer| Outcome::Answered(Box::new(answer));
+    match reader.stage().await {
+        Stage::Arrived(arrived) if !mine && !arrived.kept => Outcome::NotForUs,
+        Stage::Arrived(arrived) if !mine && !is_for(state, journey, reader.fill(), &arrived) => {
+            Outcome::LookAgain
+        }
+        Stage::Arrived(arrived) => {
+            let fails = matches!(arrived.status.as_u16(), 500 | 502 | 503 | 504);
+            let stale = if fails { stale() } else { None };
+            answered(
+                stale.unwrap_or_else(|| Answer::arriving(journey, &arrived, reader, why, !mine)),
+            )
+        }
+        Stage::Refreshed(object) if is_good(state, journey, &object, mine) => answered(
+            Answer::refreshed(journey, &object, why, !mine, clock::now()),
+        ),
+        Stage::Refreshed(_) | Stage::Asking => Outcome::LookAgain,
+        Stage::Failed(Failure::GivenUp) if !mine => Outcome::LookAgain,
+        Stage::Failed(failure) => {
+            answered(stale().unwrap_or_else(|| Answer::failed(failure, why, !mine)))
+        }
+    }
+}
+
+/// For this client alone; but a range may be near in a whole body that is under way.
+pub(super) async fn alone(state: &Arc<State>, journey: &Arc<Journey>, why: Fwd) -> Answer {
+    let within = |fill: &Fill| joins(state, journey, fill) && range_is_near(journey, fill);
+    if journey.policy().cache
+        && journey.wanted.is_none()
+        && let Some(reader) = state.fills.join(&journey.key, within)
+        && let Stage::Arrived(arrived) = reader.fill().stage()
+    {
+        state.metrics.collapsed();
+        return Answer::arriving(journey, &arrived, reader, why, true);
+    }
+    let (fill, mut reader) = Fill::private(journey.birth);
+    fetch(state, journey, fill, why, None);
+    match reader.stage().await {
+        Stage::Arrived(arrived) => Answer::arriving(journey, &arrived, reader, why, false),
+        Stage::Failed(failure) => Answer::failed(failure, why, false),
+        Stage::Refreshed(_) | Stage::Asking => Answer::failed(Failure::BrokenAnswer, why, false),
+    }
+}
+
+/// A stale answer goes out; one task asks the origin, whoever else comes meanwhile.
+pub(super) fn validate_behind(state: &Arc<State>, journey: &Arc<Journey>, object: &Arc<Object>) {
+    let joins = |fill: &Fill| joins(state, journey, fill);
+    let (reader, opened) = state.fills.join_or_open(&journey.key, journey.birth, joins);
+    if let Some(fill) = opened {
+        // The shared fetch of a HEAD is a GET: it brings what is stored.
+        let journey = Arc::new(Journey {
+            method: http::Method::GET,
+            ..(**journey).clone()
+        });
+        let validates = has_validator(&object.head).then(|| object.clone());
+        fetch(state, &journey, fill, Fwd::Stale, validates);
+        // Somebody has to want the body, or a large one would be given up.
+        tokio::spawn(drain(reader));
+    }
+}
+
+fn fetch(
+    state: &Arc<State>,
+    journey: &Arc<Journey>,
+    fill: Arc<Fill>,
+    why: Fwd,
+    validates: Option<Arc<Object>>,
+) {
+    state.metrics.fetch(&journey.served.name, why);
+    Fetch {
+        state: state.clone(),
+        journey: journey.clone(),
+        fill,
+        validates,
+    }
+    .spawn();
+}
+
+/// Whether another's answer is one for this request too, and not purged meanwhile.
+fn is_for(state: &State, journey: &Journey, fill: &Fill, arrived: &Arrived) -> bool {
+    arrived.selection.selects(&journey.fields)
+        && is_alive(state, journey, fill, Some(&arrived.tags))
+}
+
+/// Whether what a 304 called good may be used. If it was purged meanwhile it is not brought back, also not for
+/// the request that asked.
+fn is_good(state: &State, journey: &Journey, object: &Arc<Object>, mine: bool) -> bool {
+    let stored = || {
+        state
+            .storage
+            .get(&journey.key)
+            .is_some_and(|shelf| shelf.iter().any(|other| other.id == object.id))
+    };
+    object.selection.selects(&journey.fields)
+        && object.life(&state.ledger) == Life::Alive
+        && (mine || stored())
+}
+
+/// Whether a request may wait for an open fill: one that arrives after a purge never joins an older fill.
+fn joins(state: &State, journey: &Journey, fill: &Fill) -> bool {
+    if !state.vouches() && journey.policy().on_partition != OnPartition::Serve {
+        return false;
+    }
+    match fill.stage() {
+        Stage::Asking => is_alive(state, journey, fill, None),
+        Stage::Arrived(arrived) => arrived.kept && is_for(state, journey, fill, &arrived),
+        Stage::Refreshed(_) | Stage::Failed(_) => false,
+    }
+}
+
+/// Whether a whole body under way is soon where a range begins; else it is asked for alone.
+fn range_is_near(journey: &Journey, fill: &Fill) -> bool {
+    let Stage::Arrived(arrived) = fill.stage() else {
+        return false;
+    };
+    match (ranges::asked(&journey.fields), arrived.length) {
+        (Some(asked), Some(length)) => match asked.of(length) {
+            Part::Bytes { first, .. } => first <= fill.received().saturating_add(RANGE_AHEAD_BYTES),
+            Part::Whole | Part::Unsatisfiable => true,
+        },
+        _ => false,
+    }
+}
+
+fn is_alive(state: &State, journey: &Journey, fill: &Fill, tags: Option<&[Fingerprint]>) -> bool {
+    let life = state
+        .ledger
+        .read(|ledger| ledger.judge(&journey.served.name, &journey.key, tags, fill.birth));
+    life == Life::Alive
+}
+
+async fn drain(mut reader: Reader) {
+    reader.stage().await;
+    while let Ok(Some(_)) = reader.next().await {}
+}
+
+/// RFC 5861 §4: what is stored stands in for an origin that fails.
+fn stand_in(state: &State, journey: &Journey, object: &Arc<Object>) -> Option<Answer> {
+    let now = clock::now();
+    let stale = reuse::on_error(reuse::Question {
+        freshness: &object.freshness,
+        stored: &object.directives,
+        client: directives::Request::default(),
+        policy: journey.policy(),
+        life: object.life(&state.ledger),
+        vouches: state.vouches(),
+        now,
+    })?;
+    Some(Answer::stored(
+        journey,
+        object,
+        -(stale.as_secs() as i64),
+        now,
+    ))
+}

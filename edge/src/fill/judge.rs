@@ -1,0 +1,130 @@
+//! What the rules say of a head that arrived. Pure.
+
+use std::time::SystemTime;
+
+use http::StatusCode;
+use http::header::{self, HeaderMap};
+use seawall_config::site::{ClientDirectives, Policy, SetCookie};
+
+use super::Arrived;
+use crate::answer::Journey;
+use crate::ledger::Fingerprints;
+use crate::origin::Failure;
+use crate::origin::exchange::length;
+use crate::rules::directives::{self, Named};
+use crate::rules::freshness::{Arrival, Freshness, freshness};
+use crate::rules::storing::{Exchange, Storing, storing};
+use crate::rules::variants::Selection;
+use crate::rules::{fields, targeted, validation};
+
+/// A head, whose it is, and when it came.
+#[derive(Clone, Copy)]
+pub struct Heard<'a> {
+    pub journey: &'a Journey,
+    /// Others may be answered from it, if it is stored.
+    pub shared: bool,
+    pub status: StatusCode,
+    /// The answer's own, or the stored one that a 304 updated.
+    pub head: &'a HeaderMap,
+    pub requested: SystemTime,
+    pub received: SystemTime,
+}
+
+/// Whether it is kept, for how long, under which tags; and whether some of its tags were left out. `takes` says
+/// whether the cache has room for a body of so many bytes.
+pub fn judge(
+    heard: Heard<'_>,
+    prints: &Fingerprints,
+    takes: impl Fn(u64) -> bool,
+) -> Result<(Arrived, bool), Failure> {
+    let Heard {
+        journey,
+        status,
+        head,
+        ..
+    } = heard;
+    let length = length(status, &journey.method, head)?;
+    let (directives, freshness, storing) = ask_rules(heard);
+    let keep = heard.shared && storing == Storing::Keep;
+    let selection = Selection::new(head, &journey.fields);
+    let (tags, tags_cut) = fields::tags(head);
+    let tags = tags.into_iter().map(|tag| prints.tag(tag)).collect();
+    let kept = keep && takes(length.unwrap_or_default());
+    let head = passed_on(head, keep, &directives, journey.policy());
+    Ok((
+        Arrived {
+            status,
+            head,
+            length,
+            storing,
+            kept,
+            directives,
+            freshness,
+            selection,
+            tags,
+        },
+        tags_cut,
+    ))
+}
+
+fn ask_rules(heard: Heard<'_>) -> (directives::Response, Freshness, Storing) {
+    let Heard {
+        journey,
+        status,
+        head,
+        requested,
+        received,
+        ..
+    } = heard;
+    let policy = journey.policy();
+    let found = targeted::read(head, policy.surrogate_control);
+    let targeted = found.is_some();
+    let directives = found.unwrap_or_else(|| directives::Response::read(head));
+    let freshness = freshness(Arrival {
+        status,
+        head,
+        directives: &directives,
+        targeted,
+        default_ttl: policy.default_ttl,
+        requested,
+        received,
+    });
+    let honours = policy.client_directives == ClientDirectives::Honour;
+    let storing = storing(Exchange {
+        method: &journey.method,
+        request: &journey.fields,
+        client_no_store: honours && directives::Request::read(&journey.fields).no_store,
+        status,
+        response: head,
+        directives: &directives,
+        freshness: &freshness,
+        policy,
+    });
+    (directives, freshness, storing)
+}
+
+/// The fields that go on to a client, and, where it is kept, into the cache.
+fn passed_on(
+    head: &HeaderMap,
+    keep: bool,
+    directives: &directives::Response,
+    policy: &Policy,
+) -> HeaderMap {
+    let mut head = head.clone();
+    fields::strip_hop(&mut head);
+    if keep {
+        // RFC 9111 §5.2.2.4, §5.2.2.7: fields that are private, or not for reuse, are not stored.
+        for named in [&directives.private, &directives.no_cache] {
+            if let Named::Fields(names) = named {
+                names.iter().for_each(|name| drop(head.remove(name)));
+            }
+        }
+        if policy.set_cookie == SetCookie::Strip {
+            head.remove(header::SET_COOKIE);
+        }
+    }
+    // Copied: a value that was parsed keeps the whole buffer it was read into.
+    head.iter()
+        .map(|(name, value)| (name.clone(), validation::copied(value)))
+        .collect()
+}

@@ -1,0 +1,89 @@
+//! Writing an answer to a client, and noticing when it has gone.
+
+use http::header;
+use pingora_error::{Error, ErrorType};
+use pingora_http::ResponseHeader;
+use pingora_proxy::Session;
+
+use super::{Ctx, Proxy};
+use crate::answer::{Answer, Content};
+use crate::clock;
+
+impl Proxy {
+    /// Writes an answer. An error means that the client did not get it whole: the connection is dropped, so
+    /// that it can tell.
+    pub(super) async fn write(
+        &self,
+        session: &mut Session,
+        ctx: &mut Ctx,
+        answer: Answer,
+    ) -> pingora_error::Result<()> {
+        let Answer {
+            status,
+            head,
+            told,
+            body,
+        } = answer;
+        let mut response = ResponseHeader::build_no_case(status, Some(head.len() + 4))?;
+        for (name, value) in &head {
+            response.append_header(name, value)?;
+        }
+        self.sign(&mut response, &told)?;
+        ctx.told = Some(told);
+        let empty = matches!(body, Content::Nothing);
+        // Without a length HTTP/1.1 needs chunks, or the end of the body would be the end of the connection.
+        let measured = head.contains_key(header::CONTENT_LENGTH) || empty;
+        if !measured && session.req_header().version == http::Version::HTTP_11 {
+            response.insert_header(header::TRANSFER_ENCODING, "chunked")?;
+        }
+        session
+            .write_response_header(Box::new(response), empty)
+            .await?;
+        ctx.first_byte = Some(clock::instant());
+        match body {
+            Content::Nothing => return session.write_response_body(None, true).await,
+            Content::Text(text) if session.req_header().method != http::Method::HEAD => {
+                session
+                    .write_response_body(Some(text.into()), false)
+                    .await?;
+            }
+            Content::Text(_) => {}
+            Content::Stored { body, first, end } => {
+                for piece in body.slice(first, end) {
+                    session.write_response_body(Some(piece), false).await?;
+                }
+            }
+            Content::Arriving(mut reader) => {
+                let done = session.as_downstream_mut().is_body_done();
+                loop {
+                    let piece = tokio::select! {
+                        biased;
+                        piece = reader.next() => piece,
+                        gone = client_leaves(session, done) => return Err(gone),
+                    };
+                    match piece {
+                        Ok(Some(piece)) => session.write_response_body(Some(piece), false).await?,
+                        Ok(None) => break,
+                        Err(failure) => {
+                            return Err(
+                                Error::explain(ErrorType::ReadError, failure.detail()).into_up()
+                            );
+                        }
+                    }
+                }
+            }
+        }
+        session.write_response_body(None, true).await
+    }
+}
+
+/// Resolves when the client has gone; what it sends of a body meanwhile is read and dropped.
+pub(super) async fn client_leaves(session: &mut Session, mut done: bool) -> Box<Error> {
+    loop {
+        match session.as_downstream_mut().read_body_or_idle(done).await {
+            Ok(Some(_)) => {}
+            Ok(None) => done = true,
+            Err(error) => return error.into_down(),
+        }
+    }
+}
