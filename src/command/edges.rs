@@ -1,8 +1,8 @@
 //! `seawall edges`: who is there, how far each has followed, and what is wrong there.
 
 use clap::Args;
-use seawall_config::Problem;
-use seawall_config::feed::Applied;
+use seawall_config::{Problem, Revision};
+
 use serde::Deserialize;
 
 use super::table::table;
@@ -39,7 +39,7 @@ struct Edge {
     id: String,
     place: String,
     state: String,
-    applied: Option<Applied>,
+    applied: Option<Revision>,
     lag_ms: Option<u64>,
     version: String,
     #[serde(default)]
@@ -65,7 +65,7 @@ impl Listing {
         let rows = self.edges.iter().map(|edge| {
             let applied = edge
                 .applied
-                .map(|applied| applied.revision.to_string())
+                .map(|revision| revision.to_string())
                 .unwrap_or_default();
             let lag = edge.lag_ms.map(|ms| format!("{ms} ms")).unwrap_or_default();
             let problems = if edge.problems.is_empty() {

@@ -224,7 +224,7 @@ mod tests {
         let receipt = serde_json::json!({
             "revision": 18231, "token": "3-18231", "state": "complete", "counted": true,
             "matched": {"objects": 1, "bytes": 2048},
-            "edges": [{"id": "edge-ams", "place": "amsterdam", "state": "applied", "applied": "3-18231", "ms": 12,
+            "edges": [{"id": "edge-ams", "place": "amsterdam", "state": "applied", "applied": 18231, "ms": 12,
                        "matched": {"objects": 1, "bytes": 2048}}]
         });
         let receipt: Receipt = serde_json::from_value(receipt).expect("a receipt");

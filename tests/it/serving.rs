@@ -43,6 +43,24 @@ fn a_first_request_is_a_miss_and_the_second_a_hit() {
 }
 
 #[test]
+fn whoever_has_the_whole_answer_finds_it_stored() {
+    let origin = Origin::start();
+    let seawall = Seawall::run(&origin);
+    let mut connection = seawall.connect();
+    for number in 0..200 {
+        let target = format!("/{number}");
+        // The end of a body is told by its length, by its last chunk, or by its having none.
+        let (body, chunked) = [("body", false), ("body", true), ("", false)][number % 3];
+        let answer = ok(body).max_age(3600);
+        origin.says(&target, if chunked { answer.chunked() } else { answer });
+        connection
+            .request("GET", &target, &[], b"")
+            .is("MISS", body);
+        connection.request("GET", &target, &[], b"").is("HIT", body);
+    }
+}
+
+#[test]
 fn the_age_an_answer_came_with_counts() {
     let origin = Origin::start();
     let seawall = Seawall::run(&origin);

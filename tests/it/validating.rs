@@ -21,6 +21,8 @@ fn a_client_that_has_it_is_told_so() {
         (304, "MISS", 0)
     );
     assert_eq!(origin.last("/a").field("if-none-match"), None);
+    // It did not wait for the body; this one does.
+    assert_eq!(seawall.get("/a").text(), "hello");
     let check = |name: &str, value: &str, status: u16| {
         let answer = seawall.get_with("/a", &[(name, value)]);
         assert_eq!(

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use seawall_config::feed::{Applied, EdgeState, Heartbeat, Renewal};
-use seawall_config::{Problem, Problems, roles};
+use seawall_config::feed::{EdgeState, Heartbeat, Renewal};
+use seawall_config::{Problem, Problems, Revision, roles};
 use serde::Serialize;
 use tokio::sync::oneshot;
 
@@ -34,7 +34,8 @@ pub struct EdgeStatus {
     pub boot: String,
     /// What it says of itself; `fenced` also when it has not been renewed for too long.
     pub state: EdgeState,
-    pub applied: Option<Applied>,
+    /// In this plane's epoch; None before an edge has followed it.
+    pub applied: Option<Revision>,
     pub lag_ms: Option<u64>,
     pub version: String,
     pub problems: Vec<Problem>,
@@ -151,7 +152,7 @@ fn status(registered: &Registered, party: &Party, now_ms: u64) -> EdgeStatus {
         id: record.id,
         place: record.place,
         boot: record.boot,
-        applied: record.applied,
+        applied: party.applied,
         lag_ms: record.lag_ms,
         version: record.version,
         problems: record.problems,

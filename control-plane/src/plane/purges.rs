@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use seawall_config::feed::{Applied, BEACON_MS};
+use seawall_config::feed::BEACON_MS;
 use seawall_config::scope::PurgeRequest;
 use seawall_config::{Problems, Revision, Token};
 use serde::Serialize;
@@ -50,7 +50,7 @@ pub struct EdgeReceipt {
     pub place: String,
     pub state: EdgeStanding,
     /// The newest revision it has applied.
-    pub applied: Option<Applied>,
+    pub applied: Option<Revision>,
     /// From the purge's acceptance until this plane heard that it was applied there, in milliseconds. None
     /// where that was before this plane or the edge started.
     pub ms: Option<u64>,
@@ -246,7 +246,7 @@ fn judge(state: &State, purge: Revision, now_ms: u64) -> Option<(PurgeReceipt, O
                 id: party.record.id.clone(),
                 place: party.record.place.clone(),
                 state: standing?,
-                applied: party.applied.map(|revision| Applied { epoch, revision }),
+                applied: party.applied,
                 ms: said.ms,
                 matched: said.matched,
             })

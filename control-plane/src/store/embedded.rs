@@ -29,7 +29,7 @@ pub struct EmbeddedStore {
     writer: Writer,
 }
 
-/// Why a store cannot be opened. Nothing in its folder was changed.
+/// Why a store cannot be opened. What is there is neither deleted nor replaced.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     #[error("{0} is in use by another seawall process")]

@@ -268,7 +268,11 @@ impl Following {
         };
         self.parts.state.reset(followed);
         let (epoch, revision, sites) = (followed.epoch, followed.revision, followed.sites.len());
-        tracing::info!(%epoch, %revision, sites, "serves from a whole new snapshot");
+        let from = match self.follower.position().heard {
+            true => "a snapshot of the control plane",
+            false => "the last-known-good snapshot on disk",
+        };
+        tracing::info!(%epoch, %revision, sites, from, "serves");
         self.measure_rejected();
         self.publish();
     }

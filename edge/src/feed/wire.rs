@@ -133,6 +133,22 @@ impl Client {
     }
 }
 
+/// RFC 9457: why a control plane does not do what it was asked to.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Refusal {
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub detail: String,
+}
+
+impl Refusal {
+    /// What does not read as one says nothing.
+    pub fn read(body: &[u8]) -> Self {
+        serde_json::from_slice(body).unwrap_or_default()
+    }
+}
+
 /// One question and all that is answered to it.
 pub struct Conversation {
     stage: Stage,
@@ -250,12 +266,8 @@ fn path(ask: &Ask) -> String {
 
 /// What a `410` means. Without a word that we know, the milder of the two: a snapshot is judged anyway.
 fn gone(problem: &[u8]) -> Gone {
-    #[derive(Deserialize)]
-    struct Problem {
-        r#type: String,
-    }
-    match serde_json::from_slice::<Problem>(problem) {
-        Ok(problem) if problem.r#type == "history-differs" => Gone::Differs,
+    match Refusal::read(problem).kind.as_str() {
+        "history-differs" => Gone::Differs,
         _ => Gone::History,
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
-use seawall_config::feed::{Counted, HEARTBEAT_MS, Heartbeat, Renewal};
+use seawall_config::feed::{Counted, HEARTBEAT_MS, Heartbeat, Renewal, VOUCH_MS};
 use seawall_config::{Problem, Problems};
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinError, JoinSet};
@@ -13,7 +13,7 @@ use tokio::task::{JoinError, JoinSet};
 use super::{Heartbeats, Sent, Verdict};
 use crate::clock;
 use crate::feed::Position;
-use crate::feed::wire::{Client, Failure};
+use crate::feed::wire::{Client, Failure, Refusal};
 use crate::state::State;
 
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -21,6 +21,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 const COUNTED_MAX: usize = 1_000;
 /// Characters of a problem's path, and of its message.
 const PROBLEM_CHARS_MAX: usize = 500;
+/// Longer than an earlier start of this edge can hold its id.
+const EARLIER_START_MS: u64 = 2 * VOUCH_MS;
 /// How often a duplicate id is shouted about.
 const DUPLICATE_TOLD_EVERY_MS: u64 = 60_000;
 
@@ -51,7 +53,8 @@ struct Sender {
     posts: JoinSet<Post>,
     /// The last was answered.
     answered: bool,
-    duplicate_told_ms: Option<u64>,
+    /// Not before: a restarted edge is refused, too, until the time of its earlier start is over.
+    shout_at_ms: u64,
 }
 
 /// A heartbeat that has landed.
@@ -74,7 +77,7 @@ pub async fn run(state: Arc<State>, who: Who, news: News, mut stop: watch::Recei
         plane: 0,
         posts: JoinSet::new(),
         answered: true,
-        duplicate_told_ms: None,
+        shout_at_ms: clock::boottime_ms() + EARLIER_START_MS,
     };
     if sender.who.control_planes.is_empty() {
         return;
@@ -168,32 +171,32 @@ impl Sender {
         };
         // Read after the answer, so that a machine that was suspended in between knows it.
         let now_ms = clock::boottime_ms();
-        let renewal = match &post.answer {
-            Ok((StatusCode::OK, body)) => serde_json::from_slice::<Renewal>(body)
-                .map_err(|error| format!("its answer does not read: {error}")),
-            Ok((StatusCode::CONFLICT, body)) => {
-                self.state.put_back_counted(post.counted);
-                self.heartbeats.refused(now_ms);
-                return self.shout(now_ms, body);
+        let why = match post.answer {
+            Ok((StatusCode::OK, body)) => match serde_json::from_slice::<Renewal>(&body) {
+                Ok(renewal) => {
+                    let verdict = self.heartbeats.answered(post.sent, renewal, now_ms);
+                    return self.answered(verdict);
+                }
+                Err(error) => format!("its answer does not read: {error}"),
+            },
+            Ok((status, body)) => {
+                let Refusal { kind, detail } = Refusal::read(&body);
+                if kind == "duplicate-edge" {
+                    self.state.put_back_counted(post.counted);
+                    self.heartbeats.refused(now_ms);
+                    return self.refused(&detail, now_ms);
+                }
+                format!("it answered {status} {detail}")
             }
-            Ok((status, _)) => Err(format!("it answered {status}")),
-            Err(failure) => Err(failure.to_string()),
+            Err(failure) => failure.to_string(),
         };
-        match renewal {
-            Ok(renewal) => {
-                let verdict = self.heartbeats.answered(post.sent, renewal, now_ms);
-                self.answered(verdict);
-            }
-            Err(why) => {
-                self.state.put_back_counted(post.counted);
-                self.heartbeats.failed();
-                self.failed(post.plane, &why);
-            }
-        }
+        self.state.put_back_counted(post.counted);
+        self.heartbeats.failed();
+        self.failed(post.plane, &why);
     }
 
     fn answered(&mut self, verdict: Verdict) {
-        self.duplicate_told_ms = None;
+        self.shout_at_ms = 0;
         if !std::mem::replace(&mut self.answered, true) {
             tracing::info!(?verdict, "heartbeats are answered again");
         }
@@ -205,27 +208,26 @@ impl Sender {
         if plane == self.plane {
             self.plane += 1;
         }
-        if std::mem::replace(&mut self.answered, false) {
-            tracing::warn!(why, "a heartbeat was not answered");
-        }
+        self.unanswered(why);
     }
 
-    fn shout(&mut self, now_ms: u64, body: &[u8]) {
-        if self
-            .duplicate_told_ms
-            .is_none_or(|told_ms| now_ms >= told_ms + DUPLICATE_TOLD_EVERY_MS)
-        {
-            self.duplicate_told_ms = Some(now_ms);
-            let detail = serde_json::from_slice::<serde_json::Value>(body).unwrap_or_default();
-            let detail = detail
-                .get("detail")
-                .and_then(|detail| detail.as_str())
-                .unwrap_or("no reason given");
+    fn refused(&mut self, detail: &str, now_ms: u64) {
+        self.unanswered(detail);
+        if now_ms >= self.shout_at_ms {
+            self.shout_at_ms = now_ms + DUPLICATE_TOLD_EVERY_MS;
+            let edge = &self.who.id;
             tracing::error!(
-                edge = self.who.id,
+                edge,
                 detail,
                 "ANOTHER MACHINE USES THIS EDGE'S ID: until that ends, this edge may not vouch for what it stored"
             );
+        }
+    }
+
+    /// Told once, until one is answered.
+    fn unanswered(&mut self, why: &str) {
+        if std::mem::replace(&mut self.answered, false) {
+            tracing::warn!(why, "a heartbeat was not answered");
         }
     }
 }

@@ -10,7 +10,8 @@ use redb::{Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase};
 use seawall_config::{Epoch, Revision};
 use tokio::sync::watch;
 
-use super::{OpenError, tables};
+use super::OpenError;
+use super::tables::{self, Meta};
 use crate::store::StoreError;
 
 /// Bytes of the file that are kept in memory.
@@ -43,9 +44,7 @@ impl DatabaseFile {
             create(folder, &path, new_epoch)?;
         }
         let database = open(&path)?;
-        let meta = database.begin_read().map_err(redb::Error::from);
-        let meta = meta.and_then(|transaction| tables::meta(&transaction));
-        let meta = meta.map_err(|error| not_opened(&path, error))?;
+        let meta = meta(&database).map_err(|error| not_opened(&path, error))?;
         if meta.format != tables::FORMAT {
             let format = meta.format;
             return Err(OpenError::Format { path, format });
@@ -138,9 +137,7 @@ impl DatabaseFile {
         }
         // Never makes a new one: a file that is gone is an error, not an empty store.
         let anew = open(&self.path).map_err(|error| self.unavailable(&error))?;
-        let meta = anew.begin_read().map_err(redb::Error::from);
-        let meta = meta.and_then(|transaction| tables::meta(&transaction));
-        let meta = meta.map_err(|error| self.unavailable(&error))?;
+        let meta = meta(&anew).map_err(|error| self.unavailable(&error))?;
         if meta.epoch != self.epoch || meta.head < *self.head.borrow() {
             return Err(self.unavailable(&"it is not the file that was open before"));
         }
@@ -215,6 +212,10 @@ fn open(path: &Path) -> Result<Database, OpenError> {
         DatabaseError::DatabaseAlreadyOpen => OpenError::InUse(path.to_owned()),
         error => not_opened(path, error.into()),
     })
+}
+
+fn meta(database: &Database) -> Result<Meta, redb::Error> {
+    tables::meta(&database.begin_read()?)
 }
 
 fn builder() -> Builder {

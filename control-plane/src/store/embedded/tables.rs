@@ -284,3 +284,7 @@ fn entry(key: &str, (created, changed, value): (u64, u64, &[u8])) -> Entry {
         changed: Revision(changed),
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -177,3 +177,43 @@ fn settle(file: &DatabaseFile, before: Revision, why: String) -> StoreError {
         _ => StoreError::OutcomeUnknown(why),
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    #[test]
+    fn more_than_may_wait_for_the_disk_is_refused() {
+        let check = |bytes: usize, expect: usize| {
+            // A thread that never takes anything.
+            let (jobs, _queue) = mpsc::channel(QUEUE_MAX);
+            let room = Arc::new(Semaphore::new(QUEUE_BYTES_MAX));
+            let writer = Writer {
+                jobs: Some(jobs),
+                room,
+                thread: None,
+            };
+            let waits = |_: &usize| {
+                writer
+                    .commit(Txn::default(), bytes)
+                    .now_or_never()
+                    .is_none()
+            };
+            assert_eq!(
+                (0..=expect).take_while(waits).count(),
+                expect,
+                "of {bytes} bytes"
+            );
+            let refused = writer.commit(Txn::default(), bytes).now_or_never().unwrap();
+            assert!(
+                matches!(refused, Err(StoreError::Unavailable(_))),
+                "{refused:?}"
+            );
+        };
+        check(TXN_BYTES_MAX, QUEUE_BYTES_MAX / TXN_BYTES_MAX);
+        check(0, QUEUE_MAX);
+    }
+}

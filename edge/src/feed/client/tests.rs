@@ -40,8 +40,8 @@ struct Plane {
 /// What a plane answers.
 struct Says {
     snapshot: Snapshot,
-    /// The type of the problem that it answers instead of a feed.
-    gone: Option<&'static str>,
+    /// To whom it does not answer with a feed: how the question begins; and the type of the problem.
+    gone: Option<(&'static str, &'static str)>,
 }
 
 impl Plane {
@@ -57,19 +57,16 @@ impl Plane {
         }));
         let (shown, gone) = (says.clone(), says.clone());
         let feed = async move |RawQuery(query): RawQuery| {
-            if let Some(kind) = gone.lock().unwrap().gone {
+            let query = query.unwrap_or_default();
+            let gone = gone.lock().unwrap().gone;
+            if let Some((_, kind)) = gone.filter(|(asked, _)| query.starts_with(asked)) {
                 return (
                     StatusCode::GONE,
                     Body::from(format!("{{\"type\":\"{kind}\"}}")),
                 );
             }
             let (lines, mut told) = unbounded_channel::<Bytes>();
-            feeds
-                .send(Opened {
-                    query: query.unwrap_or_default(),
-                    lines,
-                })
-                .unwrap();
+            feeds.send(Opened { query, lines }).unwrap();
             let lines = futures::stream::poll_fn(move |context| told.poll_recv(context));
             let lines = lines.map(Ok::<_, std::io::Error>);
             (StatusCode::OK, Body::from_stream(lines))
@@ -101,8 +98,8 @@ impl Plane {
         self.says.lock().unwrap().snapshot = snapshot;
     }
 
-    fn answer_feeds_with(&self, gone: Option<&'static str>) {
-        self.says.lock().unwrap().gone = gone;
+    fn answer_gone(&self, asked: &'static str, kind: &'static str) {
+        self.says.lock().unwrap().gone = Some((asked, kind));
     }
 
     async fn opened(&mut self) -> Opened {
@@ -293,7 +290,7 @@ async fn another_history_is_refused_until_the_epoch_is_raised() {
     let mut plane = Plane::start(picture(2, 5), 100).await;
     let (state, _stop) = edge(&folder, &[&plane.url]);
     let feed = plane.opened().await;
-    plane.answer_feeds_with(Some("history-differs"));
+    plane.answer_gone("after=2-", "history-differs");
     plane.show(picture(2, 900));
     drop(feed);
     let told = plane
@@ -315,7 +312,6 @@ async fn another_history_is_refused_until_the_epoch_is_raised() {
     plane
         .heartbeat(|heartbeat| heartbeat.applied == applied(3, 1) && heartbeat.problems.is_empty())
         .await;
-    plane.answer_feeds_with(None);
     let feed = plane.opened().await;
     assert_eq!(feed.query, "after=3-1");
     feed.say(3, 2, vec![]);

@@ -11,6 +11,11 @@ async fn a_full_disk_fails_writes_only_and_is_recovered_from() {
     let store = disk.0.open();
     let mut live = store.follow("", Revision(0)).await.unwrap();
     for round in 0..3 {
+        let before = write(
+            &*store,
+            (0..5).map(|n| put(&format!("/full/{round}/before/{n}"), n)),
+        )
+        .await;
         disk.fill();
         let (last, error) = write_until_it_fails(&*store, round).await;
         assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
@@ -20,6 +25,7 @@ async fn a_full_disk_fails_writes_only_and_is_recovered_from() {
         );
         // Nothing of it was written, and all that was is still read.
         let view = store.read("/full/").await.unwrap();
+        assert!(last >= before && view.entries.len() as u64 >= 5 * (round + 1));
         assert_eq!(view.revision, last);
         assert_eq!(store.head().await.unwrap(), last);
         let mut past = store.follow("", Revision(0)).await.unwrap();
