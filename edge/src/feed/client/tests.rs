@@ -12,10 +12,12 @@ use futures::StreamExt;
 use http::StatusCode;
 use pingora_core::connectors::http::Connector;
 use seawall_config::feed::{Applied, EdgeState, Heartbeat, Renewal, Snapshot};
-use seawall_config::{Epoch, Mode, Revision, Scope};
+use seawall_config::{Epoch, Mode, Revision, Scope, Token};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{
+    UnboundedReceiver, UnboundedSender, WeakUnboundedSender, unbounded_channel,
+};
 use tokio::task::JoinHandle;
 
 use super::*;
@@ -66,6 +68,7 @@ impl Plane {
                 );
             }
             let (lines, mut told) = unbounded_channel::<Bytes>();
+            tokio::spawn(keep_alive(query.clone(), lines.downgrade()));
             feeds.send(Opened { query, lines }).unwrap();
             let lines = futures::stream::poll_fn(move |context| told.poll_recv(context));
             let lines = lines.map(Ok::<_, std::io::Error>);
@@ -120,6 +123,18 @@ impl Plane {
             }
         };
         tokio::time::timeout(EVENTUALLY, search).await.unwrap()
+    }
+}
+
+/// Says nothing new, as beacons would, for as long as the feed is held: a slow machine is no silence.
+async fn keep_alive(query: String, lines: WeakUnboundedSender<Bytes>) {
+    let after: Token = query.trim_start_matches("after=").parse().unwrap();
+    while let Some(lines) = lines.upgrade() {
+        let line = format!("{{\"epoch\":{},\"revision\":0}}\n", after.epoch);
+        // Whoever no longer listens is not told.
+        let _ = lines.send(line.into());
+        drop(lines);
+        tokio::time::sleep(Duration::from_millis(500)).await;
     }
 }
 
