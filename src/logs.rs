@@ -18,8 +18,14 @@ pub(crate) enum LogFormat {
 const LEVEL_VARIABLE: &str = "SEAWALL_LOG";
 
 /// Pingora warns of each request that was answered before it reached an origin ("Fail to filter
-/// request …"). Here that is every hit.
-const QUIET: [&str; 3] = ["pingora_proxy=error", "pingora_core=error", "h2=warn"];
+/// request …"). Here that is every hit. Its connectors call it an error when an origin closed a pooled
+/// connection, which origins do all the time.
+const QUIET: [&str; 4] = [
+    "pingora_proxy=error",
+    "pingora_core=error",
+    "pingora_core::connectors=off",
+    "h2=warn",
+];
 
 /// Starts writing to stderr: as `format` says, else words on a terminal and JSON elsewhere. `level` holds
 /// where [`LEVEL_VARIABLE`] is not set. Err is what is wrong with that variable.

@@ -55,7 +55,6 @@ pub enum Verdict {
     /// Use what is stored; `behind`: and have it validated meanwhile.
     Serve {
         object: Arc<Object>,
-        ttl: i64,
         behind: bool,
     },
     /// Ask the origin whether what is stored is still good: join the one who asks, or ask.
@@ -134,9 +133,14 @@ pub fn decide(
                 now,
             };
             match reuse::reuse(question) {
-                Reuse::Fresh(left) => serve(object, left.as_secs() as i64, false),
-                Reuse::StaleAccepted(stale) => serve(object, -(stale.as_secs() as i64), false),
-                Reuse::WhileRevalidating(stale) => serve(object, -(stale.as_secs() as i64), true),
+                Reuse::Fresh(_) | Reuse::StaleAccepted(_) => Verdict::Serve {
+                    object,
+                    behind: false,
+                },
+                Reuse::WhileRevalidating(_) => Verdict::Serve {
+                    object,
+                    behind: true,
+                },
                 Reuse::Validate(why) if journey.method != Method::GET => Verdict::Alone(why.into()),
                 Reuse::Validate(why) if has_validator(&object.head) => {
                     Verdict::Validate(object, why.into())
@@ -165,15 +169,11 @@ pub async fn answer(state: &Arc<State>, journey: &Arc<Journey>) -> Answer {
         let (now, vouches) = (clock::now(), state.vouches());
         let life = |object: &Object| object.life(&state.ledger);
         let (why, validates) = match decide(journey, shelf.as_deref(), life, vouches, now) {
-            Verdict::Serve {
-                object,
-                ttl,
-                behind,
-            } => {
+            Verdict::Serve { object, behind } => {
                 if behind {
                     validate_behind(state, journey, &object);
                 }
-                return Answer::stored(journey, &object, ttl, now);
+                return Answer::stored(journey, &object, now);
             }
             Verdict::Refuse(refusal) => return Answer::refused(refusal),
             Verdict::Alone(why) => return alone(state, journey, why).await,
@@ -187,14 +187,6 @@ pub async fn answer(state: &Arc<State>, journey: &Arc<Journey>) -> Answer {
         }
     }
     alone(state, journey, Fwd::UriMiss).await
-}
-
-fn serve(object: Arc<Object>, ttl: i64, behind: bool) -> Verdict {
-    Verdict::Serve {
-        object,
-        ttl,
-        behind,
-    }
 }
 
 fn has_validator(head: &HeaderMap) -> bool {

@@ -20,7 +20,7 @@ use crate::answer::{Answer, Journey, answer};
 use crate::clock;
 use crate::log::{Line, Log};
 use crate::metrics::{RequestLabels, code_class};
-use crate::origin::Failure;
+use crate::origin::{Failure, exchange};
 use crate::rules::cache_status::{Fwd, Told};
 use crate::rules::{fields, invalidation};
 use crate::state::State;
@@ -195,6 +195,9 @@ impl ProxyHttp for Proxy {
         if let crate::rules::cache_status::Handling::Forwarded(forwarded) = &mut told.handling {
             forwarded.status = Some(response.status.as_u16());
         }
+        for name in fields::of_hop_but_framing(&response.headers) {
+            response.remove_header(&name);
+        }
         for name in fields::TAG_FIELDS {
             response.remove_header(name);
         }
@@ -219,7 +222,7 @@ impl ProxyHttp for Proxy {
                 0
             }
             (None, ErrorSource::Upstream) => {
-                let failure = ctx.failure.unwrap_or_else(|| passed_failure(error));
+                let failure = ctx.failure.unwrap_or_else(|| exchange::failure(error));
                 let told = Told {
                     detail: Some(failure.detail()),
                     ..Told::forwarded(Fwd::Method)
@@ -362,21 +365,6 @@ fn refuse(refused: Refused) -> Answer {
             .insert(header::RETRY_AFTER, RETRY_AFTER_S.into());
     }
     answer
-}
-
-fn passed_failure(error: &Error) -> Failure {
-    match error.etype() {
-        ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout => Failure::ConnectTimeout,
-        ErrorType::TLSHandshakeFailure | ErrorType::InvalidCert => Failure::TlsFailed,
-        ErrorType::ConnectRefused | ErrorType::ConnectError | ErrorType::ConnectNoRoute => {
-            Failure::ConnectFailed
-        }
-        ErrorType::ReadTimedout | ErrorType::WriteTimedout => Failure::HeaderTimeout,
-        ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError => {
-            Failure::NoAnswer
-        }
-        _ => Failure::BrokenAnswer,
-    }
 }
 
 fn internal(what: &'static str) -> Box<Error> {

@@ -77,6 +77,7 @@ struct Known {
     /// Revision and token.
     purges: Vec<(u64, String)>,
     newest: u64,
+    attempts: usize,
     versions: usize,
 }
 
@@ -96,8 +97,8 @@ fn killed_at_work(seawall: &mut Seawall, known: &mut Known, origin: &Origin, eno
         origin: origin.url(),
         acknowledged: acknowledged.clone(),
     };
-    let over = Arc::new(AtomicBool::new(false));
-    let (mut client, until) = (seawall.connect(), over.clone());
+    let over = Over::default();
+    let (mut client, until) = (seawall.connect(), over.0.clone());
     thread::scope(|threads| {
         threads.spawn(|| operator.work(known));
         threads.spawn(move || {
@@ -110,8 +111,18 @@ fn killed_at_work(seawall: &mut Seawall, known: &mut Known, origin: &Origin, eno
             acknowledged.load(Ordering::Relaxed) >= enough
         });
         seawall.kill_9();
-        over.store(true, Ordering::Relaxed);
+        drop(over);
     });
+}
+
+/// True once it is dropped: also when the test fails.
+#[derive(Default)]
+struct Over(Arc<AtomicBool>);
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 struct Operator {
@@ -124,10 +135,11 @@ impl Operator {
     fn work(&mut self, known: &mut Known) {
         for turn in 0.. {
             let name = format!("site-{}", turn % SITES);
-            let version = known.versions;
+            // Never the same document twice: writing what is there already changes no revision.
+            known.attempts += 1;
             let document = json!({
                 "name": name, "hosts": [format!("{name}.test")], "origin": self.origin,
-                "cache": {"default_ttl": format!("{}s", version + 1)},
+                "cache": {"default_ttl": format!("{}s", known.attempts)},
             });
             let site = known.sites.entry(name.clone()).or_default();
             site.attempted = Some(document.clone());

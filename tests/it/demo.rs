@@ -221,16 +221,11 @@ impl Demo {
 
     fn drains_and_leaves_nobody(&mut self) {
         let family = self.family();
-        let admin = self.addresses["admin"].as_str().unwrap().to_owned();
         self.process.interrupt();
         assert_eq!(self.process.end().code(), Some(0));
         eventually("every child is gone", || {
             family.iter().all(|pid| !is_running(*pid))
         });
-        assert!(
-            std::net::TcpStream::connect(admin).is_err(),
-            "the control plane still listens"
-        );
     }
 }
 

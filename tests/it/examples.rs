@@ -49,6 +49,8 @@ fn starts(role: &str, name: &str, example: &str) {
         .map(|line| match line.split(" = ").next().unwrap() {
             word @ ("listen" | "listen_tls" | "admin") => format!("{word} = \"127.0.0.1:0\""),
             "state" => "state = \"state\"".to_owned(),
+            // Nobody is there: a control plane of somebody else's would take this edge for one of its own.
+            "control_planes" => "control_planes = [\"http://127.0.0.1:1\"]".to_owned(),
             // Without a folder of certificates: the development CA.
             "certs" => String::new(),
             _ => line.to_owned(),

@@ -17,12 +17,10 @@ async fn purge_while<F: Future<Output = ()>>(
     let before = newest_purge(bench);
     let purge = bench.post("/v1/purges?wait=complete&timeout=60s", json!({"all": true}));
     let seen = async {
-        let mut revision = newest_purge(bench);
-        while revision == before {
+        while newest_purge(bench) == before {
             tokio::task::yield_now().await;
-            revision = newest_purge(bench);
         }
-        meanwhile(revision.unwrap()).await;
+        meanwhile(newest_purge(bench).unwrap()).await;
     };
     tokio::time::timeout(CAP, async { tokio::join!(purge, seen).0 })
         .await
@@ -360,11 +358,8 @@ async fn two_planes_know_each_others_edges() {
         duplicate.status, 409,
         "the other plane knows who holds the id"
     );
-    assert_eq!(
-        other.heartbeat("e1", "b1", 1).await.status,
-        200,
-        "an edge may change planes"
-    );
+    let moved = other.heartbeat("e1", "b1", 1).await;
+    assert_eq!(moved.status, 200, "an edge may change planes");
     let revision = one.purge(json!({"tags": ["t"]})).await;
     let read = other.get(&format!("/v1/purges/{revision}")).await;
     assert_eq!(read.status, 200, "any plane knows the purge");

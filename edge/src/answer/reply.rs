@@ -1,6 +1,6 @@
 //! What a client is told: status, fields and body of each kind of answer.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
@@ -45,8 +45,8 @@ pub enum Content {
 
 impl Answer {
     /// From what is stored.
-    pub(super) fn stored(journey: &Journey, object: &Object, ttl: i64, now: SystemTime) -> Self {
-        Self::from_object(journey, object, Told::hit(ttl), now)
+    pub(super) fn stored(journey: &Journey, object: &Object, now: SystemTime) -> Self {
+        Self::from_object(journey, object, Told::hit(object.freshness.ttl(now)), now)
     }
 
     /// From what is stored, which the origin just called good.
@@ -65,7 +65,7 @@ impl Answer {
         };
         let told = Told {
             handling: Handling::Forwarded(forwarded),
-            ttl: Some(ttl(object, now)),
+            ttl: Some(object.freshness.ttl(now)),
             detail: None,
         };
         Self::from_object(journey, object, told, now)
@@ -129,11 +129,7 @@ impl Answer {
             Storing::Refuse(why) if reader.fill().shared => Some(why.as_str()),
             _ => None,
         };
-        let lifetime = arrived
-            .freshness
-            .lifetime
-            .saturating_sub(arrived.freshness.initial_age);
-        let ttl = stored.then_some(lifetime.as_secs() as i64);
+        let ttl = stored.then(|| arrived.freshness.ttl(arrived.freshness.received));
         let told = Told {
             handling: Handling::Forwarded(forwarded),
             ttl,
@@ -271,13 +267,4 @@ fn partial(head: &mut HeaderMap, first: u64, last: u64, total: u64) {
         head.insert(header::CONTENT_RANGE, value);
     }
     head.insert(header::CONTENT_LENGTH, (last + 1 - first).into());
-}
-
-/// Seconds of freshness left; negative when stale.
-fn ttl(object: &Object, now: SystemTime) -> i64 {
-    let seconds = |time: Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
-    object
-        .freshness
-        .left(now)
-        .map_or_else(|stale| -seconds(stale), seconds)
 }

@@ -30,7 +30,8 @@ fn decided(
         vouches,
         now,
     ) {
-        Verdict::Serve { ttl, behind, .. } => {
+        Verdict::Serve { object, behind } => {
+            let ttl = object.freshness.ttl(now);
             format!("serve {ttl}{}", if behind { " behind" } else { "" })
         }
         Verdict::Validate(_, why) => format!("validate {}", why.as_str()),

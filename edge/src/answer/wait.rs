@@ -186,7 +186,7 @@ async fn drain(mut reader: Reader) {
 /// RFC 5861 §4: what is stored stands in for an origin that fails.
 fn stand_in(state: &State, journey: &Journey, object: &Arc<Object>) -> Option<Answer> {
     let now = clock::now();
-    let stale = reuse::on_error(reuse::Question {
+    reuse::on_error(reuse::Question {
         freshness: &object.freshness,
         stored: &object.directives,
         client: directives::Request::default(),
@@ -195,10 +195,5 @@ fn stand_in(state: &State, journey: &Journey, object: &Arc<Object>) -> Option<An
         vouches: state.vouches(),
         now,
     })?;
-    Some(Answer::stored(
-        journey,
-        object,
-        -(stale.as_secs() as i64),
-        now,
-    ))
+    Some(Answer::stored(journey, object, now))
 }

@@ -15,7 +15,7 @@ use crate::answer::Journey;
 use crate::clock;
 use crate::ledger::Life;
 use crate::object::{Object, Parts};
-use crate::origin::exchange::{connect_failure, exchange};
+use crate::origin::exchange::{exchange, failure};
 use crate::origin::{self, Failure};
 use crate::rules::storing::Storing;
 use crate::rules::validation;
@@ -72,10 +72,18 @@ impl Fetch {
             self.close();
             self.fill.flow().become_window();
         }
-        self.fill.reach(Stage::Arrived(arrived.clone()));
+        // Whoever has the whole answer finds it stored: the end is shown only after it is sealed.
+        let empty = arrived.length == Some(0);
+        if !empty {
+            self.fill.reach(Stage::Arrived(arrived.clone()));
+        }
         self.take_body(&mut answered.session, &arrived).await?;
         if arrived.kept {
             self.seal(&arrived);
+        }
+        self.fill.flow().show_last();
+        if empty {
+            self.fill.reach(Stage::Arrived(arrived));
         }
         self.release(answered).await;
         Ok(())
@@ -106,7 +114,7 @@ impl Fetch {
                     .connections
                     .get_http_session(&peer)
                     .await
-                    .map_err(|e| (connect_failure(&e), true))?;
+                    .map_err(|e| (failure(&e), true))?;
                 let requested = clock::now();
                 let (session, head) = exchange(session, request)
                     .await
@@ -194,6 +202,10 @@ impl Fetch {
             if !fits {
                 self.close();
                 self.fill.flow().become_window();
+            }
+            if arrived.kept && arrived.length == Some(grown) {
+                self.fill.flow().hold_last(piece);
+                continue;
             }
             self.fill.flow().push(piece);
             self.fill.progress.send_modify(|_| ());

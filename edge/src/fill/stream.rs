@@ -24,6 +24,8 @@ pub struct Flow {
     dropped: usize,
     dropped_bytes: u64,
     received: u64,
+    /// The piece that completes a body of known length, until that is stored.
+    last: Option<Bytes>,
     windowed: bool,
     /// How many bytes each reader has taken.
     taken: HashMap<u64, u64>,
@@ -52,6 +54,7 @@ impl Flow {
             dropped: 0,
             dropped_bytes: 0,
             received: 0,
+            last: None,
             windowed,
             taken,
             next_reader: 0,
@@ -61,6 +64,17 @@ impl Flow {
     pub fn push(&mut self, piece: Bytes) {
         self.received += piece.len() as u64;
         self.pieces.push_back(piece);
+        self.drop_taken();
+    }
+
+    /// Takes the last piece, which no reader gets before [`Self::show_last`].
+    pub fn hold_last(&mut self, piece: Bytes) {
+        self.received += piece.len() as u64;
+        self.last = Some(piece);
+    }
+
+    pub fn show_last(&mut self) {
+        self.pieces.extend(self.last.take());
         self.drop_taken();
     }
 
@@ -89,7 +103,7 @@ impl Flow {
 
     /// The whole body; only of one that was retained.
     pub fn body(&self) -> Option<Body> {
-        (self.dropped == 0).then(|| Body::new(self.pieces.iter().cloned()))
+        (self.dropped == 0).then(|| Body::new(self.pieces.iter().chain(&self.last).cloned()))
     }
 
     fn slowest(&self) -> u64 {
@@ -255,6 +269,20 @@ mod tests {
         assert_eq!(rest(&mut early).await.unwrap(), b"def");
         assert_eq!(rest(&mut late).await.unwrap(), b"abcdef");
         assert_eq!(fill.flow().body().unwrap().len(), 6);
+    }
+
+    #[tokio::test]
+    async fn the_last_piece_is_shown_only_after_it_is_stored() {
+        let fill = fill(true);
+        let mut reader = Reader::new(fill.clone());
+        push(&fill, b"abc");
+        fill.flow().hold_last(Bytes::from_static(b"d"));
+        assert_eq!(reader.next().await.unwrap().unwrap(), "abc");
+        assert!(reader.take().unwrap().is_none());
+        assert_eq!(fill.flow().body().unwrap().len(), 4);
+        fill.flow().show_last();
+        fill.finish(End::Whole);
+        assert_eq!(rest(&mut reader).await.unwrap(), b"d");
     }
 
     #[tokio::test]

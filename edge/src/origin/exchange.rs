@@ -26,7 +26,7 @@ pub async fn exchange(
             session
                 .read_response_header()
                 .await
-                .map_err(|e| head_failure(&e))?;
+                .map_err(|e| failure(&e))?;
             let head = session.response_header().ok_or(Failure::NoAnswer)?;
             if !head.status.is_informational() {
                 return Ok(head.clone());
@@ -89,21 +89,18 @@ pub fn length(
     }
 }
 
-/// Why there is no connection.
-pub fn connect_failure(error: &Error) -> Failure {
+/// What one of Pingora's errors on the way to an origin means.
+pub fn failure(error: &Error) -> Failure {
     match error.etype() {
         E::ConnectTimedout | E::TLSHandshakeTimedout => Failure::ConnectTimeout,
+        E::ConnectRefused | E::ConnectNoRoute | E::ConnectError | E::SocketError | E::BindError => {
+            Failure::ConnectFailed
+        }
         E::TLSHandshakeFailure | E::TLSWantX509Lookup | E::InvalidCert | E::HandshakeError => {
             Failure::TlsFailed
         }
-        _ => Failure::ConnectFailed,
-    }
-}
-
-fn head_failure(error: &Error) -> Failure {
-    match error.etype() {
-        E::ReadTimedout => Failure::HeaderTimeout,
-        E::ConnectionClosed | E::ReadError => Failure::NoAnswer,
+        E::ReadTimedout | E::WriteTimedout => Failure::HeaderTimeout,
+        E::ConnectionClosed | E::ReadError | E::WriteError => Failure::NoAnswer,
         _ => Failure::BrokenAnswer,
     }
 }

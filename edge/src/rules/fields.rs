@@ -66,6 +66,21 @@ pub fn strip_hop(head: &mut HeaderMap) {
     }
 }
 
+/// What `Connection` names, and the hop's own fields, but not those that frame the message: where a message only
+/// passes through, whoever frames it anew writes these.
+pub fn of_hop_but_framing(head: &HeaderMap) -> Vec<HeaderName> {
+    let framing = [
+        header::CONNECTION,
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+        header::CONTENT_LENGTH,
+    ];
+    let mut names = nominated(head);
+    names.extend(HOP.iter().chain(&PROXY_AUTHENTICATION).cloned());
+    names.retain(|name| !framing.contains(name));
+    names
+}
+
 /// Removes what no key covers.
 pub fn strip_unkeyed(head: &mut HeaderMap) {
     for name in UNKEYED {
@@ -139,6 +154,8 @@ mod tests {
         ]);
         strip_hop(&mut found);
         assert_eq!(found, head(&[("x-other", "1")]));
+        let named = of_hop_but_framing(&head(&[("connection", "x-mine, upgrade")]));
+        assert!(named.contains(&"x-mine".parse().unwrap()) && !named.contains(&header::UPGRADE));
         assert!(nominates_protected(&head(&[("connection", "Cookie")])));
         assert!(!nominates_protected(&head(&[(
             "connection",

@@ -49,6 +49,18 @@ impl Freshness {
             .saturating_add(now.duration_since(self.received).unwrap_or_default())
     }
 
+    /// What `Cache-Status` calls ttl (RFC 9211 §2.4): whole seconds, at least 1 while fresh, else 0 or less.
+    pub fn ttl(&self, now: SystemTime) -> i64 {
+        let seconds = |seconds: u64| i64::try_from(seconds).unwrap_or(i64::MAX);
+        match self.left(now) {
+            Ok(left) => seconds(
+                left.as_secs()
+                    .saturating_add(u64::from(left.subsec_nanos() > 0)),
+            ),
+            Err(stale) => -seconds(stale.as_secs()),
+        }
+    }
+
     /// Fresh for so long, or stale since so long.
     pub fn left(&self, now: SystemTime) -> Result<Duration, Duration> {
         let age = self.age(now);
@@ -311,6 +323,11 @@ mod tests {
             found.left(at(0)),
             Ok(Duration::from_secs(60)),
             "a clock set back"
+        );
+        let ttl_after = |ms| found.ttl(at(NOW) + Duration::from_millis(ms));
+        assert_eq!(
+            [0, 1, 59_999, 60_000, 61_000].map(ttl_after),
+            [60, 60, 1, 0, -1]
         );
     }
 }

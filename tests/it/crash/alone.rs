@@ -20,7 +20,7 @@ fn an_edge_serves_from_its_snapshot_while_no_control_plane_answers() {
     let purge = plane.ask(
         "POST",
         "/v1/purges?wait=complete&timeout=30s",
-        json!({"tags": ["x"]}),
+        &json!({"tags": ["x"]}),
     );
     assert_eq!(purge["state"], "complete", "{purge}");
 
@@ -107,7 +107,7 @@ fn an_edge_that_serves_is_in_the_receipt_of_every_purge_from_its_first_answer_on
     let edge = Role::edge(&plane);
     edge.eventually_serves("one.test");
     let purge = json!({"hosts": ["one.test"]});
-    let receipt = plane.ask("POST", "/v1/purges?wait=complete&timeout=30s", purge);
+    let receipt = plane.ask("POST", "/v1/purges?wait=complete&timeout=30s", &purge);
     assert_eq!(
         receipt["edges"][0]["id"], "edge-x",
         "it may hold what was purged: {receipt}"
@@ -204,7 +204,7 @@ impl Role {
     }
 
     #[track_caller]
-    fn ask(&self, method: &str, path: &str, body: Value) -> Value {
+    fn ask(&self, method: &str, path: &str, body: &Value) -> Value {
         let json = [("content-type", "application/json")];
         let answer = Connection::open(self.admin()).request(
             method,
@@ -223,7 +223,7 @@ impl Role {
 
     fn put_site(&self, name: &str, origin: &Origin) {
         let site = json!({"hosts": [format!("{name}.test")], "origin": origin.url()});
-        self.ask("PUT", &format!("/v1/sites/{name}"), site);
+        self.ask("PUT", &format!("/v1/sites/{name}"), &site);
     }
 
     fn get(&self, host: &str) -> Response {

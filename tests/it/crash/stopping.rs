@@ -1,10 +1,10 @@
 //! Asked to stop: what is under way ends well, unless somebody insists.
 
-use crate::support::{Gate, Origin, Response, Seawall, eventually, ok};
+use crate::support::{Connection, Gate, Origin, Response, Seawall, eventually, ok};
 use std::thread::JoinHandle;
 
 #[test]
-fn sigterm_lets_a_request_under_way_finish_and_takes_no_new_one() {
+fn sigterm_lets_a_request_under_way_finish_and_wants_no_new_one() {
     let origin = Origin::start();
     let mut seawall = Seawall::run(&origin);
     let (gate, under_way) = under_way(&origin, &seawall);
@@ -12,9 +12,9 @@ fn sigterm_lets_a_request_under_way_finish_and_takes_no_new_one() {
     eventually("it drains", || {
         seawall.process().output().contains("draining")
     });
-    eventually("it takes no new connection", || {
-        std::net::TcpStream::connect(seawall.listen()).is_err()
-    });
+    let ready = Connection::open(seawall.admin()).request("GET", "/readyz", &[], b"");
+    assert_eq!(ready.status, 503, "no new work, please: {}", ready.text());
+    assert!(ready.text().contains("draining"), "{}", ready.text());
     gate.open();
     let answer = under_way.join().unwrap();
     assert_eq!(

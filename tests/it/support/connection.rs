@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{BufReader, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 
 use super::message::{self, Fields, Framing};
 use super::response::Response;
@@ -110,11 +110,6 @@ impl Connection {
     /// Whether the server has closed it.
     pub fn is_closed(&mut self) -> bool {
         matches!(self.stream.read(&mut [0]), Ok(0) | Err(_))
-    }
-
-    /// Says that no more requests will come.
-    pub fn finish(&mut self) {
-        self.stream.get_mut().shutdown(Shutdown::Write).unwrap();
     }
 }
 

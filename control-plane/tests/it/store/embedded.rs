@@ -90,7 +90,9 @@ async fn history_before_what_the_log_keeps_is_compacted() {
             let store = store.clone();
             async move { write(&*store, [put("/a", n)]).await }
         };
+        let before = newest;
         newest = *join((0..AT_ONCE).map(writing)).await.iter().max().unwrap();
+        assert_eq!(newest.0, before.0 + AT_ONCE);
     }
     let oldest = Revision(newest.0 + 1 - LOG_REVISIONS_MAX);
     let compacted = Some(StoreError::Compacted { oldest });

@@ -64,7 +64,8 @@ fn a_store_that_finds_no_room_says_so_and_begins_when_there_is() {
 /// The last revision that was written, and why there were no more.
 async fn write_until_it_fails(store: &dyn Store, round: u64) -> (Revision, StoreError) {
     let mut last = store.head().await.unwrap();
-    for n in 0.. {
+    // Twice as much as the disk holds.
+    for n in 0..1_000 {
         let writes = vec![Write::Put(
             format!("/full/{round}/{n}"),
             vec![7; 20_000].into(),
@@ -81,7 +82,7 @@ async fn write_until_it_fails(store: &dyn Store, round: u64) -> (Revision, Store
             Err(error) => return (last, error),
         }
     }
-    unreachable!("a small disk took everything")
+    panic!("a small disk took everything")
 }
 
 /// A small disk of its own.
