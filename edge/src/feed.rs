@@ -11,6 +11,7 @@ use seawall_config::{Problem, Revision, Token};
 pub mod client;
 mod followed;
 mod history;
+mod metrics;
 mod saver;
 pub mod wire;
 

@@ -44,6 +44,8 @@ pub struct State {
     pub sweeper: Sweeper,
     /// Purges whose objects were counted, to be reported.
     counted: Mutex<Vec<Counted>>,
+    /// Whether a control plane has heard of this edge since it started.
+    registered: watch::Sender<bool>,
     requests: AtomicU64,
 }
 
@@ -69,6 +71,7 @@ impl State {
             vouching: Vouching::default(),
             sweeper: Sweeper::default(),
             counted: Mutex::default(),
+            registered: watch::channel(false).0,
             requests: AtomicU64::new(0),
         }
     }
@@ -159,6 +162,17 @@ impl State {
     /// Whether this edge may vouch, now, for what it stored.
     pub fn vouches(&self) -> bool {
         self.vouching.vouches(clock::boottime_ms())
+    }
+
+    /// A control plane knows this edge: from now on it is in every receipt.
+    pub fn set_registered(&self) {
+        self.registered.send_replace(true);
+    }
+
+    /// Resolves once a control plane knows this edge. Cancel-safe.
+    pub async fn registered(&self) {
+        // The sender is ours: it is never gone.
+        let _ = self.registered.subscribe().wait_for(|known| *known).await;
     }
 
     /// Whether there is a configuration to serve from.

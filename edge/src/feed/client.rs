@@ -4,15 +4,13 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::Registry;
 use seawall_config::feed::{Change, Frame};
 use tokio::sync::{Notify, watch};
 
+use super::metrics::FeedMetrics;
 use super::saver::Saver;
 use super::wire::{Client, Conversation, Failure};
 use super::{Ask, Effect, Followed, Follower, Input, Now, Position};
@@ -42,50 +40,6 @@ impl FollowConfig {
             control_planes: options.control_planes.clone(),
             state_folder: options.state.clone(),
         }
-    }
-}
-
-/// What following is measured by.
-#[derive(Clone, Debug, Default)]
-pub struct FeedMetrics {
-    config_revision: Gauge,
-    feed_lag: Gauge<f64, AtomicU64>,
-    feed_reconnects: Counter,
-    config_rejected: Gauge,
-    snapshot_unsaved: Gauge,
-}
-
-impl FeedMetrics {
-    pub fn register(registry: &mut Registry) -> Self {
-        let metrics = Self::default();
-        let m = metrics.clone();
-        registry.register(
-            "config_revision",
-            "The revision this edge serves from",
-            m.config_revision,
-        );
-        registry.register_with_unit(
-            "feed_lag",
-            "How late the newest beacon was; while there is no feed, how old it is",
-            Unit::Seconds,
-            m.feed_lag,
-        );
-        registry.register(
-            "feed_reconnects",
-            "How often the feed was opened again",
-            m.feed_reconnects,
-        );
-        registry.register(
-            "config_rejected",
-            "Sites with something wrong with them at this edge",
-            m.config_rejected,
-        );
-        registry.register(
-            "snapshot_unsaved",
-            "1 while the last-known-good snapshot cannot be kept on disk",
-            m.snapshot_unsaved,
-        );
-        metrics
     }
 }
 
@@ -206,7 +160,7 @@ impl Following {
             let silent_ms = self.follower.silent_ms();
             let input = tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return,
-                input = self.talk.hear(&self.client, &self.parts.config.control_planes) => self.note(input),
+                input = self.talk.hear(&self.parts, &self.client) => self.note(input),
                 () = sleep_until(silent_ms.unwrap_or_default()), if silent_ms.is_some() => Input::Tick,
                 () = self.saver.due() => {
                     self.saver.begin(self.follower.followed());
@@ -344,12 +298,17 @@ impl Following {
 
 impl Talk {
     /// Begins the conversation when it is due. Cancel-safe.
-    async fn hear(&mut self, client: &Client, planes: &[String]) -> Result<Input, Failure> {
+    async fn hear(&mut self, parts: &Parts, client: &Client) -> Result<Input, Failure> {
+        let planes = &parts.config.control_planes;
         loop {
             match self {
                 Self::Open { conversation, .. } => return conversation.next().await,
                 Self::Later { at_ms, ask, plane } => {
                     sleep_until(*at_ms).await;
+                    // Whoever begins to serve from a snapshot must be in the receipt of every later purge.
+                    if *ask == Ask::Snapshot {
+                        parts.state.registered().await;
+                    }
                     let Some(address) = planes.get(*plane % planes.len().max(1)) else {
                         return std::future::pending().await;
                     };

@@ -174,6 +174,7 @@ impl Sender {
         let why = match post.answer {
             Ok((StatusCode::OK, body)) => match serde_json::from_slice::<Renewal>(&body) {
                 Ok(renewal) => {
+                    self.state.set_registered();
                     let verdict = self.heartbeats.answered(post.sent, renewal, now_ms);
                     return self.answered(verdict);
                 }
@@ -182,6 +183,7 @@ impl Sender {
             Ok((status, body)) => {
                 let Refusal { kind, detail } = Refusal::read(&body);
                 if kind == "duplicate-edge" {
+                    self.state.set_registered();
                     self.state.put_back_counted(post.counted);
                     self.heartbeats.refused(now_ms);
                     return self.refused(&detail, now_ms);

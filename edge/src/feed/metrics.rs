@@ -1,0 +1,51 @@
+//! What following is measured by.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
+
+/// What following is measured by.
+#[derive(Clone, Debug, Default)]
+pub struct FeedMetrics {
+    pub config_revision: Gauge,
+    pub feed_lag: Gauge<f64, AtomicU64>,
+    pub feed_reconnects: Counter,
+    pub config_rejected: Gauge,
+    pub snapshot_unsaved: Gauge,
+}
+
+impl FeedMetrics {
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        let m = metrics.clone();
+        registry.register(
+            "config_revision",
+            "The revision this edge serves from",
+            m.config_revision,
+        );
+        registry.register_with_unit(
+            "feed_lag",
+            "How late the newest beacon was; while there is no feed, how old it is",
+            Unit::Seconds,
+            m.feed_lag,
+        );
+        registry.register(
+            "feed_reconnects",
+            "How often the feed was opened again",
+            m.feed_reconnects,
+        );
+        registry.register(
+            "config_rejected",
+            "Sites with something wrong with them at this edge",
+            m.config_rejected,
+        );
+        registry.register(
+            "snapshot_unsaved",
+            "1 while the last-known-good snapshot cannot be kept on disk",
+            m.snapshot_unsaved,
+        );
+        metrics
+    }
+}
