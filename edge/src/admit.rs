@@ -3,16 +3,17 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use http::header::{self, HeaderMap};
+use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
 use seawall_config::scope::Scheme;
 use seawall_config::{Epoch, Revision, Token};
 
 use crate::answer::Journey;
 use crate::key::{Key, TARGET_BYTES_MAX, Unkeyable};
+use crate::ledger::Birth;
 use crate::origin::request::Pseudonym;
 use crate::rules::fields;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Served, Snapshot};
 
 /// Bytes of a request's header block.
 pub const HEAD_BYTES_MAX: usize = 32 * 1024;
@@ -62,12 +63,12 @@ pub enum Refused {
     Loop,
 }
 
-/// `birth` is given the revision the request is routed at.
+/// `birth` says what a fetch for the site it is routed to is born as.
 pub fn admit(
     asked: Asked<'_>,
     snapshot: &Arc<Snapshot>,
     by: &Pseudonym,
-    birth: impl FnOnce(Revision) -> crate::ledger::Birth,
+    birth: impl FnOnce(&Served) -> Birth,
 ) -> Result<Admitted, Refused> {
     let Asked {
         method,
@@ -108,22 +109,46 @@ pub fn admit(
     let wanted = wanted(fields, snapshot.epoch)?;
     let journey = Journey {
         key: named(served.incarnation)?,
-        birth: birth(served.birth_revision(snapshot.revision)),
+        birth: birth(&served),
         wanted: wanted.filter(|wanted| *wanted > snapshot.revision),
         snapshot: snapshot.clone(),
         served,
         method: method.clone(),
-        fields: fields.clone(),
+        fields: own_words(fields),
         client: asked.client,
     };
     let ours = matches!(*method, Method::GET | Method::HEAD)
         && !has_body
-        && !fields.contains_key(header::UPGRADE);
+        && !asks_for_websocket(method, fields);
     Ok(if ours {
         Admitted::Ours(journey)
     } else {
         Admitted::Passes(journey)
     })
+}
+
+/// What the client says of its request, without what belongs to the connection: rules and origin see the same.
+fn own_words(fields: &HeaderMap) -> HeaderMap {
+    let mut own = fields.clone();
+    fields::strip_hop(&mut own);
+    // RFC 9113 §8.2.3: the crumbs of an HTTP/2 Cookie are one field again before anyone else reads them.
+    let crumbs: Vec<_> = own
+        .get_all(header::COOKIE)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    if crumbs.len() > 1
+        && let Ok(cookie) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..]))
+    {
+        own.insert(header::COOKIE, cookie);
+    }
+    own
+}
+
+/// The one protocol that is passed on: RFC 9110 §7.8 lets any other wish be ignored.
+fn asks_for_websocket(method: &Method, fields: &HeaderMap) -> bool {
+    let upgrade = fields.get(header::UPGRADE).map(HeaderValue::as_bytes);
+    *method == Method::GET && upgrade.is_some_and(|wish| wish.eq_ignore_ascii_case(b"websocket"))
 }
 
 /// RFC 9112 §3.2: one Host, and where the target names the authority, that one counts and Host agrees.
@@ -236,7 +261,6 @@ const _: () = assert!(
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::ledger::Birth;
     use seawall_config::feed::SiteDocument;
 
     fn snapshot() -> Arc<Snapshot> {
@@ -384,6 +408,13 @@ mod tests {
             "/",
             "host: a.test|seawall-min-revision: soon",
             "BadToken",
+        );
+        check(
+            "GET",
+            None,
+            "/",
+            "host: a.test|upgrade: h2c",
+            "ours http://a.test/",
         );
         let long = "/".repeat(TARGET_BYTES_MAX + 1);
         check("GET", None, &long, "host: a.test", "TargetTooLong");

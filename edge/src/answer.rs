@@ -57,12 +57,13 @@ pub enum Verdict {
         object: Arc<Object>,
         behind: bool,
     },
-    /// Ask the origin whether what is stored is still good: join the one who asks, or ask.
+    /// Ask the origin whether what is stored is still good (or, where it has no validator, for a new one): join
+    /// the one who asks, or ask. It may stand in for an origin that fails.
     Validate(Arc<Object>, Fwd),
     /// Join an open fill, or fetch.
     Fetch(Fwd),
-    /// Fetch for this client alone.
-    Alone(Fwd),
+    /// Fetch for this client alone; what is stored may stand in for an origin that fails.
+    Alone(Fwd, Option<Arc<Object>>),
     Refuse(Refusal),
 }
 
@@ -107,11 +108,11 @@ pub fn decide(
         return Verdict::Refuse(Refusal::Fenced);
     }
     if !policy.cache {
-        return Verdict::Alone(Fwd::Bypass);
+        return Verdict::Alone(Fwd::Bypass, None);
     }
     // What the client knows to be purged may still be in the cache: only the origin can tell.
     if journey.wanted.is_some() {
-        return Verdict::Alone(Fwd::Request);
+        return Verdict::Alone(Fwd::Request, None);
     }
     let selected = shelf.and_then(|shelf| Storage::select(shelf, &journey.fields));
     let missing = if shelf.is_some() && selected.is_none() {
@@ -141,11 +142,10 @@ pub fn decide(
                     object,
                     behind: true,
                 },
-                Reuse::Validate(why) if journey.method != Method::GET => Verdict::Alone(why.into()),
-                Reuse::Validate(why) if has_validator(&object.head) => {
-                    Verdict::Validate(object, why.into())
+                Reuse::Validate(why) if journey.method != Method::GET => {
+                    Verdict::Alone(why.into(), Some(object))
                 }
-                Reuse::Validate(why) => Verdict::Fetch(why.into()),
+                Reuse::Validate(why) => Verdict::Validate(object, why.into()),
                 Reuse::Forget => Verdict::Fetch(missing),
                 Reuse::Refuse => Verdict::Refuse(Refusal::Fenced),
             }
@@ -156,37 +156,59 @@ pub fn decide(
         Verdict::Serve { .. } | Verdict::Refuse(_) => verdict,
         _ if client.only_if_cached => Verdict::Refuse(Refusal::OnlyIfCached),
         // A HEAD brings no body to store, and a range no whole one: each is for this client alone.
-        Verdict::Fetch(why) if journey.method != Method::GET => Verdict::Alone(why),
-        Verdict::Fetch(why) if ranges::asked(&journey.fields).is_some() => Verdict::Alone(why),
+        Verdict::Fetch(why) if journey.method != Method::GET => Verdict::Alone(why, None),
+        Verdict::Fetch(why) if ranges::asked(&journey.fields).is_some() => {
+            Verdict::Alone(why, None)
+        }
         verdict => verdict,
     }
 }
 
 /// Answers a GET or HEAD. Dropping the future is the client leaving: it is felt at once by what it waits for.
 pub async fn answer(state: &Arc<State>, journey: &Arc<Journey>) -> Answer {
+    let mut journey = journey.clone();
     for _ in 0..ROUNDS_MAX {
         let shelf = state.storage.get(&journey.key);
         let (now, vouches) = (clock::now(), state.vouches());
         let life = |object: &Object| object.life(&state.ledger);
-        let (why, validates) = match decide(journey, shelf.as_deref(), life, vouches, now) {
+        let (why, stored) = match decide(&journey, shelf.as_deref(), life, vouches, now) {
             Verdict::Serve { object, behind } => {
                 if behind {
-                    validate_behind(state, journey, &object);
+                    validate_behind(state, &journey, &object);
                 }
-                return Answer::stored(journey, &object, now);
+                return Answer::stored(&journey, &object, now);
             }
             Verdict::Refuse(refusal) => return Answer::refused(refusal),
-            Verdict::Alone(why) => return alone(state, journey, why).await,
+            Verdict::Alone(why, stored) => return alone(state, &journey, why, stored).await,
             Verdict::Validate(object, why) => (why, Some(object)),
             Verdict::Fetch(why) => (why, None),
         };
-        match join_or_fetch(state, journey, why, validates).await {
+        match join_or_fetch(state, &journey, why, stored.clone()).await {
             Outcome::Answered(answer) => return *answer,
-            Outcome::NotForUs => return alone(state, journey, why).await,
-            Outcome::LookAgain => {}
+            Outcome::NotForUs => return alone(state, &journey, why, stored).await,
+            Outcome::LookAgain => journey = begin_again(state, journey),
         }
     }
-    alone(state, journey, Fwd::UriMiss).await
+    alone(state, &journey, Fwd::UriMiss, None).await
+}
+
+/// The request has fetched nothing yet. Where it would be routed the very same way now, what it fetches is born
+/// now: else a purge would leave all who waited with fetches that nobody may join and nobody may keep.
+fn begin_again(state: &State, journey: Arc<Journey>) -> Arc<Journey> {
+    let snapshot = state.snapshot.load_full();
+    let same = snapshot
+        .routes
+        .find(journey.key.host())
+        .is_some_and(|served| Arc::ptr_eq(served, &journey.served));
+    if !same {
+        return journey;
+    }
+    let birth = state.birth(&snapshot, &journey.served);
+    Arc::new(Journey {
+        birth,
+        snapshot,
+        ..(*journey).clone()
+    })
 }
 
 fn has_validator(head: &HeaderMap) -> bool {

@@ -193,7 +193,11 @@ impl Fills {
 
     /// The oldest birth of all that are open.
     pub fn oldest(&self) -> Option<Birth> {
-        self.lock().values().flatten().map(|fill| fill.birth).min()
+        self.lock()
+            .values()
+            .flatten()
+            .map(|fill| fill.birth)
+            .reduce(Birth::floor)
     }
 
     /// Takes so many more bytes into account; false when all fills together would keep more than `max`.

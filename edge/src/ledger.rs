@@ -30,6 +30,17 @@ pub struct Birth {
     pub local: u64,
 }
 
+impl Birth {
+    /// No later than either, in any of its parts: purges compare with the revision, invalidations with the other.
+    pub fn floor(self, other: Self) -> Self {
+        Self {
+            epoch: self.epoch.min(other.epoch),
+            revision: self.revision.min(other.revision),
+            local: self.local.min(other.local),
+        }
+    }
+}
+
 /// What the ledger says of something born then, in those scopes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Life {

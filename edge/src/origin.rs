@@ -92,30 +92,37 @@ impl Pool {
         })
     }
 
-    /// How often a request that got no byte of an answer is tried again: a refused connection only where
-    /// there is another server to turn to.
+    /// How often a request that got no byte of an answer is tried again. Where nobody listens is known at once,
+    /// and a name may have another address; what takes its time is tried elsewhere or not at all.
     pub fn retries(&self, failure: Failure) -> usize {
         match failure {
-            Failure::ConnectFailed | Failure::ConnectTimeout | Failure::TlsFailed => {
+            Failure::ConnectTimeout | Failure::TlsFailed => {
                 RETRIES_MAX.min(self.servers.len().saturating_sub(1))
             }
             _ => RETRIES_MAX,
         }
     }
 
-    /// The next server, resolved, with every deadline set. `own` are this edge's listeners.
-    pub async fn peer(&self, own: &[SocketAddr]) -> Result<HttpPeer, Failure> {
+    /// The next server, resolved, with every deadline set. `own` are this edge's listeners; each further try
+    /// takes the next of its addresses.
+    pub async fn peer(&self, own: &[SocketAddr], tries: usize) -> Result<HttpPeer, Failure> {
         let server = self.pick().ok_or(Failure::NotResolved)?;
         let found = tokio::net::lookup_host((server.host.as_str(), server.port));
         let found = tokio::time::timeout(CONNECT_TIMEOUT, found)
             .await
             .map_err(|_| Failure::NotResolved)?;
-        let mut addresses = found.map_err(|_| Failure::NotResolved)?.peekable();
-        addresses.peek().ok_or(Failure::NotResolved)?;
+        let found: Vec<SocketAddr> = found.map_err(|_| Failure::NotResolved)?.collect();
+        if found.is_empty() {
+            return Err(Failure::NotResolved);
+        }
         // Checked after resolution: a name may lead anywhere.
-        let address = addresses
-            .find(|address| permitted(*address, own))
-            .ok_or(Failure::AddressRefused)?;
+        let mut permitted: Vec<_> = found
+            .into_iter()
+            .filter(|address| permitted(*address, own))
+            .collect();
+        permitted.sort_by_key(SocketAddr::is_ipv6);
+        let address = permitted.iter().cycle().nth(tries % permitted.len().max(1));
+        let address = *address.ok_or(Failure::AddressRefused)?;
         // Never empty: Pingora verifies nothing of a peer without a name.
         let name = self
             .tls

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
-use http::HeaderValue;
 use http::header::{self, HeaderMap};
+use http::{HeaderValue, StatusCode};
 use pingora_core::modules::http::HttpModules;
 use pingora_core::protocols::Digest;
 use pingora_core::upstreams::peer::HttpPeer;
@@ -33,6 +33,8 @@ use write::client_leaves;
 const IDLE_S: u64 = 60;
 /// A client that takes no byte for this long is let go.
 const WRITE_STALL: Duration = Duration::from_secs(12);
+/// A connection that was upgraded may be quiet for so long, on either side.
+const UPGRADED_IDLE: Duration = Duration::from_secs(600);
 /// A client that sends no byte of a header or body for this long is let go.
 const READ_STALL: Duration = Duration::from_secs(10);
 /// How long a request waits for the revision it asks for; then the origin answers it.
@@ -100,6 +102,10 @@ impl ProxyHttp for Proxy {
         let journey = match self.admit_in_time(session).await {
             Ok(Admitted::Ours(journey)) => Arc::new(journey),
             Ok(Admitted::Passes(journey)) => {
+                if session.is_upgrade_req() {
+                    session.set_read_timeout(Some(UPGRADED_IDLE));
+                    session.set_write_timeout(Some(UPGRADED_IDLE));
+                }
                 ctx.journey = Some(Arc::new(journey));
                 return Ok(false);
             }
@@ -124,14 +130,18 @@ impl ProxyHttp for Proxy {
 
     async fn upstream_peer(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         ctx: &mut Ctx,
     ) -> pingora_error::Result<Box<HttpPeer>> {
         let Some(journey) = &ctx.journey else {
             return Err(internal("no journey"));
         };
-        match journey.served.pool.peer(&self.state.own_addresses).await {
-            Ok(peer) => {
+        match journey.served.pool.peer(&self.state.own_addresses, 0).await {
+            Ok(mut peer) => {
+                if session.is_upgrade_req() {
+                    peer.options.read_timeout = Some(UPGRADED_IDLE);
+                    peer.options.write_timeout = Some(UPGRADED_IDLE);
+                }
                 self.state.metrics.fetch(&journey.served.name, Fwd::Method);
                 Ok(Box::new(peer))
             }
@@ -177,6 +187,10 @@ impl ProxyHttp for Proxy {
         let Some(journey) = &ctx.journey else {
             return Ok(());
         };
+        if response.status == StatusCode::SWITCHING_PROTOCOLS {
+            // From here on raw bytes pass: nothing of ours may be written among them.
+            ctx.first_byte.get_or_insert_with(clock::instant);
+        }
         if response.status.is_informational() {
             return Ok(());
         }
@@ -198,7 +212,7 @@ impl ProxyHttp for Proxy {
         for name in fields::of_hop_but_framing(&response.headers) {
             response.remove_header(&name);
         }
-        for name in fields::TAG_FIELDS {
+        for name in fields::TAG_FIELDS.into_iter().chain(["surrogate-control"]) {
             response.remove_header(name);
         }
         self.sign(response, &told)?;
@@ -339,8 +353,8 @@ impl Proxy {
             client: client(session),
         };
         let snapshot = self.state.snapshot.load_full();
-        admit(asked, &snapshot, &self.state.pseudonym, |revision| {
-            self.state.ledger.read(|ledger| ledger.birth(revision))
+        admit(asked, &snapshot, &self.state.pseudonym, |served| {
+            self.state.birth(&snapshot, served)
         })
     }
 

@@ -17,10 +17,11 @@ use crate::feed::Followed;
 use crate::fill::Fills;
 use crate::fill::fetch::Connections;
 use crate::heartbeat::Vouching;
+use crate::ledger::Birth;
 use crate::ledger::shared::SharedLedger;
 use crate::metrics::Metrics;
 use crate::origin::request::Pseudonym;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Served, Snapshot};
 use crate::storage::Storage;
 use crate::sweep::Sweeper;
 
@@ -129,6 +130,16 @@ impl State {
             .subscribe()
             .wait_for(|reached| *reached >= revision)
             .await;
+    }
+
+    /// What a fetch that is routed now, with `snapshot`, is born as. Its epoch is the snapshot's, too: what an old
+    /// one routed is dead in the new.
+    pub fn birth(&self, snapshot: &Snapshot, served: &Served) -> Birth {
+        let revision = served.birth_revision(snapshot.revision);
+        Birth {
+            epoch: snapshot.epoch,
+            ..self.ledger.read(|ledger| ledger.birth(revision))
+        }
     }
 
     pub fn problems(&self) -> Vec<Problem> {

@@ -16,6 +16,9 @@ pub const VARIANTS_MAX: usize = 64;
 /// An object may take this share of the whole cache, so that one download does not empty it.
 const OBJECT_SHARE: u64 = 4;
 
+/// moka weighs in 32 bits: in units of so many bytes 64 large variants still count for what they are.
+const WEIGHT_UNIT_BYTES: u64 = 64;
+
 /// Every variant stored under one key, the newest last.
 pub type Shelf = Arc<[Arc<Object>]>;
 
@@ -41,7 +44,7 @@ impl Storage {
         let evictions = Arc::new(AtomicU64::new(0));
         let counter = evictions.clone();
         let shelves = Cache::builder()
-            .max_capacity(bytes_max)
+            .max_capacity(bytes_max / WEIGHT_UNIT_BYTES)
             .weigher(|_: &Key, shelf: &Shelf| weight(shelf))
             .eviction_listener(move |_, _, cause| {
                 if cause == RemovalCause::Size {
@@ -131,7 +134,8 @@ impl Storage {
 
     /// (URLs, bytes) as moka counts them: it lags behind by what its housekeeping has not seen.
     pub fn size(&self) -> (u64, u64) {
-        (self.shelves.entry_count(), self.shelves.weighted_size())
+        let bytes = self.shelves.weighted_size() * WEIGHT_UNIT_BYTES;
+        (self.shelves.entry_count(), bytes)
     }
 
     /// Shelves taken away to make room so far.
@@ -169,7 +173,10 @@ impl Storage {
 
 fn weight(shelf: &Shelf) -> u32 {
     let bytes: u64 = shelf.iter().map(|object| object.weight()).sum();
-    bytes.try_into().unwrap_or(u32::MAX)
+    bytes
+        .div_ceil(WEIGHT_UNIT_BYTES)
+        .try_into()
+        .unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

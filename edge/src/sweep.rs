@@ -81,7 +81,7 @@ pub async fn run(state: Arc<State>, mut stop: watch::Receiver<bool>) {
             if let Some(horizon) = horizon {
                 state
                     .ledger
-                    .change(|ledger| ledger.forget(oldest.min(horizon)));
+                    .change(|ledger| ledger.forget(oldest.floor(horizon)));
             }
             horizon = Some(oldest);
         }
@@ -116,7 +116,7 @@ fn sweep(state: &State) -> Birth {
     [found.oldest, fills]
         .into_iter()
         .flatten()
-        .fold(now, Birth::min)
+        .fold(now, Birth::floor)
 }
 
 fn look(state: &State, waiting: &[Waiting], prints: &Fingerprints) -> Found {
@@ -149,7 +149,7 @@ fn look(state: &State, waiting: &[Waiting], prints: &Fingerprints) -> Found {
             found.oldest = Some(
                 found
                     .oldest
-                    .map_or(object.birth, |oldest| oldest.min(object.birth)),
+                    .map_or(object.birth, |oldest| oldest.floor(object.birth)),
             );
         }
     });

@@ -117,6 +117,7 @@ impl Answer {
         mut reader: Reader,
         why: Fwd,
         collapsed: bool,
+        now: SystemTime,
     ) -> Self {
         let stored = arrived.kept;
         let forwarded = Forwarded {
@@ -136,6 +137,9 @@ impl Answer {
             detail,
         };
         let mut head = arrived.head.clone();
+        if collapsed {
+            head.insert(header::AGE, arrived.freshness.age(now).as_secs().into());
+        }
         // A fill for one client carried that client's own conditions and range: the origin has answered them.
         if !reader.fill().shared {
             let body = if journey.method == Method::HEAD {
@@ -146,7 +150,12 @@ impl Answer {
             return Self::new(arrived.status, head, told, body);
         }
         if stored
-            && validation::not_modified(&journey.fields, &arrived.head, arrived.freshness.received)
+            && is_current(
+                journey,
+                arrived.status,
+                &arrived.head,
+                arrived.freshness.received,
+            )
         {
             return Self::new(
                 StatusCode::NOT_MODIFIED,
@@ -250,6 +259,17 @@ impl Answer {
             body,
         }
     }
+}
+
+/// Whether a client's own copy is still good. RFC 9110 §13.2.1: a condition counts only where the answer without
+/// it would be a success.
+fn is_current(
+    journey: &Journey,
+    status: StatusCode,
+    head: &HeaderMap,
+    received: SystemTime,
+) -> bool {
+    status.is_success() && validation::not_modified(&journey.fields, head, received)
 }
 
 /// The part a request gets; only of a 200, and only where the length is known.

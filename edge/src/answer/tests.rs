@@ -36,7 +36,7 @@ fn decided(
         }
         Verdict::Validate(_, why) => format!("validate {}", why.as_str()),
         Verdict::Fetch(why) => format!("fetch {}", why.as_str()),
-        Verdict::Alone(why) => format!("alone {}", why.as_str()),
+        Verdict::Alone(why, _) => format!("alone {}", why.as_str()),
         Verdict::Refuse(refusal) => format!("{refusal:?}"),
     }
 }
@@ -119,7 +119,7 @@ fn one_decision_for_every_request() {
     check("", "GET|range: bytes=0-1", Some(""), 10, "serve 50");
     check("", "GET", Some("vary: x"), 10, "serve 50");
     check("", "GET|x: 1", Some("vary: x"), 10, "fetch vary-miss");
-    check("", "GET", Some(""), 60, "fetch stale");
+    check("", "GET", Some(""), 60, "validate stale");
     check("", "GET", etag, 60, "validate stale");
     check("", "HEAD", etag, 60, "alone stale");
     check("", "HEAD", None, 0, "alone uri-miss");

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use http::Method;
 use seawall_config::site::OnPartition;
 
 use super::{Answer, Journey, has_validator};
@@ -13,6 +14,8 @@ use crate::ledger::{Fingerprint, Life};
 use crate::object::Object;
 use crate::origin::Failure;
 use crate::rules::cache_status::Fwd;
+use crate::rules::directives::Named;
+use crate::rules::freshness::Freshness;
 use crate::rules::ranges::{self, Part};
 use crate::rules::{directives, reuse};
 use crate::state::State;
@@ -33,32 +36,40 @@ pub(super) async fn join_or_fetch(
     state: &Arc<State>,
     journey: &Arc<Journey>,
     why: Fwd,
-    validates: Option<Arc<Object>>,
+    stored: Option<Arc<Object>>,
 ) -> Outcome {
     let joins = |fill: &Fill| joins(state, journey, fill);
     let (mut reader, opened) = state.fills.join_or_open(&journey.key, journey.birth, joins);
     let mine = opened.is_some();
     match opened {
-        Some(fill) => fetch(state, journey, fill, why, validates.clone()),
+        Some(fill) => fetch(state, journey, fill, why, stored.clone()),
         None => state.metrics.collapsed(),
     }
-    let stale = || {
-        validates
+    let answered = |answer| Outcome::Answered(Box::new(answer));
+    let stale = |failed: bool| {
+        stored
             .as_ref()
+            .filter(|_| failed)
             .and_then(|object| stand_in(state, journey, object))
     };
-    let answered = |answer| Outcome::Answered(Box::new(answer));
     match reader.stage().await {
-        Stage::Arrived(arrived) if !mine && !arrived.kept => Outcome::NotForUs,
-        Stage::Arrived(arrived) if !mine && !is_for(state, journey, reader.fill(), &arrived) => {
-            Outcome::LookAgain
-        }
-        Stage::Arrived(arrived) => {
-            let fails = matches!(arrived.status.as_u16(), 500 | 502 | 503 | 504);
-            let stale = if fails { stale() } else { None };
-            answered(
-                stale.unwrap_or_else(|| Answer::arriving(journey, &arrived, reader, why, !mine)),
-            )
+        Stage::Arrived(arrived) => match stale(is_failure(&arrived)) {
+            Some(stale) => answered(stale),
+            None if !mine && !is_shareable(&arrived) => Outcome::NotForUs,
+            None if !mine && !is_for(state, journey, reader.fill(), &arrived) => Outcome::LookAgain,
+            None => answered(Answer::arriving(
+                journey,
+                &arrived,
+                reader,
+                why,
+                !mine,
+                clock::now(),
+            )),
+        },
+        Stage::Refreshed(object)
+            if !mine && !is_reusable(&object.directives, &object.freshness) =>
+        {
+            Outcome::NotForUs
         }
         Stage::Refreshed(object) if is_good(state, journey, &object, mine) => answered(
             Answer::refreshed(journey, &object, why, !mine, clock::now()),
@@ -66,27 +77,45 @@ pub(super) async fn join_or_fetch(
         Stage::Refreshed(_) | Stage::Asking => Outcome::LookAgain,
         Stage::Failed(Failure::GivenUp) if !mine => Outcome::LookAgain,
         Stage::Failed(failure) => {
-            answered(stale().unwrap_or_else(|| Answer::failed(failure, why, !mine)))
+            answered(stale(true).unwrap_or_else(|| Answer::failed(failure, why, !mine)))
         }
     }
 }
 
-/// For this client alone; but a range may be near in a whole body that is under way.
-pub(super) async fn alone(state: &Arc<State>, journey: &Arc<Journey>, why: Fwd) -> Answer {
+/// For this client alone; but a range may be near in a whole body that is under way, and what is stored may stand
+/// in for an origin that fails.
+pub(super) async fn alone(
+    state: &Arc<State>,
+    journey: &Arc<Journey>,
+    why: Fwd,
+    stored: Option<Arc<Object>>,
+) -> Answer {
     let within = |fill: &Fill| joins(state, journey, fill) && range_is_near(journey, fill);
     if journey.policy().cache
         && journey.wanted.is_none()
+        && journey.method == Method::GET
         && let Some(reader) = state.fills.join(&journey.key, within)
         && let Stage::Arrived(arrived) = reader.fill().stage()
     {
         state.metrics.collapsed();
-        return Answer::arriving(journey, &arrived, reader, why, true);
+        return Answer::arriving(journey, &arrived, reader, why, true, clock::now());
     }
     let (fill, mut reader) = Fill::private(journey.birth);
     fetch(state, journey, fill, why, None);
+    let stale = |failed: bool| {
+        stored
+            .as_ref()
+            .filter(|_| failed)
+            .and_then(|object| stand_in(state, journey, object))
+    };
     match reader.stage().await {
-        Stage::Arrived(arrived) => Answer::arriving(journey, &arrived, reader, why, false),
-        Stage::Failed(failure) => Answer::failed(failure, why, false),
+        Stage::Arrived(arrived) => match stale(is_failure(&arrived)) {
+            Some(stale) => stale,
+            None => Answer::arriving(journey, &arrived, reader, why, false, clock::now()),
+        },
+        Stage::Failed(failure) => {
+            stale(true).unwrap_or_else(|| Answer::failed(failure, why, false))
+        }
         Stage::Refreshed(_) | Stage::Asking => Answer::failed(Failure::BrokenAnswer, why, false),
     }
 }
@@ -98,11 +127,10 @@ pub(super) fn validate_behind(state: &Arc<State>, journey: &Arc<Journey>, object
     if let Some(fill) = opened {
         // The shared fetch of a HEAD is a GET: it brings what is stored.
         let journey = Arc::new(Journey {
-            method: http::Method::GET,
+            method: Method::GET,
             ..(**journey).clone()
         });
-        let validates = has_validator(&object.head).then(|| object.clone());
-        fetch(state, &journey, fill, Fwd::Stale, validates);
+        fetch(state, &journey, fill, Fwd::Stale, Some(object.clone()));
         // Somebody has to want the body, or a large one would be given up.
         tokio::spawn(drain(reader));
     }
@@ -113,8 +141,9 @@ fn fetch(
     journey: &Arc<Journey>,
     fill: Arc<Fill>,
     why: Fwd,
-    validates: Option<Arc<Object>>,
+    stored: Option<Arc<Object>>,
 ) {
+    let validates = stored.filter(|object| has_validator(&object.head));
     state.metrics.fetch(&journey.served.name, why);
     Fetch {
         state: state.clone(),
@@ -123,6 +152,21 @@ fn fetch(
         validates,
     }
     .spawn();
+}
+
+/// RFC 5861 §4: the statuses that count as an origin's failure.
+fn is_failure(arrived: &Arrived) -> bool {
+    matches!(arrived.status.as_u16(), 500 | 502 | 503 | 504)
+}
+
+/// Whether another's answer may be anybody's: it is kept, and would be used again without asking.
+fn is_shareable(arrived: &Arrived) -> bool {
+    arrived.kept && is_reusable(&arrived.directives, &arrived.freshness)
+}
+
+/// RFC 9111 §4: what may not be used again without validation is for the request that brought it.
+fn is_reusable(stored: &directives::Response, freshness: &Freshness) -> bool {
+    stored.no_cache != Named::Whole && freshness.left(clock::now()).is_ok()
 }
 
 /// Whether another's answer is one for this request too, and not purged meanwhile.
@@ -152,7 +196,7 @@ fn joins(state: &State, journey: &Journey, fill: &Fill) -> bool {
     }
     match fill.stage() {
         Stage::Asking => is_alive(state, journey, fill, None),
-        Stage::Arrived(arrived) => arrived.kept && is_for(state, journey, fill, &arrived),
+        Stage::Arrived(arrived) => is_shareable(&arrived) && is_for(state, journey, fill, &arrived),
         Stage::Refreshed(_) | Stage::Failed(_) => false,
     }
 }

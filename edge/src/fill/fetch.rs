@@ -99,7 +99,7 @@ impl Fetch {
                 .journey
                 .served
                 .pool
-                .peer(&self.state.own_addresses)
+                .peer(&self.state.own_addresses, tries)
                 .await?;
             let request = origin::request::fetch(
                 &self.journey,
@@ -186,7 +186,12 @@ impl Fetch {
                 )
             };
             if unread && (windowed || !worth_finishing(received, arrived.length)) {
-                return Err(Failure::GivenUp);
+                self.close();
+                // Nobody can join it now; but somebody may just have.
+                if self.fill.flow().is_unread() {
+                    return Err(Failure::GivenUp);
+                }
+                continue;
             }
             if full {
                 self.room().await;

@@ -13,7 +13,7 @@ use crate::origin::Failure;
 use crate::origin::exchange::length;
 use crate::rules::directives::{self, Named};
 use crate::rules::freshness::{Arrival, Freshness, freshness};
-use crate::rules::storing::{Exchange, Storing, storing};
+use crate::rules::storing::{Exchange, Storing, Why, storing};
 use crate::rules::variants::Selection;
 use crate::rules::{fields, targeted, validation};
 
@@ -45,10 +45,14 @@ pub fn judge(
     } = heard;
     let length = length(status, &journey.method, head)?;
     let (directives, freshness, storing) = ask_rules(heard);
+    let (tags, tags_cut) = fields::tags(head);
+    let storing = match storing {
+        Storing::Keep if tags_cut => Storing::Refuse(Why::TooManyTags),
+        storing => storing,
+    };
     let keep = heard.shared && storing == Storing::Keep;
     let selection = Selection::new(head, &journey.fields);
-    let (tags, tags_cut) = fields::tags(head);
-    let tags = tags.into_iter().map(|tag| prints.tag(tag)).collect();
+    let tags = tags.into_iter().map(|tag| prints.tag(&tag)).collect();
     let kept = keep && takes(length.unwrap_or_default());
     let head = passed_on(head, keep, &directives, journey.policy());
     Ok((

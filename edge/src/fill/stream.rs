@@ -103,7 +103,8 @@ impl Flow {
 
     /// The whole body; only of one that was retained.
     pub fn body(&self) -> Option<Body> {
-        (self.dropped == 0).then(|| Body::new(self.pieces.iter().chain(&self.last).cloned()))
+        (!self.windowed && self.dropped == 0)
+            .then(|| Body::new(self.pieces.iter().chain(&self.last).cloned()))
     }
 
     fn slowest(&self) -> u64 {
@@ -212,6 +213,10 @@ impl Reader {
             }
             (self.piece, self.position) = (self.piece + 1, stop);
         }
+        if given.is_none() {
+            // What was skipped is taken as well: the writer may be waiting for it.
+            flow.taken.insert(self.id, self.position);
+        }
         drop(flow);
         if windowed {
             self.fill.moved.notify_waiters();
@@ -269,6 +274,17 @@ mod tests {
         assert_eq!(rest(&mut early).await.unwrap(), b"def");
         assert_eq!(rest(&mut late).await.unwrap(), b"abcdef");
         assert_eq!(fill.flow().body().unwrap().len(), 6);
+    }
+
+    #[tokio::test]
+    async fn what_a_range_skips_holds_up_nobody() {
+        let fill = fill(false);
+        let mut reader = Reader::new(fill.clone());
+        reader.narrow(3 * 1024 * 1024, u64::MAX);
+        push(&fill, &[7; 2 * 1024 * 1024]);
+        assert!(fill.flow().is_full());
+        assert!(reader.take().unwrap().is_none());
+        assert!(!fill.flow().is_full());
     }
 
     #[tokio::test]

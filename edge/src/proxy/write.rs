@@ -1,6 +1,6 @@
 //! Writing an answer to a client, and noticing when it has gone.
 
-use http::header;
+use http::{StatusCode, header};
 use pingora_error::{Error, ErrorType};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
@@ -32,7 +32,8 @@ impl Proxy {
         ctx.told = Some(told);
         let empty = matches!(body, Content::Nothing);
         // Without a length HTTP/1.1 needs chunks, or the end of the body would be the end of the connection.
-        let measured = head.contains_key(header::CONTENT_LENGTH) || empty;
+        let bodiless = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        let measured = head.contains_key(header::CONTENT_LENGTH) || empty || bodiless;
         if !measured && session.req_header().version == http::Version::HTTP_11 {
             response.insert_header(header::TRANSFER_ENCODING, "chunked")?;
         }

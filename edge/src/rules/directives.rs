@@ -5,6 +5,8 @@ use std::time::Duration;
 use http::HeaderMap;
 use http::header::{CACHE_CONTROL, HeaderName, PRAGMA};
 
+use super::fields::texts;
+
 /// §1.2.2: "a recipient … SHOULD use 2147483648 … or the greatest positive integer it can represent".
 const DELTA_SECONDS_MAX: u64 = 1 << 31;
 
@@ -50,7 +52,10 @@ pub struct Request {
 impl Response {
     pub fn read(head: &HeaderMap) -> Self {
         let mut found = Self::default();
-        for (name, value) in lines(head).flat_map(split) {
+        for (name, value) in texts(head, CACHE_CONTROL)
+            .iter()
+            .flat_map(|line| split(line))
+        {
             found.take(&name, value.as_deref());
         }
         found
@@ -94,7 +99,10 @@ impl Named {
 impl Request {
     pub fn read(head: &HeaderMap) -> Self {
         let mut found = Self::default();
-        for (name, value) in lines(head).flat_map(split) {
+        for (name, value) in texts(head, CACHE_CONTROL)
+            .iter()
+            .flat_map(|line| split(line))
+        {
             match name.as_str() {
                 "no-store" => found.no_store = true,
                 "no-cache" => found.no_cache = true,
@@ -114,11 +122,11 @@ impl Request {
         }
         // §5.4: Pragma: no-cache counts where there is no Cache-Control.
         if !head.contains_key(CACHE_CONTROL) {
-            let pragma = head
-                .get_all(PRAGMA)
+            let pragma = texts(head, PRAGMA);
+            found.no_cache = pragma
                 .iter()
-                .filter_map(|line| line.to_str().ok());
-            found.no_cache = pragma.flat_map(split).any(|(name, _)| name == "no-cache");
+                .flat_map(|line| split(line))
+                .any(|(name, _)| name == "no-cache");
         }
         found
     }
@@ -141,12 +149,6 @@ pub fn delta_seconds(text: &str) -> Option<Duration> {
             .unwrap_or(DELTA_SECONDS_MAX)
             .min(DELTA_SECONDS_MAX),
     ))
-}
-
-fn lines(head: &HeaderMap) -> impl Iterator<Item = &str> {
-    head.get_all(CACHE_CONTROL)
-        .iter()
-        .filter_map(|line| line.to_str().ok())
 }
 
 /// `a, b=1, c="x, y"` -> (a, None) (b, 1) (c, x, y). Names come lower-case; a value's quotes and escapes are undone.

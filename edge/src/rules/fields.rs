@@ -23,9 +23,10 @@ const PROXY_AUTHENTICATION: [HeaderName; 4] = [
 
 /// Fields by which a stranger would tell the origin another host, path, scheme or method than the key says
 /// (web cache poisoning): never forwarded.
-const UNKEYED: [&str; 19] = [
+const UNKEYED: [&str; 20] = [
     "forwarded",
     "front-end-https",
+    "proxy",
     "x-forwarded-for",
     "x-forwarded-host",
     "x-forwarded-port",
@@ -103,6 +104,14 @@ fn nominated(head: &HeaderMap) -> Vec<HeaderName> {
         .collect()
 }
 
+/// The lines of a field as text. Bytes that are no text become �: what stands around them still counts.
+pub fn texts(head: &HeaderMap, name: impl header::AsHeaderName) -> Vec<String> {
+    let lines = head.get_all(name).iter();
+    lines
+        .map(|line| String::from_utf8_lossy(line.as_bytes()).into_owned())
+        .collect()
+}
+
 /// The tags of a response, in the three habits: `Surrogate-Key: a b`, `Cache-Tag: a,b`, `xkey: a b`.
 pub const TAG_FIELDS: [&str; 3] = ["surrogate-key", "cache-tag", "xkey"];
 /// Tags of one object.
@@ -111,23 +120,25 @@ pub const TAGS_MAX: usize = 1_000;
 pub const TAG_BYTES_MAX: usize = 16 * 1024;
 
 /// The tags of a response, and whether some were left out because there are too many.
-pub fn tags(head: &HeaderMap) -> (Vec<&str>, bool) {
-    let lines = TAG_FIELDS
+pub fn tags(head: &HeaderMap) -> (Vec<String>, bool) {
+    let lines: Vec<String> = TAG_FIELDS
         .iter()
-        .flat_map(|name| head.get_all(*name))
-        .filter_map(|line| line.to_str().ok());
+        .flat_map(|name| texts(head, *name))
+        .collect();
     let all = lines
+        .iter()
         .flat_map(|line| line.split([' ', ',', '\t']))
         .filter(|tag| !tag.is_empty());
     let (mut tags, mut bytes) = (Vec::new(), 0);
     for tag in all {
+        if tags.iter().any(|known| known == tag) {
+            continue;
+        }
         bytes += tag.len();
         if tags.len() == TAGS_MAX || bytes > TAG_BYTES_MAX {
             return (tags, true);
         }
-        if !tags.contains(&tag) {
-            tags.push(tag);
-        }
+        tags.push(tag.to_owned());
     }
     (tags, false)
 }
@@ -170,7 +181,10 @@ mod tests {
             ("cache-tag", "c, a"),
             ("xkey", "d"),
         ]);
-        assert_eq!(tags(&found), (vec!["a", "b", "c", "d"], false));
+        assert_eq!(
+            tags(&found),
+            (["a", "b", "c", "d"].map(String::from).to_vec(), false)
+        );
         let many: Vec<_> = (0..=TAGS_MAX).map(|n| n.to_string()).collect();
         assert!(tags(&head(&[("cache-tag", &many.join(","))])).1);
     }

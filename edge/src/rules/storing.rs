@@ -25,6 +25,8 @@ pub enum Why {
     Authorization,
     SetCookie,
     VaryAny,
+    /// More tags than are kept: a purge of one that was cut would miss it.
+    TooManyTags,
     Status,
     /// Nothing says that it is fresh, and there is nothing to validate it with.
     NoFreshness,
@@ -152,6 +154,7 @@ impl Why {
             Self::Authorization => "answers Authorization",
             Self::SetCookie => "Set-Cookie",
             Self::VaryAny => "Vary: *",
+            Self::TooManyTags => "too many tags",
             Self::Status => "status",
             Self::NoFreshness => "no freshness and no validator",
         }

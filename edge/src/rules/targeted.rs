@@ -6,6 +6,7 @@ use http::HeaderMap;
 use sfv::{BareItem, Dictionary, ListEntry, Parser};
 
 use super::directives::{Named, Response, delta_seconds, split};
+use super::fields::texts;
 
 /// The directives that replace Cache-Control and Expires, if a targeted field is there and valid.
 pub fn read(head: &HeaderMap, surrogate_control: bool) -> Option<Response> {
@@ -64,11 +65,9 @@ fn structured(text: &str) -> Option<Response> {
 /// Surrogate-Control speaks of `max-age` and `no-store` only (Edge Architecture Specification §3).
 fn surrogate(head: &HeaderMap) -> Option<Response> {
     let mut found = None;
-    for (name, value) in head
-        .get_all("surrogate-control")
+    for (name, value) in texts(head, "surrogate-control")
         .iter()
-        .filter_map(|line| line.to_str().ok())
-        .flat_map(split)
+        .flat_map(|line| split(line))
     {
         let found = found.get_or_insert_with(Response::default);
         match name.as_str() {

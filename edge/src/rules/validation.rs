@@ -54,6 +54,9 @@ pub fn selects(stored: &HeaderMap, not_modified: &HeaderMap) -> bool {
 /// The stored head with the fields of a 304 over it (§3.2).
 pub fn update(stored: &HeaderMap, not_modified: &HeaderMap) -> HeaderMap {
     let mut updated = stored.clone();
+    // They told of the message they came in; without new ones the time of arrival counts (§4.2.3).
+    updated.remove(header::AGE);
+    updated.remove(header::DATE);
     for name in not_modified.keys().filter(|name| !KEPT.contains(name)) {
         updated.remove(name);
         for value in not_modified.get_all(name) {
