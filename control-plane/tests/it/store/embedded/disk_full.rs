@@ -10,6 +10,16 @@ async fn a_full_disk_fails_writes_only_and_is_recovered_from() {
     let Some(disk) = Disk::mount() else { return };
     let store = disk.0.open();
     let mut live = store.follow("", Revision(0)).await.unwrap();
+    // Reads all the while, also at the very moment a write fails.
+    let (stop, mut stopped) = tokio::sync::oneshot::channel::<()>();
+    let reading = tokio::spawn({
+        let store = store.clone();
+        async move {
+            while stopped.try_recv() == Err(tokio::sync::oneshot::error::TryRecvError::Empty) {
+                store.read("").await.unwrap();
+            }
+        }
+    });
     for round in 0..3 {
         let before = write(
             &*store,
@@ -36,6 +46,11 @@ async fn a_full_disk_fails_writes_only_and_is_recovered_from() {
         assert_eq!(after, last.next());
         assert_eq!(store.read("/full/").await.unwrap().entries, view.entries);
     }
+    stop.send(()).unwrap();
+    tokio::time::timeout(CAP, reading)
+        .await
+        .expect("an end")
+        .unwrap();
     let head = store.head().await.unwrap();
     let steps = until(&mut live, head).await;
     assert!(
