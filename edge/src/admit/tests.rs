@@ -160,3 +160,30 @@ fn a_request_is_taken_passed_or_refused() {
     let big = format!("host: a.test|x: {}", "a".repeat(HEAD_BYTES_MAX));
     check("GET", None, "/", &big, "HeadTooLarge");
 }
+
+#[test]
+fn rules_and_origin_see_the_clients_own_words() {
+    let lines = [
+        ("connection", "accept-language"),
+        ("accept-language", "de"),
+        ("cookie", "a=1"),
+        ("cookie", "b=2"),
+    ];
+    let lines = lines.into_iter().map(|(n, v)| {
+        (
+            header::HeaderName::from_static(n),
+            HeaderValue::from_static(v),
+        )
+    });
+    let own = own_words(&lines.collect());
+    assert_eq!(
+        own.get(header::ACCEPT_LANGUAGE),
+        None,
+        "nominated away, so it selects nothing"
+    );
+    assert_eq!(
+        own.get(header::COOKIE).map(HeaderValue::as_bytes),
+        Some(&b"a=1; b=2"[..])
+    );
+    assert_eq!(own.len(), 1);
+}

@@ -188,3 +188,14 @@ fn another_epoch_leaves_nothing_alive() {
         Life::Alive
     );
 }
+
+#[test]
+fn a_floor_is_no_later_than_either_birth_in_any_part() {
+    let birth = |revision, local| Birth {
+        epoch: Epoch(1),
+        revision: Revision(revision),
+        local,
+    };
+    // One site is kept at an old version, another has a fill that began before a local invalidation.
+    assert_eq!(birth(5, 10).floor(birth(100, 3)), birth(5, 3));
+}

@@ -330,6 +330,13 @@ mod tests {
     }
 
     #[test]
+    fn a_byte_that_is_no_text_hides_no_directive() {
+        let line = http::HeaderValue::from_bytes(b"private, no-store, x=\"\xe9\"").unwrap();
+        let found = Response::read(&[(CACHE_CONTROL, line)].into_iter().collect());
+        assert_eq!((found.no_store, found.private), (true, Named::Whole));
+    }
+
+    #[test]
     fn pragma_counts_only_without_cache_control() {
         let mut pragma: HeaderMap = [(PRAGMA, "no-cache".parse().unwrap())]
             .into_iter()

@@ -228,6 +228,12 @@ mod tests {
             "etag: \"a\"|content-length: 5|content-type: text/plain|y: 1|x: 3|cache-control: max-age=1",
         );
         assert_eq!(update(&stored, &fresh), expect);
+        let told = head("age: 10|date: x|etag: \"a\"");
+        assert_eq!(
+            update(&told, &HeaderMap::new()),
+            head("etag: \"a\""),
+            "they told of another message"
+        );
     }
 
     #[test]
