@@ -18,6 +18,7 @@ mod purging;
 mod ranges;
 mod receipts;
 mod serving;
+mod strangers;
 mod support;
 mod tidy;
 mod validating;

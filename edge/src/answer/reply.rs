@@ -74,7 +74,12 @@ impl Answer {
     fn from_object(journey: &Journey, object: &Object, told: Told, now: SystemTime) -> Self {
         let mut head = object.head.clone();
         head.insert(header::AGE, object.freshness.age(now).as_secs().into());
-        if validation::not_modified(&journey.fields, &object.head, object.freshness.received) {
+        if is_current(
+            journey,
+            object.status,
+            &object.head,
+            object.freshness.received,
+        ) {
             return Self::new(
                 StatusCode::NOT_MODIFIED,
                 validation::not_modified_head(&head),
