@@ -150,6 +150,19 @@ impl Ledger {
         self.enter(self.prints.of(&scope), marks, Some(host));
     }
 
+    /// RFC 9875 §3: an unsafe method was answered with the name of a group; what the same origin put into it is not
+    /// used again. Stays on this edge, too.
+    pub fn invalidate_group(&mut self, key: &Key, group: &str) {
+        self.local += 1;
+        let marks = Marks {
+            local: self.local,
+            ..Marks::default()
+        };
+        // A group may be among the tags of an answer that is still awaited.
+        self.tags.raise(marks);
+        self.enter(self.prints.group(key, group), marks, None);
+    }
+
     /// The birth of a fetch that begins now for a request routed at `revision`.
     pub fn birth(&self, revision: Revision) -> Birth {
         Birth {
@@ -282,6 +295,11 @@ impl Fingerprints {
 
     pub fn tag(&self, tag: &str) -> Fingerprint {
         self.print(("tag", tag))
+    }
+
+    /// A cache group of one origin: the same name elsewhere is another group.
+    pub fn group(&self, key: &Key, group: &str) -> Fingerprint {
+        self.place("group", Some(key.scheme()), key.host(), group)
     }
 
     fn host(&self, host: &str) -> Fingerprint {

@@ -195,10 +195,7 @@ impl ProxyHttp for Proxy {
             return Ok(());
         }
         if invalidation::invalidates(&journey.method, response.status) {
-            let keys = invalidation::invalidated(&journey.key, &response.headers);
-            self.state
-                .ledger
-                .change(|ledger| keys.iter().for_each(|key| ledger.invalidate(key)));
+            self.state.invalidate(&journey.key, &response.headers);
         }
         let why = if session.req_header().method.is_safe() {
             Fwd::Bypass

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
+use http::HeaderMap;
 use seawall_config::feed::{Change, Counted, Frame, Load};
 use seawall_config::{Problem, Revision};
 
@@ -17,10 +18,12 @@ use crate::feed::Followed;
 use crate::fill::Fills;
 use crate::fill::fetch::Connections;
 use crate::heartbeat::Vouching;
+use crate::key::Key;
 use crate::ledger::Birth;
 use crate::ledger::shared::SharedLedger;
 use crate::metrics::Metrics;
 use crate::origin::request::Pseudonym;
+use crate::rules::{fields, invalidation};
 use crate::snapshot::{Served, Snapshot};
 use crate::storage::Storage;
 use crate::sweep::Sweeper;
@@ -114,6 +117,18 @@ impl State {
             false => now.at(frame.revision),
         };
         self.serve_from(next);
+    }
+
+    /// An unsafe method was answered without an error: what its answer names is not used again.
+    pub fn invalidate(&self, key: &Key, response: &HeaderMap) {
+        let keys = invalidation::invalidated(key, response);
+        let (groups, _) = fields::groups(response, "cache-group-invalidation");
+        self.ledger.change(|ledger| {
+            keys.iter().for_each(|key| ledger.invalidate(key));
+            groups
+                .iter()
+                .for_each(|group| ledger.invalidate_group(key, group));
+        });
     }
 
     fn serve_from(&self, next: Snapshot) {

@@ -60,3 +60,29 @@ fn what_an_unsafe_method_names_is_taken_too_on_the_same_host() {
     let found = targets.map(|target| seawall.get(target).x_cache().to_owned());
     assert_eq!(found, ["MISS", "MISS", "HIT"]);
 }
+
+#[test]
+fn a_post_may_name_groups_of_its_own_origin() {
+    let origin = Origin::start();
+    let seawall = Seawall::run(&origin);
+    origin.says(
+        "/a",
+        ok("a")
+            .max_age(60)
+            .field("cache-groups", "\"news\", \"more\""),
+    );
+    origin.says("/b", ok("b").max_age(60).field("cache-groups", "\"sport\""));
+    for target in ["/a", "/b"] {
+        seawall.get(target);
+        assert_eq!(seawall.get(target).x_cache(), "HIT");
+    }
+    origin.says(
+        "/form",
+        ok("done").field("cache-group-invalidation", "\"news\""),
+    );
+    seawall
+        .request("POST", "/form", &[], b"x")
+        .is("BYPASS", "done");
+    seawall.get("/a").is("MISS", "a");
+    seawall.get("/b").is("HIT", "b");
+}

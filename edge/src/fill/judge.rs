@@ -46,13 +46,20 @@ pub fn judge(
     let length = length(status, &journey.method, head)?;
     let (directives, freshness, storing) = ask_rules(heard);
     let (tags, tags_cut) = fields::tags(head);
+    let (groups, groups_cut) = fields::groups(head, "cache-groups");
+    let tags_cut = tags_cut || groups_cut;
     let storing = match storing {
         Storing::Keep if tags_cut => Storing::Refuse(Why::TooManyTags),
         storing => storing,
     };
     let keep = heard.shared && storing == Storing::Keep;
     let selection = Selection::new(head, &journey.fields);
-    let tags = tags.into_iter().map(|tag| prints.tag(&tag)).collect();
+    let groups = groups.iter().map(|group| prints.group(&journey.key, group));
+    let tags = tags
+        .iter()
+        .map(|tag| prints.tag(tag))
+        .chain(groups)
+        .collect();
     let kept = keep && takes(length.unwrap_or_default());
     let head = passed_on(head, keep, &directives, journey.policy());
     Ok((

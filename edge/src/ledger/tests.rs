@@ -199,3 +199,23 @@ fn a_floor_is_no_later_than_either_birth_in_any_part() {
     // One site is kept at an old version, another has a fill that began before a local invalidation.
     assert_eq!(birth(5, 10).floor(birth(100, 3)), birth(5, 3));
 }
+
+#[test]
+fn a_group_is_invalidated_on_its_own_origin_only() {
+    let mut ledger = Ledger::default();
+    let born = ledger.birth(Revision(5));
+    ledger.invalidate_group(&key("http://a/form"), "news");
+    let life = |url: &str, group: &str| {
+        let tags = [ledger.prints().group(&key(url), group)];
+        ledger.judge(SITE, &key(url), Some(&tags), born)
+    };
+    assert_eq!(life("http://a/x", "news"), Life::HardDead);
+    assert_eq!(life("http://a/x", "sport"), Life::Alive);
+    assert_eq!(life("http://b/x", "news"), Life::Alive);
+    assert_eq!(life("https://a/x", "news"), Life::Alive);
+    assert_eq!(
+        ledger.judge(SITE, &key("http://a/x"), None, born),
+        Life::HardDead,
+        "its groups are not known yet"
+    );
+}

@@ -1,6 +1,7 @@
 //! Which fields a hop keeps to itself, and which a client may not speak to an origin through.
 
 use http::header::{self, HeaderMap, HeaderName};
+use sfv::{List, ListEntry, Parser};
 
 /// RFC 9110 §7.6.1: "Intermediaries MUST … remove or replace fields" of the connection.
 const HOP: [HeaderName; 7] = [
@@ -143,6 +144,23 @@ pub fn tags(head: &HeaderMap) -> (Vec<String>, bool) {
     (tags, false)
 }
 
+/// The groups that `Cache-Groups` or `Cache-Group-Invalidation` names (RFC 9875): a structured list of strings,
+/// ignored whole where it is none. And whether there are more than tags are allowed.
+pub fn groups(head: &HeaderMap, name: &str) -> (Vec<String>, bool) {
+    let text = texts(head, name).join(", ");
+    let list: List = Parser::new(&text).parse().unwrap_or_default();
+    let strings = list.iter().filter_map(|entry| match entry {
+        ListEntry::Item(item) => item
+            .bare_item
+            .as_string()
+            .map(|group| group.as_str().to_owned()),
+        ListEntry::InnerList(_) => None,
+    });
+    let groups: Vec<String> = strings.take(TAGS_MAX + 1).collect();
+    let many = groups.len() > TAGS_MAX;
+    (groups, many)
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -187,5 +205,17 @@ mod tests {
         );
         let many: Vec<_> = (0..=TAGS_MAX).map(|n| n.to_string()).collect();
         assert!(tags(&head(&[("cache-tag", &many.join(","))])).1);
+    }
+
+    #[test]
+    fn groups_are_a_list_of_strings_or_nothing() {
+        let check = |line: &str, expect: &[&str]| {
+            let found = groups(&head(&[("cache-groups", line)]), "cache-groups").0;
+            assert_eq!(found, expect, "{line}");
+        };
+        check("\"a\", \"b c\"", &["a", "b c"]);
+        check("\"a\";x=1, token, 5, (\"b\")", &["a"]);
+        check("\"a", &[]);
+        check("", &[]);
     }
 }
