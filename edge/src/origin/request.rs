@@ -6,7 +6,7 @@ use pingora_http::RequestHeader;
 
 use crate::admit::MIN_REVISION;
 use crate::answer::Journey;
-use crate::rules::{fields, validation};
+use crate::rules::{fields, targeted, validation};
 
 /// How often one deployment may pass a request on (RFC 8586).
 const HOPS_MAX: usize = 3;
@@ -77,6 +77,10 @@ impl Pseudonym {
             journey.key.scheme().as_str(),
             false,
         );
+        if journey.policy().surrogate_control {
+            let (name, value) = targeted::CAPABILITY;
+            set(head, name, value, false);
+        }
         let host = journey
             .served
             .pool

@@ -24,10 +24,11 @@ const PROXY_AUTHENTICATION: [HeaderName; 4] = [
 
 /// Fields by which a stranger would tell the origin another host, path, scheme or method than the key says
 /// (web cache poisoning): never forwarded.
-const UNKEYED: [&str; 20] = [
+const UNKEYED: [&str; 21] = [
     "forwarded",
     "front-end-https",
     "proxy",
+    "surrogate-capability",
     "x-forwarded-for",
     "x-forwarded-host",
     "x-forwarded-port",

@@ -8,6 +8,11 @@ use sfv::{BareItem, Dictionary, ListEntry, Parser};
 use super::directives::{Named, Response, delta_seconds, split};
 use super::fields::texts;
 
+/// What an origin calls this cache in `Surrogate-Control`, and is told in `Surrogate-Capability`.
+const SURROGATE: &str = "seawall";
+/// The request field by which it is told.
+pub const CAPABILITY: (&str, &str) = ("surrogate-capability", "seawall=\"Surrogate/1.0\"");
+
 /// The directives that replace Cache-Control and Expires, if a targeted field is there and valid.
 pub fn read(head: &HeaderMap, surrogate_control: bool) -> Option<Response> {
     // RFC 9213 §2.2: "caches MUST … select the first (in target list order) field with a valid, non-empty value".
@@ -62,29 +67,40 @@ fn structured(text: &str) -> Option<Response> {
     Some(found)
 }
 
-/// Surrogate-Control speaks of `max-age` and `no-store` only (Edge Architecture Specification §3).
+/// Surrogate-Control speaks of `max-age` and `no-store` only (Edge Architecture Specification §3). A directive may
+/// be meant for one surrogate alone, `max-age=60;seawall`: for that one it counts before those meant for all.
 fn surrogate(head: &HeaderMap) -> Option<Response> {
-    let mut found = None;
-    for (name, value) in texts(head, "surrogate-control")
-        .iter()
-        .flat_map(|line| split(line))
-    {
-        let found = found.get_or_insert_with(Response::default);
-        match name.as_str() {
-            "no-store" => found.no_store = true,
-            "max-age" => {
-                // `max-age=60+30`: fresh for 60 seconds, and 30 more while stale.
-                let value = value.unwrap_or_default();
-                let (fresh, stale) = value
-                    .split_once('+')
-                    .map_or((value.as_str(), None), |(a, b)| (a, Some(b)));
-                found.max_age = Some(delta_seconds(fresh).unwrap_or(Duration::ZERO));
-                found.stale_while_revalidate = stale.and_then(delta_seconds);
+    let lines = texts(head, "surrogate-control");
+    let directives: Vec<_> = lines.iter().flat_map(|line| split(line)).collect();
+    if directives.is_empty() {
+        return None;
+    }
+    let mut found = Response::default();
+    for ours in [false, true] {
+        for (name, value) in &directives {
+            // What follows the value, or the name where there is none.
+            let said = value.as_deref().unwrap_or(name);
+            let (said, target) = said.split_once(';').unwrap_or((said, ""));
+            let meant = match target.trim() {
+                "" => !ours,
+                target => ours && target.eq_ignore_ascii_case(SURROGATE),
+            };
+            match name.split(';').next().map(str::trim) {
+                Some("no-store") if meant => found.no_store = true,
+                Some("max-age") if meant => {
+                    // `max-age=60+30`: fresh for 60 seconds, and 30 more while stale.
+                    let (fresh, stale) = match said.split_once('+') {
+                        Some((fresh, stale)) => (fresh, Some(stale)),
+                        None => (said, None),
+                    };
+                    found.max_age = Some(delta_seconds(fresh.trim()).unwrap_or(Duration::ZERO));
+                    found.stale_while_revalidate = stale.map(str::trim).and_then(delta_seconds);
+                }
+                _ => {}
             }
-            _ => {}
         }
     }
-    found
+    Some(found)
 }
 
 #[cfg(test)]
@@ -138,6 +154,18 @@ mod tests {
             true,
             Some(both),
         );
+        let surrogate = |line: &str, expect| check(&[("surrogate-control", line)], true, expect);
+        surrogate("max-age=60;seawall", Some(age(60)));
+        surrogate("max-age=60;other", Some(Response::default()));
+        surrogate("max-age=60;seawall, max-age=1", Some(age(60)));
+        surrogate("max-age=1, max-age=60;other", Some(age(1)));
+        surrogate("no-store;other", Some(Response::default()));
+        surrogate("max-age=x", Some(age(0)));
+        let kept_out = Response {
+            no_store: true,
+            ..Response::default()
+        };
+        surrogate("no-store;Seawall", Some(kept_out));
         check(
             &[
                 ("cdn-cache-control", "max-age=1"),

@@ -1,6 +1,6 @@
 //! Which of several stored responses a request selects (RFC 9111 §4.1).
 
-use http::header::{HeaderMap, HeaderName, VARY};
+use http::header::{ACCEPT_ENCODING, ACCEPT_LANGUAGE, HeaderMap, HeaderName, VARY};
 
 /// The request fields that selected a stored response, and what they said; empty where it does not vary.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,9 +53,30 @@ fn said(request: &HeaderMap, name: &HeaderName) -> Option<Said> {
     let members: Vec<_> = members.collect();
     if members.is_empty() {
         None
+    } else if *name == ACCEPT_LANGUAGE || *name == ACCEPT_ENCODING {
+        Some(preferences(&members).join(&b","[..]).into())
     } else {
         Some(members.join(&b","[..]).into())
     }
+}
+
+/// §4.1 lets a cache normalise "in a way that is known to have identical semantics": case and white space mean
+/// nothing in language tags and codings (RFC 9110 §8.5.1, §8.4.1), nor does an empty member (§5.6.1.2). Their order
+/// may where weights make a list of preferences of it (§12.5.4), and is kept there.
+fn preferences(members: &[&[u8]]) -> Vec<Vec<u8>> {
+    let spelled = members
+        .iter()
+        .filter(|member| !member.is_empty())
+        .map(|member| {
+            let dark = member.iter().filter(|byte| !byte.is_ascii_whitespace());
+            dark.map(u8::to_ascii_lowercase).collect()
+        });
+    let mut spelled: Vec<Vec<u8>> = spelled.collect();
+    if !spelled.iter().any(|member| member.contains(&b';')) {
+        spelled.sort_unstable();
+        spelled.dedup();
+    }
+    spelled
 }
 
 #[cfg(test)]
@@ -89,5 +110,25 @@ mod tests {
         check("vary: a", "a: 1,2", "a: 1|a: 2", true);
         check("vary: a", "a: 1 , 2", "a: 1,2", true);
         check("vary: ,,a,", "a: 1", "a: 2", false);
+        let language = |stored: &str, now: &str, expect| {
+            let line = |said: &str| format!("accept-language: {said}");
+            check("vary: accept-language", &line(stored), &line(now), expect);
+        };
+        language("en, de", "eN,De", true);
+        language("en, de", "de, en", true);
+        language("en, de", "de, en, ,en", true);
+        language("en, de;q=0.5", "en,DE; q=0.5", true);
+        language("en;q=0.5, de;q=0.5", "de;q=0.5, en;q=0.5", false);
+        language("en, de", "en", false);
+        let coding = "accept-encoding: gzip, br";
+        check(
+            "vary: accept-encoding",
+            coding,
+            "accept-encoding: BR,gzip",
+            true,
+        );
+        check("vary: accept-encoding", "accept-encoding: ,", "", false);
+        check("vary: a", "a: x, y", "a: y, x", false);
+        check("vary: a", "a: x", "a: X", false);
     }
 }
