@@ -14,16 +14,20 @@ use seawall_config::Revision;
 use seawall_config::site::{ClientDirectives, OnPartition, Policy};
 
 use crate::clock;
+use crate::fill::fetch::Stored;
 use crate::key::Key;
 use crate::ledger::{Birth, Life};
 use crate::object::Object;
 use crate::rules::cache_status::Fwd;
+use crate::rules::ranges::Part;
 use crate::rules::reuse::{self, Reuse};
+use crate::rules::validation::strong_tag;
 use crate::rules::{directives, ranges};
 use crate::snapshot::{Served, Snapshot};
 use crate::state::State;
 use crate::storage::Storage;
 
+mod multipart;
 mod reply;
 mod wait;
 
@@ -57,11 +61,13 @@ pub enum Verdict {
         object: Arc<Object>,
         behind: bool,
     },
-    /// Ask the origin whether what is stored is still good (or, where it has no validator, for a new one): join
-    /// the one who asks, or ask. It may stand in for an origin that fails.
-    Validate(Arc<Object>, Fwd),
-    /// Join an open fill, or fetch.
-    Fetch(Fwd),
+    /// Join an open fill, or ask the origin. What is stored may still be good, or be a part of it; and it may stand
+    /// in for an origin that fails.
+    Fetch {
+        why: Fwd,
+        stored: Stored,
+        stand_in: Option<Arc<Object>>,
+    },
     /// Fetch for this client alone; what is stored may stand in for an origin that fails.
     Alone(Fwd, Option<Arc<Object>>),
     Refuse(Refusal),
@@ -115,52 +121,124 @@ pub fn decide(
         return Verdict::Alone(Fwd::Request, None);
     }
     let selected = shelf.and_then(|shelf| Storage::select(shelf, &journey.fields));
-    let missing = if shelf.is_some() && selected.is_none() {
-        Fwd::VaryMiss
-    } else {
-        Fwd::UriMiss
-    };
-    let verdict = match selected {
-        Some(object) => {
-            let (freshness, stored) = (&object.freshness, &object.directives);
-            let life = life(&object);
+    let verdict = match (selected, shelf) {
+        (Some(object), _) => {
             let question = reuse::Question {
-                freshness,
-                stored,
+                freshness: &object.freshness,
+                stored: &object.directives,
                 client,
                 policy,
-                life,
+                life: life(&object),
                 vouches,
                 now,
             };
+            let here = is_here(journey, &object);
             match reuse::reuse(question) {
-                Reuse::Fresh(_) | Reuse::StaleAccepted(_) => Verdict::Serve {
-                    object,
-                    behind: false,
-                },
-                Reuse::WhileRevalidating(_) => Verdict::Serve {
-                    object,
-                    behind: true,
-                },
-                Reuse::Validate(why) if journey.method != Method::GET => {
-                    Verdict::Alone(why.into(), Some(object))
+                Reuse::Fresh(_) | Reuse::StaleAccepted(_) if here => serve(object, false),
+                Reuse::WhileRevalidating(_) if here => serve(object, true),
+                Reuse::Fresh(_) => complete(object, Fwd::Partial),
+                Reuse::StaleAccepted(_) | Reuse::WhileRevalidating(_) => {
+                    validate(object, Fwd::Partial)
                 }
-                Reuse::Validate(why) => Verdict::Validate(object, why.into()),
-                Reuse::Forget => Verdict::Fetch(missing),
+                Reuse::Validate(why) => validate(object, why.into()),
+                Reuse::Forget => fetch(Fwd::UriMiss),
                 Reuse::Refuse => Verdict::Refuse(Refusal::Fenced),
             }
         }
-        None => Verdict::Fetch(missing),
+        (None, Some(shelf)) if vouches || policy.on_partition != OnPartition::Revalidate => {
+            ask_about(shelf, life)
+        }
+        (None, Some(_)) => fetch(Fwd::VaryMiss),
+        (None, None) => fetch(Fwd::UriMiss),
     };
     match verdict {
         Verdict::Serve { .. } | Verdict::Refuse(_) => verdict,
         _ if client.only_if_cached => Verdict::Refuse(Refusal::OnlyIfCached),
-        // A HEAD brings no body to store, and a range no whole one: each is for this client alone.
-        Verdict::Fetch(why) if journey.method != Method::GET => Verdict::Alone(why, None),
-        Verdict::Fetch(why) if ranges::asked(&journey.fields).is_some() => {
-            Verdict::Alone(why, None)
+        // A HEAD brings no body.
+        Verdict::Fetch { why, stand_in, .. } if journey.method != Method::GET => {
+            Verdict::Alone(why, stand_in)
+        }
+        // One range is asked for as it is, where nothing whole is stored that may be good; several get the whole.
+        Verdict::Fetch {
+            why,
+            stored,
+            stand_in,
+        } if ranges::asked(&journey.fields).len() == 1
+            && !matches!(&stored, Stored::Candidates(_) if why != Fwd::VaryMiss) =>
+        {
+            Verdict::Alone(why, stand_in)
         }
         verdict => verdict,
+    }
+}
+
+fn serve(object: Arc<Object>, behind: bool) -> Verdict {
+    Verdict::Serve { object, behind }
+}
+
+fn fetch(why: Fwd) -> Verdict {
+    Verdict::Fetch {
+        why,
+        stored: Stored::Nothing,
+        stand_in: None,
+    }
+}
+
+/// Some of it is here and good: only the rest is asked for (RFC 9111 §3.3).
+fn complete(object: Arc<Object>, why: Fwd) -> Verdict {
+    Verdict::Fetch {
+        why,
+        stored: Stored::Part(object),
+        stand_in: None,
+    }
+}
+
+/// The origin has to say whether it is still good; a part is asked for the rest, if a strong validator can tell
+/// that it is of the same whole (RFC 9111 §4.3.1).
+fn validate(object: Arc<Object>, why: Fwd) -> Verdict {
+    let stored = match object.body.is_whole() {
+        true if has_validator(&object.head) => Stored::Candidates(vec![object.clone()]),
+        false if strong_tag(&object.head).is_some() => Stored::Part(object.clone()),
+        _ => Stored::Nothing,
+    };
+    Verdict::Fetch {
+        why,
+        stored,
+        stand_in: Some(object),
+    }
+}
+
+/// None is selected (RFC 9111 §4.1), but the origin may find that one of them is what it would send.
+fn ask_about(shelf: &[Arc<Object>], life: impl Fn(&Object) -> Life) -> Verdict {
+    let may_be_it = |object: &&Arc<Object>| {
+        // A hard-dead variant sends no validators.
+        let tagged = object.head.contains_key(header::ETAG) && object.body.is_whole();
+        tagged && life(object) != Life::HardDead
+    };
+    let candidates: Vec<_> = shelf.iter().filter(may_be_it).cloned().collect();
+    Verdict::Fetch {
+        why: Fwd::VaryMiss,
+        stored: match candidates.is_empty() {
+            true => Stored::Nothing,
+            false => Stored::Candidates(candidates),
+        },
+        stand_in: None,
+    }
+}
+
+/// Whether what a request asks for of a stored response is here. RFC 9111 §3.3: "A cache MUST NOT use an incomplete
+/// response to answer requests unless the response has been made complete, or the request is partial and specifies a
+/// range wholly within the incomplete response."
+fn is_here(journey: &Journey, object: &Object) -> bool {
+    let body = &object.body;
+    if body.is_whole() || journey.method != Method::GET {
+        return body.is_whole();
+    }
+    match ranges::part(&journey.fields, &object.head, body.total()) {
+        Part::Whole => false,
+        Part::Bytes { first, last } => body.has(first, last + 1),
+        Part::Several(parts) => parts.iter().all(|(first, last)| body.has(*first, last + 1)),
+        Part::Unsatisfiable => true,
     }
 }
 
@@ -171,7 +249,7 @@ pub async fn answer(state: &Arc<State>, journey: &Arc<Journey>) -> Answer {
         let shelf = state.storage.get(&journey.key);
         let (now, vouches) = (clock::now(), state.vouches());
         let life = |object: &Object| object.life(&state.ledger);
-        let (why, stored) = match decide(&journey, shelf.as_deref(), life, vouches, now) {
+        let (why, stored, stand_in) = match decide(&journey, shelf.as_deref(), life, vouches, now) {
             Verdict::Serve { object, behind } => {
                 if behind {
                     validate_behind(state, &journey, &object);
@@ -179,17 +257,20 @@ pub async fn answer(state: &Arc<State>, journey: &Arc<Journey>) -> Answer {
                 return Answer::stored(&journey, &object, now);
             }
             Verdict::Refuse(refusal) => return Answer::refused(refusal),
-            Verdict::Alone(why, stored) => return alone(state, &journey, why, stored).await,
-            Verdict::Validate(object, why) => (why, Some(object)),
-            Verdict::Fetch(why) => (why, None),
+            Verdict::Alone(why, stand_in) => return alone(state, &journey, why, stand_in).await,
+            Verdict::Fetch {
+                why,
+                stored,
+                stand_in,
+            } => (why, stored, stand_in),
         };
-        match join_or_fetch(state, &journey, why, stored.clone()).await {
+        match join_or_fetch(state, &journey, why, stored, stand_in.clone()).await {
             Outcome::Answered(answer) => return *answer,
-            Outcome::NotForUs => return alone(state, &journey, why, stored).await,
+            Outcome::NotForUs => return alone(state, &journey, why, stand_in).await,
             Outcome::LookAgain => journey = begin_again(state, journey),
         }
     }
-    alone(state, &journey, Fwd::UriMiss, None).await
+    alone(state, &journey, Fwd::Miss, None).await
 }
 
 /// The request has fetched nothing yet. Where it would be routed the very same way now, what it fetches is born

@@ -2,8 +2,8 @@
 //!
 //! A fill is a task of its own: it outlives the client that started it. Requests for the same key join it
 //! while it asks; when the head is here each of them learns whether the answer may be shared. [`fetch`] is
-//! the way to the origin and back, [`judge`] what the rules say of its answer, [`stream`] the body on its way to
-//! the readers.
+//! the way to the origin and back, [`judge`] what the rules say of its answer, [`body`] where the bytes come from,
+//! [`stream`] how they reach the readers, [`seal`] what is left behind.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,9 +21,13 @@ use crate::rules::freshness::Freshness;
 use crate::rules::storing::Storing;
 use crate::rules::variants::Selection;
 
+mod body;
 pub mod fetch;
 mod judge;
+mod seal;
 pub mod stream;
+
+pub use body::AHEAD_BYTES;
 
 use stream::{Flow, Reader};
 
@@ -33,7 +37,8 @@ const FINISH_BYTES_MAX: u64 = 1024 * 1024;
 /// One fetch under way.
 pub struct Fill {
     pub birth: Birth,
-    /// False: for one client only (HEAD, a range, caching is off).
+    /// False: for one client only, whose own conditions and range the origin answers (HEAD, a range, caching is off).
+    /// What it brings may still be kept.
     pub shared: bool,
     progress: watch::Sender<Progress>,
     flow: Mutex<Flow>,
@@ -82,7 +87,7 @@ pub struct Arrived {
     pub tags: Box<[Fingerprint]>,
 }
 
-/// Every fill that may be joined.
+/// Every fill that may be joined, or may leave an object behind.
 #[derive(Default)]
 pub struct Fills {
     open: Mutex<HashMap<Key, Vec<Arc<Fill>>>>,
@@ -96,20 +101,13 @@ impl Fill {
             stage: Stage::Asking,
             end: End::Open,
         });
-        let flow = Mutex::new(Flow::new(!shared));
         Arc::new(Self {
             birth,
             shared,
             progress,
-            flow,
+            flow: Mutex::default(),
             moved: Notify::new(),
         })
-    }
-
-    /// A fill that nobody can join, and its only reader.
-    pub fn private(birth: Birth) -> (Arc<Self>, Reader) {
-        let fill = Self::new(birth, false);
-        (fill.clone(), Reader::new(fill))
     }
 
     pub fn stage(&self) -> Stage {
@@ -165,7 +163,7 @@ impl Fills {
     ) -> (Reader, Option<Arc<Fill>>) {
         let mut open = self.lock();
         let fills = open.entry(key.clone()).or_default();
-        if let Some(fill) = fills.iter().find(|fill| joins(fill)) {
+        if let Some(fill) = fills.iter().find(|fill| fill.shared && joins(fill)) {
             return (Reader::new(fill.clone()), None);
         }
         let fill = Fill::new(birth, true);
@@ -176,8 +174,17 @@ impl Fills {
     /// A reader of the first open fill of `key` that `joins`.
     pub fn join(&self, key: &Key, joins: impl Fn(&Fill) -> bool) -> Option<Reader> {
         let open = self.lock();
-        let fill = open.get(key)?.iter().find(|fill| joins(fill))?;
+        let mut fills = open.get(key)?.iter();
+        let fill = fills.find(|fill| fill.shared && joins(fill))?;
         Some(Reader::new(fill.clone()))
+    }
+
+    /// A fill that nobody can join, and its only reader.
+    pub fn open_alone(&self, key: &Key, birth: Birth) -> (Reader, Arc<Fill>) {
+        let fill = Fill::new(birth, false);
+        let mut open = self.lock();
+        open.entry(key.clone()).or_default().push(fill.clone());
+        (Reader::new(fill.clone()), fill)
     }
 
     /// Nobody can join it any more.

@@ -3,8 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
+
+mod body;
+
+pub use body::Body;
 
 use crate::key::Key;
 use crate::ledger::shared::SharedLedger;
@@ -12,13 +15,12 @@ use crate::ledger::{Birth, Fingerprint, Life};
 use crate::rules::directives;
 use crate::rules::freshness::Freshness;
 use crate::rules::variants::Selection;
+use crate::rules::{freshening, validation};
 
 /// What an object weighs beyond key, head, body and tags: this struct, its shelf, moka's own bookkeeping.
 const BOOKKEEPING_BYTES: usize = 700;
 /// What one field of a head weighs beyond its name and value.
 const FIELD_BYTES: usize = 48;
-/// Bodies up to this size are made one piece: one write serves them.
-const ONE_PIECE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Immutable but for the memory of its last check. A 304 makes a new one around the same body.
 #[derive(Debug)]
@@ -28,8 +30,9 @@ pub struct Object {
     pub site: Arc<str>,
     pub key: Key,
     pub birth: Birth,
+    /// Of the whole: 200 where only parts of it are here.
     pub status: StatusCode,
-    /// As the origin sent it, less what belongs to the hop. Tags are still in it.
+    /// As the origin sent it, less what belongs to the hop, or to one part. Tags are still in it.
     pub head: HeaderMap,
     pub body: Body,
     pub tags: Box<[Fingerprint]>,
@@ -102,6 +105,33 @@ impl Object {
         life
     }
 
+    /// This one with what a later answer brought of the same body, under the newer head. None where nothing proves
+    /// that they are parts of one whole.
+    pub fn joined(&self, newer: &Self) -> Option<Self> {
+        // RFC 9111 §3.4: "A cache MAY combine these ranges into a single stored response … if they all share the same
+        // strong validator".
+        if !validation::share_strong_validator(&self.head, &newer.head) {
+            return None;
+        }
+        let body = self.body.joined(&newer.body)?;
+        let mut tags: Vec<_> = self.tags.iter().chain(&newer.tags).copied().collect();
+        tags.sort_unstable();
+        tags.dedup();
+        Some(Self::new(Parts {
+            site: newer.site.clone(),
+            key: newer.key.clone(),
+            // What was purged of either is purged of both.
+            birth: self.birth.floor(newer.birth),
+            status: newer.status,
+            head: freshening::update(&self.head, &newer.head),
+            body,
+            tags: tags.into(),
+            selection: newer.selection.clone(),
+            directives: newer.directives.clone(),
+            freshness: newer.freshness,
+        }))
+    }
+
     /// What it weighs in memory, in bytes.
     pub fn weight(&self) -> u64 {
         let head: usize = self
@@ -111,100 +141,6 @@ impl Object {
             .sum();
         let tags = self.tags.len() * size_of::<Fingerprint>();
         let rest = self.key.weight() + head + tags + self.selection.weight() + BOOKKEEPING_BYTES;
-        self.body.len() + rest as u64
-    }
-}
-
-/// A whole body, in pieces that readers share.
-#[derive(Clone, Debug, Default)]
-pub struct Body {
-    pieces: Arc<[Bytes]>,
-    len: u64,
-}
-
-impl Body {
-    pub fn new(pieces: impl IntoIterator<Item = Bytes>) -> Self {
-        let pieces: Vec<_> = pieces
-            .into_iter()
-            .filter(|piece| !piece.is_empty())
-            .collect();
-        let len = pieces.iter().map(|piece| piece.len() as u64).sum();
-        let pieces = match pieces.len() > 1 && len <= ONE_PIECE_BYTES_MAX {
-            true => vec![
-                pieces
-                    .iter()
-                    .fold(BytesMut::with_capacity(len as usize), |mut all, piece| {
-                        all.extend_from_slice(piece);
-                        all
-                    })
-                    .freeze(),
-            ],
-            false => pieces,
-        };
-        Self {
-            pieces: pieces.into(),
-            len,
-        }
-    }
-
-    pub fn len(&self) -> u64 {
-        self.len
-    }
-
-    /// The bytes from `first` up to, not including, `end`.
-    pub fn slice(&self, first: u64, end: u64) -> impl Iterator<Item = Bytes> + use<> {
-        let pieces = self.pieces.clone();
-        let mut at = 0u64;
-        let mut number = 0;
-        std::iter::from_fn(move || {
-            while at < end {
-                let piece = pieces.get(number)?;
-                let (start, stop) = (at, at + piece.len() as u64);
-                (number, at) = (number + 1, stop);
-                if stop > first {
-                    let from = first.saturating_sub(start) as usize;
-                    let to = (end.min(stop) - start) as usize;
-                    return Some(piece.slice(from..to));
-                }
-            }
-            None
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_slice_is_exact_however_the_body_came() {
-        let whole: Vec<u8> = (0..=255).collect();
-        for pieces in [vec![256], vec![1, 255], vec![100, 0, 100, 56], vec![1; 256]] {
-            let mut at = 0;
-            let body = Body {
-                pieces: pieces
-                    .iter()
-                    .map(|len| {
-                        at += len;
-                        Bytes::copy_from_slice(&whole[at - len..at])
-                    })
-                    .collect(),
-                len: 256,
-            };
-            for (first, end) in [(0, 256), (0, 1), (255, 256), (99, 101), (50, 250), (7, 7)] {
-                let got: Vec<u8> = body.slice(first, end).flatten().collect();
-                assert_eq!(
-                    got,
-                    whole[first as usize..end as usize],
-                    "{pieces:?} {first}..{end}"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn small_bodies_become_one_piece() {
-        let body = Body::new(["ab".into(), Bytes::new(), "c".into()]);
-        assert_eq!((body.len(), body.slice(0, 3).count()), (3, 1));
+        self.body.here() + rest as u64
     }
 }

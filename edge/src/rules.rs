@@ -3,13 +3,14 @@
 //!
 //! - [`directives`], [`targeted`]: reading Cache-Control and the fields that replace it.
 //! - [`storing`]: may it be kept? [`freshness`]: for how long? [`reuse`]: may it be used for this request?
-//! - [`validation`]: conditional requests both ways, and what a 304 changes. [`variants`]: Vary.
+//! - [`validation`]: conditional requests both ways. [`freshening`]: what a 304 changes. [`variants`]: Vary.
 //! - [`ranges`]: parts of a stored response. [`invalidation`]: what an unsafe method kills.
 //! - [`fields`]: which fields a hop keeps to itself. [`cache_status`]: saying what happened (RFC 9211).
 
 pub mod cache_status;
 pub mod directives;
 pub mod fields;
+pub mod freshening;
 pub mod freshness;
 pub mod invalidation;
 pub mod ranges;

@@ -87,11 +87,29 @@ impl Storage {
             {
                 return Err(Put::Outdated);
             }
-            let mut kept: Vec<_> = shelf.iter().filter(|old| !same(old)).cloned().collect();
-            kept.sort_by_key(|old| old.freshness.received);
-            kept.drain(..(kept.len() + 1).saturating_sub(VARIANTS_MAX));
-            kept.push(object.clone());
-            Ok(kept)
+            Ok(with(shelf, object.clone()))
+        })
+    }
+
+    /// Stores a part, joined with the parts of the same whole that are there. `alive`: what may still be used.
+    pub fn put_part(&self, part: &Arc<Object>, alive: impl Fn(&Object) -> bool) -> Put {
+        let same = |old: &&Arc<Object>| old.selection == part.selection;
+        self.change(&part.key, |shelf| {
+            let old = shelf.iter().find(same);
+            let fresh = |old: &Object| old.freshness.left(part.freshness.received).is_ok();
+            let joined = match old.filter(|old| alive(old)) {
+                Some(old) => match old.joined(part) {
+                    Some(joined) if self.takes(joined.body.here()) => Arc::new(joined),
+                    // What is whole and good is worth more than a part of something else.
+                    None if old.body.is_whole() && fresh(old) => return Err(Put::Outdated),
+                    _ => part.clone(),
+                },
+                None => part.clone(),
+            };
+            if old.is_some_and(|old| old.birth > part.birth) {
+                return Err(Put::Outdated);
+            }
+            Ok(with(shelf, joined))
         })
     }
 
@@ -169,6 +187,16 @@ impl Storage {
         });
         done
     }
+}
+
+/// The shelf with `object` in the place of the variant it is.
+fn with(shelf: &[Arc<Object>], object: Arc<Object>) -> Vec<Arc<Object>> {
+    let others = shelf.iter().filter(|old| old.selection != object.selection);
+    let mut kept: Vec<_> = others.cloned().collect();
+    kept.sort_by_key(|old| old.freshness.received);
+    kept.drain(..(kept.len() + 1).saturating_sub(VARIANTS_MAX));
+    kept.push(object);
+    kept
 }
 
 fn weight(shelf: &Shelf) -> u32 {

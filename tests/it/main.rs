@@ -13,6 +13,7 @@ mod examples;
 mod faults;
 mod invalidating;
 mod nginx;
+mod parts;
 mod passing;
 mod purging;
 mod ranges;

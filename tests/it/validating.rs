@@ -1,5 +1,7 @@
 //! Conditional requests, from clients and to origins.
 
+use serde_json::json;
+
 use crate::support::{Origin, Seawall, ok};
 
 #[test]
@@ -76,4 +78,67 @@ fn a_stale_answer_is_validated_and_what_has_changed_is_fetched() {
             .starts_with("edge-1; fwd=stale; fwd-status=200; stored")
     );
     seawall.get("/a").is("HIT", "second");
+}
+
+#[test]
+fn an_origin_may_find_that_another_variant_is_what_it_would_send() {
+    let origin = Origin::start();
+    let seawall = Seawall::run(&origin);
+    let page = |body: &str, etag: &str| {
+        let answer = ok(body).max_age(60).field("vary", "x-shop");
+        answer.etag(etag).if_match_304()
+    };
+    let (a, b) = (page("goods", "1"), page("other goods", "2"));
+    origin.says_in_turn("/a", vec![a.clone(), b, a]);
+    let get = |shop: &str| seawall.get_with("/a", &[("x-shop", shop)]);
+    get("north").is("MISS", "goods");
+    get("south").is("MISS", "other goods");
+    assert_eq!(origin.last("/a").field("if-none-match"), Some("\"1\""));
+    // A third shop sells what the first does: nothing is sent again.
+    let east = get("east");
+    east.is("REVALIDATED", "goods");
+    assert!(
+        east.cache_status()
+            .contains("fwd=vary-miss; fwd-status=304; stored")
+    );
+    let asked = origin.last("/a");
+    assert_eq!(asked.field("if-none-match"), Some("\"2\", \"1\""));
+    for (shop, body) in [
+        ("north", "goods"),
+        ("south", "other goods"),
+        ("east", "goods"),
+    ] {
+        get(shop).is("HIT", body);
+    }
+    // One purge, and none of them is asked about any more.
+    seawall.purge(json!({"urls": [seawall.url("/a")]}));
+    get("west").is("MISS", "goods");
+    assert_eq!(origin.last("/a").field("if-none-match"), None);
+}
+
+#[test]
+fn an_answer_to_head_freshens_what_is_stored_or_ends_it() {
+    let origin = Origin::start();
+    let seawall = Seawall::run(&origin);
+    let first = ok("first").max_age(0).etag("1").field("x-version", "1");
+    let again = ok("first").max_age(60).etag("1").field("x-version", "2");
+    origin.says_in_turn("/a", vec![first.clone(), again]);
+    seawall.get("/a").is("MISS", "first");
+    let head = seawall.request("HEAD", "/a", &[], b"");
+    assert_eq!((head.status, head.x_cache()), (200, "MISS"));
+    let found = seawall.get("/a");
+    found.is("HIT", "first");
+    assert_eq!(found.field("x-version"), Some("2"));
+    // It tells of another version: the stored one is not used again, not even when the origin fails.
+    origin.says_in_turn(
+        "/b",
+        vec![
+            first.field("cache-control", "stale-if-error=60"),
+            ok("second!").etag("2"),
+        ],
+    );
+    seawall.get("/b").is("MISS", "first");
+    seawall.request("HEAD", "/b", &[], b"");
+    origin.says("/b", ok("").status(503));
+    assert_eq!(seawall.get("/b").status, 503);
 }

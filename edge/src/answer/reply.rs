@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
 
+use super::multipart::Several;
 use super::{Journey, Refusal};
 use crate::fill::Arrived;
 use crate::fill::stream::Reader;
@@ -40,6 +41,8 @@ pub enum Content {
         first: u64,
         end: u64,
     },
+    /// Several parts of it, as `multipart/byteranges`.
+    Several(Body, Several),
     Arriving(Reader),
 }
 
@@ -87,7 +90,7 @@ impl Answer {
                 Content::Nothing,
             );
         }
-        let total = object.body.len();
+        let total = object.body.total();
         if journey.method == Method::HEAD {
             head.entry(header::CONTENT_LENGTH).or_insert(total.into());
             return Self::new(object.status, head, told, Content::Nothing);
@@ -109,6 +112,12 @@ impl Answer {
                     first,
                     end: last + 1,
                 };
+                Self::new(StatusCode::PARTIAL_CONTENT, head, told, body)
+            }
+            Part::Several(parts) => {
+                let several = Several::new(&parts, total, &head);
+                several.describe(&mut head);
+                let body = Content::Several(object.body.clone(), several);
                 Self::new(StatusCode::PARTIAL_CONTENT, head, told, body)
             }
             Part::Unsatisfiable => Self::unsatisfiable(head, told, total),
@@ -145,16 +154,12 @@ impl Answer {
         if collapsed {
             head.insert(header::AGE, arrived.freshness.age(now).as_secs().into());
         }
-        // A fill for one client carried that client's own conditions and range: the origin has answered them.
-        if !reader.fill().shared {
-            let body = if journey.method == Method::HEAD {
-                Content::Nothing
-            } else {
-                Content::Arriving(reader)
-            };
-            return Self::new(arrived.status, head, told, body);
+        if journey.method == Method::HEAD {
+            return Self::new(arrived.status, head, told, Content::Nothing);
         }
+        // A fill for one client carried that client's own conditions: the origin has answered them.
         if stored
+            && reader.fill().shared
             && is_current(
                 journey,
                 arrived.status,
@@ -170,7 +175,10 @@ impl Answer {
             );
         }
         match range(journey, arrived.status, &arrived.head, arrived.length) {
-            Part::Whole => Self::new(arrived.status, head, told, Content::Arriving(reader)),
+            // Several parts of what is still to come would have to be sent in its order: the whole is sent.
+            Part::Whole | Part::Several(_) => {
+                Self::new(arrived.status, head, told, Content::Arriving(reader))
+            }
             Part::Bytes { first, last } => {
                 partial(&mut head, first, last, arrived.length.unwrap_or_default());
                 reader.narrow(first, last + 1);

@@ -34,8 +34,14 @@ fn decided(
             let ttl = object.freshness.ttl(now);
             format!("serve {ttl}{}", if behind { " behind" } else { "" })
         }
-        Verdict::Validate(_, why) => format!("validate {}", why.as_str()),
-        Verdict::Fetch(why) => format!("fetch {}", why.as_str()),
+        Verdict::Fetch { why, stored, .. } => {
+            let how = match stored {
+                Stored::Nothing => "fetch",
+                Stored::Candidates(_) => "validate",
+                Stored::Part(_) => "complete",
+            };
+            format!("{how} {}", why.as_str())
+        }
         Verdict::Alone(why, _) => format!("alone {}", why.as_str()),
         Verdict::Refuse(refusal) => format!("{refusal:?}"),
     }
@@ -81,7 +87,12 @@ fn journey(cache: &str, method: &str, fields: HeaderMap) -> Journey {
 }
 
 fn object(journey: &Journey, stored: &str) -> Object {
-    let head = head(stored);
+    let mut head = head(stored);
+    let body = ranges::content_range(&head).map_or_else(Body::default, |range| {
+        let bytes = vec![b'x'; range.len() as usize];
+        Body::part(range.first, range.total, [bytes.into()])
+    });
+    head.remove(header::CONTENT_RANGE);
     let (lifetime, by) = (Duration::from_secs(60), By::MaxAge);
     let (initial_age, received) = (Duration::ZERO, SystemTime::UNIX_EPOCH);
     Object::new(Parts {
@@ -89,7 +100,7 @@ fn object(journey: &Journey, stored: &str) -> Object {
         key: journey.key.clone(),
         birth: Birth::default(),
         status: StatusCode::OK,
-        body: Body::default(),
+        body,
         tags: [].into(),
         selection: Selection::new(&head, &HeaderMap::new()),
         directives: Response::read(&head),
@@ -119,12 +130,37 @@ fn one_decision_for_every_request() {
     check("", "GET|range: bytes=0-1", Some(""), 10, "serve 50");
     check("", "GET", Some("vary: x"), 10, "serve 50");
     check("", "GET|x: 1", Some("vary: x"), 10, "fetch vary-miss");
-    check("", "GET", Some(""), 60, "validate stale");
+    check("", "GET", Some(""), 60, "fetch stale");
+    check("", "GET|range: bytes=0-1", Some(""), 60, "alone stale");
+    check("", "GET|range: bytes=0-1", etag, 60, "validate stale");
+    let variant = Some("etag: \"a\"|vary: x");
+    check("", "GET|x: 1", variant, 10, "validate vary-miss");
+    check(
+        "",
+        "GET|x: 1|range: bytes=0-1",
+        variant,
+        10,
+        "alone vary-miss",
+    );
+    check("", "HEAD|x: 1", variant, 10, "alone vary-miss");
     check("", "GET", etag, 60, "validate stale");
     check("", "HEAD", etag, 60, "alone stale");
     check("", "HEAD", None, 0, "alone uri-miss");
     check("", "GET|range: bytes=0-1", None, 0, "alone uri-miss");
     check("", "GET|range: bytes=0-1,2-3", None, 0, "fetch uri-miss");
+    let part = Some("etag: \"a\"|content-range: bytes 0-4/10");
+    let untagged = Some("content-range: bytes 0-4/10");
+    check("", "GET|range: bytes=1-4", part, 10, "serve 50");
+    check("", "GET|range: bytes=1-5", part, 10, "alone partial");
+    check("", "GET|range: bytes=1-2,4-4", part, 10, "serve 50");
+    check("", "GET|range: bytes=1-2,4-5", part, 10, "complete partial");
+    check("", "GET|range: bytes=10-", part, 10, "serve 50");
+    check("", "GET", part, 10, "complete partial");
+    check("", "GET", untagged, 10, "complete partial");
+    check("", "GET", part, 60, "complete stale");
+    check("", "GET", untagged, 60, "fetch stale");
+    check("", "GET|range: bytes=1-4", part, 60, "alone stale");
+    check("", "HEAD", part, 10, "alone partial");
     check(
         "",
         "GET|cache-control: only-if-cached",

@@ -5,23 +5,19 @@ use std::sync::Arc;
 use http::Method;
 use seawall_config::site::OnPartition;
 
-use super::{Answer, Journey, has_validator};
+use super::{Answer, Journey, has_validator, is_here};
 use crate::clock;
-use crate::fill::fetch::Fetch;
+use crate::fill::fetch::{Fetch, Stored};
 use crate::fill::stream::Reader;
-use crate::fill::{Arrived, Fill, Stage};
+use crate::fill::{AHEAD_BYTES, Arrived, Fill, Stage};
 use crate::ledger::{Fingerprint, Life};
 use crate::object::Object;
 use crate::origin::Failure;
 use crate::rules::cache_status::Fwd;
 use crate::rules::directives::Named;
 use crate::rules::freshness::Freshness;
-use crate::rules::ranges::{self, Part};
-use crate::rules::{directives, reuse};
+use crate::rules::{directives, ranges, reuse};
 use crate::state::State;
-
-/// How far ahead of what is here a range may begin, to be waited for.
-const RANGE_AHEAD_BYTES: u64 = 8 * 1024 * 1024;
 
 /// What came of waiting for a fill.
 pub(super) enum Outcome {
@@ -36,22 +32,18 @@ pub(super) async fn join_or_fetch(
     state: &Arc<State>,
     journey: &Arc<Journey>,
     why: Fwd,
-    stored: Option<Arc<Object>>,
+    stored: Stored,
+    stand_in: Option<Arc<Object>>,
 ) -> Outcome {
     let joins = |fill: &Fill| joins(state, journey, fill);
     let (mut reader, opened) = state.fills.join_or_open(&journey.key, journey.birth, joins);
     let mine = opened.is_some();
     match opened {
-        Some(fill) => fetch(state, journey, fill, why, stored.clone()),
+        Some(fill) => fetch(state, journey, fill, why, stored),
         None => state.metrics.collapsed(),
     }
     let answered = |answer| Outcome::Answered(Box::new(answer));
-    let stale = |failed: bool| {
-        stored
-            .as_ref()
-            .filter(|_| failed)
-            .and_then(|object| stand_in(state, journey, object))
-    };
+    let stale = |failed: bool| stale(state, journey, stand_in.as_ref().filter(|_| failed));
     match reader.stage().await {
         Stage::Arrived(arrived) => match stale(is_failure(&arrived)) {
             Some(stale) => answered(stale),
@@ -88,7 +80,7 @@ pub(super) async fn alone(
     state: &Arc<State>,
     journey: &Arc<Journey>,
     why: Fwd,
-    stored: Option<Arc<Object>>,
+    stand_in: Option<Arc<Object>>,
 ) -> Answer {
     let within = |fill: &Fill| joins(state, journey, fill) && range_is_near(journey, fill);
     if journey.policy().cache
@@ -100,14 +92,9 @@ pub(super) async fn alone(
         state.metrics.collapsed();
         return Answer::arriving(journey, &arrived, reader, why, true, clock::now());
     }
-    let (fill, mut reader) = Fill::private(journey.birth);
-    fetch(state, journey, fill, why, None);
-    let stale = |failed: bool| {
-        stored
-            .as_ref()
-            .filter(|_| failed)
-            .and_then(|object| stand_in(state, journey, object))
-    };
+    let (mut reader, fill) = state.fills.open_alone(&journey.key, journey.birth);
+    fetch(state, journey, fill, why, Stored::Nothing);
+    let stale = |failed: bool| stale(state, journey, stand_in.as_ref().filter(|_| failed));
     match reader.stage().await {
         Stage::Arrived(arrived) => match stale(is_failure(&arrived)) {
             Some(stale) => stale,
@@ -130,26 +117,23 @@ pub(super) fn validate_behind(state: &Arc<State>, journey: &Arc<Journey>, object
             method: Method::GET,
             ..(**journey).clone()
         });
-        fetch(state, &journey, fill, Fwd::Stale, Some(object.clone()));
+        let stored = match has_validator(&object.head) {
+            true => Stored::Candidates(vec![object.clone()]),
+            false => Stored::Nothing,
+        };
+        fetch(state, &journey, fill, Fwd::Stale, stored);
         // Somebody has to want the body, or a large one would be given up.
         tokio::spawn(drain(reader));
     }
 }
 
-fn fetch(
-    state: &Arc<State>,
-    journey: &Arc<Journey>,
-    fill: Arc<Fill>,
-    why: Fwd,
-    stored: Option<Arc<Object>>,
-) {
-    let validates = stored.filter(|object| has_validator(&object.head));
+fn fetch(state: &Arc<State>, journey: &Arc<Journey>, fill: Arc<Fill>, why: Fwd, stored: Stored) {
     state.metrics.fetch(&journey.served.name, why);
     Fetch {
         state: state.clone(),
         journey: journey.clone(),
         fill,
-        validates,
+        stored,
     }
     .spawn();
 }
@@ -206,11 +190,10 @@ fn range_is_near(journey: &Journey, fill: &Fill) -> bool {
     let Stage::Arrived(arrived) = fill.stage() else {
         return false;
     };
-    match (ranges::asked(&journey.fields), arrived.length) {
-        (Some(asked), Some(length)) => match asked.of(length) {
-            Part::Bytes { first, .. } => first <= fill.received().saturating_add(RANGE_AHEAD_BYTES),
-            Part::Whole | Part::Unsatisfiable => true,
-        },
+    match (&ranges::asked(&journey.fields)[..], arrived.length) {
+        ([asked], Some(length)) => asked
+            .of(length)
+            .is_none_or(|(first, _)| first <= fill.received().saturating_add(AHEAD_BYTES)),
         _ => false,
     }
 }
@@ -228,7 +211,8 @@ async fn drain(mut reader: Reader) {
 }
 
 /// RFC 5861 §4: what is stored stands in for an origin that fails.
-fn stand_in(state: &State, journey: &Journey, object: &Arc<Object>) -> Option<Answer> {
+fn stale(state: &State, journey: &Journey, stand_in: Option<&Arc<Object>>) -> Option<Answer> {
+    let object = stand_in.filter(|object| is_here(journey, object))?;
     let now = clock::now();
     reuse::on_error(reuse::Question {
         freshness: &object.freshness,

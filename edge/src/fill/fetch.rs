@@ -3,22 +3,21 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use pingora_core::connectors::http::Connector;
 use pingora_core::protocols::http::client::HttpSession;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_http::ResponseHeader;
 
+use super::body::{Source, Taken};
 use super::judge::{Heard, judge};
-use super::{Arrived, End, Fill, Stage, worth_finishing};
+use super::{Arrived, End, Fill, Stage};
 use crate::answer::Journey;
 use crate::clock;
-use crate::ledger::Life;
-use crate::object::{Object, Parts};
+use crate::object::Object;
 use crate::origin::exchange::{exchange, failure};
 use crate::origin::{self, Failure};
-use crate::rules::storing::Storing;
-use crate::rules::validation;
+use crate::rules::{freshening, ranges};
 use crate::state::State;
 
 /// The connections to all origins.
@@ -30,17 +29,26 @@ pub struct Fetch {
     pub state: Arc<State>,
     pub journey: Arc<Journey>,
     pub fill: Arc<Fill>,
-    /// What is stored and may still be good.
-    pub validates: Option<Arc<Object>>,
+    pub stored: Stored,
+}
+
+/// What is stored and may help.
+#[derive(Clone, Debug)]
+pub enum Stored {
+    Nothing,
+    /// One that the request selects, or several that it does not: any of them may be what the origin would send.
+    Candidates(Vec<Arc<Object>>),
+    /// Some of the body: only the rest is asked for.
+    Part(Arc<Object>),
 }
 
 /// An origin's answer, its head read.
-struct Answered {
-    session: HttpSession<()>,
+pub(super) struct Answered {
+    pub session: HttpSession<()>,
     peer: HttpPeer,
-    head: ResponseHeader,
-    requested: SystemTime,
-    received: SystemTime,
+    pub head: ResponseHeader,
+    pub requested: SystemTime,
+    pub received: SystemTime,
 }
 
 impl Fetch {
@@ -56,18 +64,58 @@ impl Fetch {
     }
 
     async fn run(&self) -> Result<(), Failure> {
-        let mut answered = self.ask(self.validates.as_deref()).await?;
-        if let (Some(stored), StatusCode::NOT_MODIFIED) = (&self.validates, answered.head.status) {
-            if validation::selects(&stored.head, &answered.head.headers) {
-                return self.refresh(stored, answered).await;
+        let mut answered = self.ask(&self.stored).await?;
+        match (&self.stored, answered.head.status) {
+            (Stored::Candidates(stored), StatusCode::NOT_MODIFIED) => {
+                let heads = stored.iter().map(|object| &object.head);
+                let at = freshening::selected(heads, &answered.head.headers);
+                if let Some(object) = at.and_then(|at| stored.get(at)) {
+                    self.refresh(object, &answered)?;
+                    self.release(answered).await;
+                    return Ok(());
+                }
+                // RFC 9111 §4.3.4: a 304 that selects no stored response updates none: ask for the whole.
+                answered = self.ask(&Stored::Nothing).await?;
             }
-            // RFC 9111 §4.3.4: a 304 that selects no stored response updates none: ask for the whole.
-            answered = self.ask(None).await?;
+            (Stored::Part(part), StatusCode::PARTIAL_CONTENT)
+                if is_rest(part, &answered.head.headers) =>
+            {
+                return self.complete(part, answered).await;
+            }
+            // It is not what was asked for, or of another whole by now.
+            (Stored::Part(_), StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE) => {
+                answered = self.ask(&Stored::Nothing).await?;
+            }
+            _ => {}
         }
         if self.fill.shared && answered.head.status == StatusCode::NOT_MODIFIED {
             return Err(Failure::BrokenAnswer);
         }
-        let arrived = Arc::new(self.judge(&answered, &answered.head.headers)?);
+        let head = &answered.head.headers;
+        let arrived = self.judge(&self.journey.method, answered.head.status, head, &answered)?;
+        if self.journey.method == Method::HEAD && arrived.status == StatusCode::OK {
+            self.freshen(&answered);
+        }
+        self.deliver(answered, arrived, None).await
+    }
+
+    /// The rest of what is stored in part: readers get the whole, as if it came at once.
+    async fn complete(&self, part: &Arc<Object>, answered: Answered) -> Result<(), Failure> {
+        let mut whole = freshening::update(&part.head, &answered.head.headers);
+        whole.remove(http::header::TRANSFER_ENCODING);
+        whole.insert(http::header::CONTENT_LENGTH, part.body.total().into());
+        let arrived = self.judge(&Method::GET, part.status, &whole, &answered)?;
+        self.deliver(answered, arrived, Some(part)).await
+    }
+
+    /// Shows the head to whoever waits, streams the body to them, and keeps what is to be kept.
+    async fn deliver(
+        &self,
+        mut answered: Answered,
+        arrived: Arrived,
+        part: Option<&Arc<Object>>,
+    ) -> Result<(), Failure> {
+        let arrived = Arc::new(arrived);
         if !arrived.kept {
             self.close();
             self.fill.flow().become_window();
@@ -77,9 +125,16 @@ impl Fetch {
         if !empty {
             self.fill.reach(Stage::Arrived(arrived.clone()));
         }
-        self.take_body(&mut answered.session, &arrived).await?;
+        let mut source = match part {
+            Some(part) => Source::completing(&mut answered.session, &part.body),
+            None => Source::whole(&mut answered.session),
+        };
+        let taken = self.take_body(&mut source, &arrived).await?;
         if arrived.kept {
-            self.seal(&arrived);
+            self.seal(&arrived, part);
+        }
+        if taken == Taken::Enough {
+            return Err(Failure::GivenUp);
         }
         self.fill.flow().show_last();
         if empty {
@@ -91,8 +146,7 @@ impl Fetch {
 
     /// Asks until there is a final head. Only a GET or HEAD comes this way, so asking again is safe while
     /// no byte of an answer was seen.
-    async fn ask(&self, stored: Option<&Object>) -> Result<Answered, Failure> {
-        let conditions = stored.map(|stored| &stored.head);
+    async fn ask(&self, stored: &Stored) -> Result<Answered, Failure> {
         let mut tries = 0;
         loop {
             let peer = self
@@ -104,7 +158,7 @@ impl Fetch {
             let request = origin::request::fetch(
                 &self.journey,
                 self.fill.shared,
-                conditions,
+                stored,
                 &self.state.pseudonym,
             );
             let request = Box::new(request.ok_or(Failure::BrokenAnswer)?);
@@ -149,14 +203,18 @@ impl Fetch {
         }
     }
 
-    fn judge(&self, answered: &Answered, head: &HeaderMap) -> Result<Arrived, Failure> {
-        let status = match (answered.head.status, &self.validates) {
-            (StatusCode::NOT_MODIFIED, Some(stored)) => stored.status,
-            (status, _) => status,
-        };
+    /// `head` is the answer's own, or a stored one that it updated.
+    pub(super) fn judge(
+        &self,
+        method: &Method,
+        status: StatusCode,
+        head: &HeaderMap,
+        answered: &Answered,
+    ) -> Result<Arrived, Failure> {
         let heard = Heard {
             journey: &self.journey,
             shared: self.fill.shared,
+            method,
             status,
             head,
             requested: answered.requested,
@@ -168,117 +226,8 @@ impl Fetch {
         Ok(arrived)
     }
 
-    async fn take_body(
-        &self,
-        session: &mut HttpSession<()>,
-        arrived: &Arrived,
-    ) -> Result<(), Failure> {
-        let state = &self.state;
-        let mut kept = Retained { state, bytes: 0 };
-        loop {
-            let (received, unread, windowed, full) = {
-                let flow = self.fill.flow();
-                (
-                    flow.received(),
-                    flow.is_unread(),
-                    flow.is_windowed(),
-                    flow.is_full(),
-                )
-            };
-            if unread && (windowed || !worth_finishing(received, arrived.length)) {
-                self.close();
-                // Nobody can join it now; but somebody may just have.
-                if self.fill.flow().is_unread() {
-                    return Err(Failure::GivenUp);
-                }
-                continue;
-            }
-            if full {
-                self.room().await;
-                continue;
-            }
-            let piece = tokio::select! {
-                piece = session.read_response_body() => piece.map_err(|_| Failure::BodyCut)?,
-                () = self.fill.abandoned(), if windowed => return Err(Failure::GivenUp),
-            };
-            let Some(piece) = piece else { break };
-            let grown = received + piece.len() as u64;
-            let fits = windowed || (state.storage.takes(grown) && kept.grow(piece.len() as u64));
-            if !fits {
-                self.close();
-                self.fill.flow().become_window();
-            }
-            if arrived.kept && arrived.length == Some(grown) {
-                self.fill.flow().hold_last(piece);
-                continue;
-            }
-            self.fill.flow().push(piece);
-            self.fill.progress.send_modify(|_| ());
-            state.metrics.origin_bytes(grown - received);
-        }
-        let received = self.fill.flow().received();
-        match arrived.length {
-            Some(length) if received != length => Err(Failure::BodyCut),
-            _ => Ok(()),
-        }
-    }
-
-    /// Waits until the slowest reader has caught up, or the last has left.
-    async fn room(&self) {
-        loop {
-            let moved = self.fill.moved.notified();
-            {
-                let flow = self.fill.flow();
-                if !flow.is_full() || flow.is_unread() {
-                    return;
-                }
-            }
-            moved.await;
-        }
-    }
-
-    /// The body is whole: it becomes an object, unless it was purged on its way or something newer is there.
-    fn seal(&self, arrived: &Arrived) {
-        let Some(body) = self.fill.flow().body() else {
-            return;
-        };
-        let object = self.object(arrived, body);
-        if object.life(&self.state.ledger) != Life::HardDead {
-            self.state.storage.put(&object);
-        }
-    }
-
-    /// A 304: the stored response, its head updated, was born when this validation began.
-    async fn refresh(&self, stored: &Arc<Object>, answered: Answered) -> Result<(), Failure> {
-        let updated = validation::update(&stored.head, &answered.head.headers);
-        let arrived = self.judge(&answered, &updated)?;
-        let object = self.object(&arrived, stored.body.clone());
-        match arrived.storing {
-            Storing::Keep => drop(self.state.storage.replace(stored.id, &object)),
-            Storing::Refuse(_) => self.state.storage.remove(&stored.key, &[stored.id]),
-        }
-        self.close();
-        self.fill.reach(Stage::Refreshed(object));
-        self.release(answered).await;
-        Ok(())
-    }
-
-    fn object(&self, arrived: &Arrived, body: crate::object::Body) -> Arc<Object> {
-        Arc::new(Object::new(Parts {
-            site: self.journey.served.name.clone(),
-            key: self.journey.key.clone(),
-            birth: self.fill.birth,
-            status: arrived.status,
-            head: arrived.head.clone(),
-            body,
-            tags: arrived.tags.clone(),
-            selection: arrived.selection.clone(),
-            directives: arrived.directives.clone(),
-            freshness: arrived.freshness,
-        }))
-    }
-
-    fn close(&self) {
+    /// Nobody can join it any more.
+    pub(super) fn close(&self) {
         self.state.fills.close(&self.journey.key, &self.fill);
     }
 
@@ -291,29 +240,16 @@ impl Fetch {
     }
 }
 
+fn is_rest(part: &Object, head: &HeaderMap) -> bool {
+    let whole = (&part.head, part.body.total());
+    part.body
+        .missing()
+        .is_some_and(|missing| ranges::is_rest(whole, missing, head))
+}
+
 impl Drop for Fetch {
     fn drop(&mut self) {
         self.close();
         self.fill.finish(End::Cut(Failure::BrokenAnswer));
-    }
-}
-
-/// Bytes a fill keeps for the cache; given back when it ends, however it ends.
-struct Retained<'a> {
-    state: &'a State,
-    bytes: u64,
-}
-
-impl Retained<'_> {
-    fn grow(&mut self, by: u64) -> bool {
-        let fits = self.state.fills.retain(by, self.state.retained_bytes_max);
-        self.bytes += if fits { by } else { 0 };
-        fits
-    }
-}
-
-impl Drop for Retained<'_> {
-    fn drop(&mut self) {
-        self.state.fills.release(self.bytes);
     }
 }

@@ -2,8 +2,8 @@
 
 use std::time::SystemTime;
 
-use http::StatusCode;
 use http::header::{self, HeaderMap};
+use http::{Method, StatusCode};
 use seawall_config::site::{ClientDirectives, Policy, SetCookie};
 
 use super::Arrived;
@@ -23,6 +23,8 @@ pub struct Heard<'a> {
     pub journey: &'a Journey,
     /// Others may be answered from it, if it is stored.
     pub shared: bool,
+    /// GET for a stored answer that another method speaks of.
+    pub method: &'a Method,
     pub status: StatusCode,
     /// The answer's own, or the stored one that a 304 updated.
     pub head: &'a HeaderMap,
@@ -43,7 +45,7 @@ pub fn judge(
         head,
         ..
     } = heard;
-    let length = length(status, &journey.method, head)?;
+    let length = length(status, heard.method, head)?;
     let (directives, freshness, storing) = ask_rules(heard);
     let (tags, tags_cut) = fields::tags(head);
     let (groups, groups_cut) = fields::groups(head, "cache-groups");
@@ -52,7 +54,7 @@ pub fn judge(
         Storing::Keep if tags_cut => Storing::Refuse(Why::TooManyTags),
         storing => storing,
     };
-    let keep = heard.shared && storing == Storing::Keep;
+    let keep = (heard.shared || is_for_others(heard)) && storing == Storing::Keep;
     let selection = Selection::new(head, &journey.fields);
     let groups = groups.iter().map(|group| prints.group(&journey.key, group));
     let tags = tags
@@ -76,6 +78,13 @@ pub fn judge(
         },
         tags_cut,
     ))
+}
+
+/// Whether others may be answered from what the origin said to one client's own conditions: only from the thing
+/// itself, or a part of it.
+fn is_for_others(heard: Heard<'_>) -> bool {
+    let thing = matches!(heard.status, StatusCode::OK | StatusCode::PARTIAL_CONTENT);
+    thing && heard.journey.wanted.is_none()
 }
 
 fn ask_rules(heard: Heard<'_>) -> (directives::Response, Freshness, Storing) {
@@ -102,7 +111,7 @@ fn ask_rules(heard: Heard<'_>) -> (directives::Response, Freshness, Storing) {
     });
     let honours = policy.client_directives == ClientDirectives::Honour;
     let storing = storing(Exchange {
-        method: &journey.method,
+        method: heard.method,
         request: &journey.fields,
         client_no_store: honours && directives::Request::read(&journey.fields).no_store,
         status,

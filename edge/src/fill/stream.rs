@@ -11,13 +11,13 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use super::{End, Fill, Progress, Stage};
-use crate::object::Body;
 use crate::origin::Failure;
 
 /// How far the slowest reader of a window may be behind, in bytes.
 const WINDOW_BYTES: u64 = 1024 * 1024;
 
 /// The pieces that are here, and who still needs them.
+#[derive(Default)]
 pub struct Flow {
     pieces: VecDeque<Bytes>,
     /// How many pieces have been dropped, and the bytes they had.
@@ -27,9 +27,15 @@ pub struct Flow {
     /// The piece that completes a body of known length, until that is stored.
     last: Option<Bytes>,
     windowed: bool,
-    /// How many bytes each reader has taken.
-    taken: HashMap<u64, u64>,
+    readers: HashMap<u64, Place>,
     next_reader: u64,
+}
+
+/// How far a reader has come, and where it stops.
+#[derive(Clone, Copy)]
+struct Place {
+    taken: u64,
+    end: u64,
 }
 
 /// One request's view of a fill. Dropping it is leaving.
@@ -47,20 +53,6 @@ pub struct Reader {
 }
 
 impl Flow {
-    pub fn new(windowed: bool) -> Self {
-        let (pieces, taken) = (VecDeque::new(), HashMap::new());
-        Self {
-            pieces,
-            dropped: 0,
-            dropped_bytes: 0,
-            received: 0,
-            last: None,
-            windowed,
-            taken,
-            next_reader: 0,
-        }
-    }
-
     pub fn push(&mut self, piece: Bytes) {
         self.received += piece.len() as u64;
         self.pieces.push_back(piece);
@@ -83,7 +75,7 @@ impl Flow {
     }
 
     pub fn is_unread(&self) -> bool {
-        self.taken.is_empty()
+        self.readers.is_empty()
     }
 
     pub fn is_windowed(&self) -> bool {
@@ -101,14 +93,21 @@ impl Flow {
         self.windowed && self.received.saturating_sub(self.slowest()) > WINDOW_BYTES
     }
 
-    /// The whole body; only of one that was retained.
-    pub fn body(&self) -> Option<Body> {
-        (!self.windowed && self.dropped == 0)
-            .then(|| Body::new(self.pieces.iter().chain(&self.last).cloned()))
+    /// Where the last of the readers stops; the end of the body where one wants all of it, or none is left.
+    pub fn wanted(&self) -> u64 {
+        let ends = self.readers.values().map(|reader| reader.end);
+        ends.max().unwrap_or(u64::MAX)
+    }
+
+    /// Every piece that came; only of a body that was retained.
+    pub fn retained(&self) -> Option<impl Iterator<Item = Bytes>> {
+        let all = self.pieces.iter().chain(&self.last).cloned();
+        (!self.windowed && self.dropped == 0).then_some(all)
     }
 
     fn slowest(&self) -> u64 {
-        self.taken.values().copied().min().unwrap_or(self.received)
+        let taken = self.readers.values().map(|reader| reader.taken);
+        taken.min().unwrap_or(self.received)
     }
 
     fn drop_taken(&mut self) {
@@ -134,7 +133,8 @@ impl Reader {
             let mut flow = fill.flow();
             let id = flow.next_reader;
             flow.next_reader += 1;
-            flow.taken.insert(id, 0);
+            let (taken, end) = (0, u64::MAX);
+            flow.readers.insert(id, Place { taken, end });
             id
         };
         Self {
@@ -168,9 +168,16 @@ impl Reader {
     /// Only the bytes from `first` up to, not including, `end` are wanted.
     pub fn narrow(&mut self, first: u64, end: u64) {
         (self.first, self.end) = (first, end);
+        self.mark(&mut self.fill.flow());
     }
 
-    /// The next piece; None at the end. What was given before counts as taken. Cancel-safe.
+    /// Says how far it has come. What was given before counts as taken: its reader has come back for more.
+    fn mark(&self, flow: &mut Flow) {
+        let (taken, end) = (self.position, self.end);
+        flow.readers.insert(self.id, Place { taken, end });
+    }
+
+    /// The next piece; None at the end. Cancel-safe.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
         loop {
             // Looked at before the pieces: what arrives in between is announced by the next change.
@@ -195,7 +202,7 @@ impl Reader {
 
     fn take(&mut self) -> Result<Option<Bytes>, Failure> {
         let mut flow = self.fill.flow();
-        flow.taken.insert(self.id, self.position);
+        self.mark(&mut flow);
         let windowed = flow.windowed;
         let mut given = None;
         while self.position < self.end && given.is_none() {
@@ -215,7 +222,7 @@ impl Reader {
         }
         if given.is_none() {
             // What was skipped is taken as well: the writer may be waiting for it.
-            flow.taken.insert(self.id, self.position);
+            self.mark(&mut flow);
         }
         drop(flow);
         if windowed {
@@ -227,7 +234,7 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        self.fill.flow().taken.remove(&self.id);
+        self.fill.flow().readers.remove(&self.id);
         self.fill.moved.notify_waiters();
     }
 }
@@ -238,8 +245,12 @@ mod tests {
     use super::*;
     use crate::ledger::Birth;
 
-    fn fill(shared: bool) -> Arc<Fill> {
-        Fill::new(Birth::default(), shared)
+    fn fill(kept: bool) -> Arc<Fill> {
+        let fill = Fill::new(Birth::default(), true);
+        if !kept {
+            fill.flow().become_window();
+        }
+        fill
     }
 
     fn push(fill: &Fill, piece: &'static [u8]) {
@@ -264,6 +275,7 @@ mod tests {
         let mut late = Reader::new(fill.clone());
         let mut part = Reader::new(fill.clone());
         part.narrow(2, 4);
+        assert_eq!(fill.flow().wanted(), u64::MAX, "somebody wants all of it");
         push(&fill, b"def");
         assert_eq!(
             rest(&mut part).await.unwrap(),
@@ -273,7 +285,7 @@ mod tests {
         fill.finish(End::Whole);
         assert_eq!(rest(&mut early).await.unwrap(), b"def");
         assert_eq!(rest(&mut late).await.unwrap(), b"abcdef");
-        assert_eq!(fill.flow().body().unwrap().len(), 6);
+        assert_eq!(fill.flow().retained().unwrap().flatten().count(), 6);
     }
 
     #[tokio::test]
@@ -295,7 +307,7 @@ mod tests {
         fill.flow().hold_last(Bytes::from_static(b"d"));
         assert_eq!(reader.next().await.unwrap().unwrap(), "abc");
         assert!(reader.take().unwrap().is_none());
-        assert_eq!(fill.flow().body().unwrap().len(), 4);
+        assert_eq!(fill.flow().retained().unwrap().flatten().count(), 4);
         fill.flow().show_last();
         fill.finish(End::Whole);
         assert_eq!(rest(&mut reader).await.unwrap(), b"d");
@@ -331,7 +343,7 @@ mod tests {
             "it came back for more, so the first piece is taken"
         );
         push(&fill, b"y");
-        assert!(fill.flow().body().is_none());
+        assert!(fill.flow().retained().is_none());
         drop((fast, slow));
         assert!(fill.flow().is_unread());
         fill.abandoned().await;

@@ -1,11 +1,15 @@
 //! What an origin sees of a request: everything it says is ours, or covered by the key, or the client's own
 //! word about itself.
 
+use std::sync::Arc;
+
 use http::header::{self, HeaderMap, HeaderValue};
 use pingora_http::RequestHeader;
 
 use crate::admit::MIN_REVISION;
 use crate::answer::Journey;
+use crate::fill::fetch::Stored;
+use crate::object::Object;
 use crate::rules::{fields, targeted, validation};
 
 /// How often one deployment may pass a request on (RFC 8586).
@@ -92,11 +96,11 @@ impl Pseudonym {
 }
 
 /// The request of a fetch; `shared`: others may be answered from it, so nothing of one client's own
-/// conditions and ranges is in it.
+/// conditions and ranges is in it. `stored`: what is asked about, or needs the rest.
 pub fn fetch(
     journey: &Journey,
     shared: bool,
-    conditions: Option<&HeaderMap>,
+    stored: &Stored,
     by: &Pseudonym,
 ) -> Option<RequestHeader> {
     let mut head = journey.fields.clone();
@@ -108,8 +112,16 @@ pub fn fetch(
             head.remove(name);
         }
     }
-    if let Some(stored) = conditions {
-        validation::add_conditions(stored, &mut head);
+    match stored {
+        Stored::Nothing => {}
+        Stored::Candidates(stored) => {
+            add_conditions(stored, &mut head);
+        }
+        Stored::Part(part) => {
+            if let Some(missing) = part.body.missing() {
+                validation::add_range(&part.head, missing, part.body.total(), &mut head);
+            }
+        }
     }
     by.sign(&mut head, journey);
     let mut request = RequestHeader::build_no_case(
@@ -122,6 +134,13 @@ pub fn fetch(
         request.append_header(name, value).ok()?;
     }
     Some(request)
+}
+
+fn add_conditions(stored: &[Arc<Object>], head: &mut HeaderMap) -> bool {
+    match stored {
+        [one] => validation::add_conditions(&one.head, head),
+        several => validation::add_tags(several.iter().map(|object| &object.head), head),
+    }
 }
 
 fn set(head: &mut HeaderMap, name: &'static str, value: &str, append: bool) {

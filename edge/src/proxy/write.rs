@@ -54,6 +54,11 @@ impl Proxy {
                     session.write_response_body(Some(piece), false).await?;
                 }
             }
+            Content::Several(body, several) => {
+                for piece in several.pieces(&body) {
+                    session.write_response_body(Some(piece), false).await?;
+                }
+            }
             Content::Arriving(mut reader) => {
                 let done = session.as_downstream_mut().is_body_done();
                 loop {

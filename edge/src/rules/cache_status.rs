@@ -31,15 +31,18 @@ pub struct Forwarded {
     pub collapsed: bool,
 }
 
-/// Why a request went forward: the registered reasons (RFC 9211 §2.2) that occur here.
+/// Why a request went forward: the registered reasons (RFC 9211 §2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fwd {
     Bypass,
     Method,
     UriMiss,
     VaryMiss,
+    /// Neither can be told: what came was not for this request, again and again.
+    Miss,
     Request,
     Stale,
+    Partial,
 }
 
 impl Told {
@@ -118,8 +121,10 @@ impl Fwd {
             Self::Method => "method",
             Self::UriMiss => "uri-miss",
             Self::VaryMiss => "vary-miss",
+            Self::Miss => "miss",
             Self::Request => "request",
             Self::Stale => "stale",
+            Self::Partial => "partial",
         }
     }
 }

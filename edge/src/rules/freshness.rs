@@ -136,7 +136,7 @@ fn lifetime(arrival: Arrival<'_>) -> (Duration, By) {
 fn heuristic(arrival: Arrival<'_>) -> Option<Duration> {
     let by_status = matches!(
         arrival.status.as_u16(),
-        200 | 203 | 204 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501
+        200 | 203 | 204 | 206 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501
     );
     if !by_status && !arrival.directives.public {
         return None;

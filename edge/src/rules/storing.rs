@@ -6,6 +6,7 @@ use seawall_config::site::{Policy, SetCookie};
 
 use super::directives::{Named, Response};
 use super::freshness::{By, Freshness};
+use super::ranges;
 
 /// What storing decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub enum Why {
     /// More tags than are kept: a purge of one that was cut would miss it.
     TooManyTags,
     Status,
+    /// Part of something, and it is not clear of what.
+    Part,
     /// Nothing says that it is fresh, and there is nothing to validate it with.
     NoFreshness,
 }
@@ -66,12 +69,14 @@ fn not_ours(exchange: Exchange<'_>) -> Option<Why> {
     if exchange.method != Method::GET {
         return Some(Why::Method);
     }
-    // §3: "the response status code is final"; 206 and 304 need rules of their own, and are not whole objects.
-    let whole = !matches!(
-        status,
-        StatusCode::PARTIAL_CONTENT | StatusCode::NOT_MODIFIED
-    );
-    (status.is_informational() || !whole).then_some(Why::Status)
+    // §3: "the response status code is final"; and a 304 is no response of its own.
+    if status.is_informational() || status == StatusCode::NOT_MODIFIED {
+        return Some(Why::Status);
+    }
+    // §3.3: a part is kept where it says, and truly, of what it is one.
+    let part = ranges::content_range(exchange.response);
+    let placed = part.is_some_and(|part| ranges::agrees(part, exchange.response));
+    (status == StatusCode::PARTIAL_CONTENT && !placed).then_some(Why::Part)
 }
 
 /// What the response, or the client, forbids.
@@ -156,6 +161,7 @@ impl Why {
             Self::VaryAny => "Vary: *",
             Self::TooManyTags => "too many tags",
             Self::Status => "status",
+            Self::Part => "a part without its place",
             Self::NoFreshness => "no freshness and no validator",
         }
     }
@@ -169,13 +175,13 @@ fn has_validator(head: &HeaderMap) -> bool {
 fn heuristically_cacheable(status: StatusCode) -> bool {
     matches!(
         status.as_u16(),
-        200 | 203 | 204 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501
+        200 | 203 | 204 | 206 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501
     )
 }
 
-/// The final statuses RFC 9110 defines caching for; 206 and 304 never come this far.
+/// The final statuses RFC 9110 defines caching for; 304 never comes this far.
 fn understands(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 200..=205 | 300..=303 | 307 | 308 | 400..=417 | 421 | 422 | 426 | 500..=505)
+    matches!(status.as_u16(), 200..=206 | 300..=303 | 307 | 308 | 400..=417 | 421 | 422 | 426 | 500..=505)
 }
 
 #[cfg(test)]
@@ -241,13 +247,15 @@ mod tests {
         check("3", "", 500, "etag: \"a\"", Refuse(Why::Status));
         check("3", "", 404, "etag: \"a\"", Refuse(Why::NoFreshness));
         check("3", "", 599, "cache-control: max-age=60", Keep);
-        check(
-            "3",
-            "",
-            206,
-            "cache-control: max-age=60",
-            Refuse(Why::Status),
-        );
+        check("3", "", 206, "cache-control: max-age=60", Refuse(Why::Part));
+        let part = "cache-control: max-age=60 | content-range: bytes 0-4/10";
+        check("3.3", "", 206, part, Keep);
+        let check_length = |length: &str, expect| {
+            let part = format!("{part} | content-length: {length}");
+            check("3.3", "", 206, &part, expect);
+        };
+        check_length("5", Keep);
+        check_length("6", Refuse(Why::Part));
         check(
             "3",
             "",

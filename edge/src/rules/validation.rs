@@ -1,4 +1,4 @@
-//! Conditional requests both ways: what we ask an origin, what we answer a client, what a 304 changes.
+//! Conditional requests both ways: what we ask an origin, what we answer a client.
 
 use std::time::SystemTime;
 
@@ -17,16 +17,8 @@ pub const CONDITIONAL: [HeaderName; 6] = [
     header::RANGE,
 ];
 
-/// RFC 9111 §3.2: an update replaces every stored field but Content-Length and those "that the cache's stored
-/// response depends upon": they say how the stored bytes are coded, and what their digest is. Content-Type is none
-/// of them: the bytes stay the same whatever they are called.
-const KEPT: [HeaderName; 5] = [
-    header::CONTENT_ENCODING,
-    header::CONTENT_LENGTH,
-    header::CONTENT_RANGE,
-    HeaderName::from_static("content-digest"),
-    HeaderName::from_static("content-md5"),
-];
+/// Bytes of the entity tags that one request asks about.
+const TAGS_BYTES_MAX: usize = 4 * 1024;
 
 /// Makes a request for what is stored conditional (§4.3.1); false where the stored head holds no validator.
 pub fn add_conditions(stored: &HeaderMap, request: &mut HeaderMap) -> bool {
@@ -41,32 +33,59 @@ pub fn add_conditions(stored: &HeaderMap, request: &mut HeaderMap) -> bool {
     etag.is_some() || modified.is_some()
 }
 
-/// Whether a 304 speaks of what is stored (§4.3.4): its validators, where it has them, are the stored ones.
-pub fn selects(stored: &HeaderMap, not_modified: &HeaderMap) -> bool {
-    match (not_modified.get(header::ETAG), stored.get(header::ETAG)) {
-        (Some(new), Some(old)) => weakly_equal(new.as_bytes(), old.as_bytes()),
-        (Some(new), None) => new.as_bytes().starts_with(b"W/"),
-        (None, Some(_)) => true,
-        (None, None) => match not_modified.get(header::LAST_MODIFIED) {
-            Some(new) => stored.get(header::LAST_MODIFIED) == Some(new),
-            None => true,
-        },
+/// Makes a request conditional on several stored responses, none of which it selects (§4.3.1): "One or more entity
+/// tags, indicating one or more stored responses, can be used in an If-None-Match header field for response
+/// validation". The newest first, as many as fit.
+pub fn add_tags<'a>(
+    stored: impl DoubleEndedIterator<Item = &'a HeaderMap>,
+    request: &mut HeaderMap,
+) -> bool {
+    let mut line: Vec<u8> = Vec::new();
+    for tag in stored.rev().filter_map(|head| head.get(header::ETAG)) {
+        if line.len() + tag.len() + 2 > TAGS_BYTES_MAX {
+            break;
+        }
+        line.extend_from_slice(if line.is_empty() { b"" } else { b", " });
+        line.extend_from_slice(tag.as_bytes());
+    }
+    match HeaderValue::from_bytes(&line) {
+        Ok(value) if !line.is_empty() => request.insert(header::IF_NONE_MATCH, value),
+        _ => return false,
+    };
+    true
+}
+
+/// Makes a request ask only for what is missing of a stored response (§3.3): from `first` up to, not including,
+/// `end`. Where it has a strong validator the whole comes instead, if that is another by now.
+pub fn add_range(stored: &HeaderMap, missing: (u64, u64), total: u64, request: &mut HeaderMap) {
+    let (first, end) = missing;
+    let range = match end == total {
+        true => format!("bytes={first}-"),
+        false => format!("bytes={first}-{}", end.saturating_sub(1)),
+    };
+    if let Ok(range) = HeaderValue::from_str(&range) {
+        request.insert(header::RANGE, range);
+    }
+    if let Some(etag) = strong_tag(stored) {
+        request.insert(header::IF_RANGE, etag.clone());
     }
 }
 
-/// The stored head with the fields of a 304 over it (§3.2).
-pub fn update(stored: &HeaderMap, not_modified: &HeaderMap) -> HeaderMap {
-    let mut updated = stored.clone();
-    // They told of the message they came in; without new ones the time of arrival counts (§4.2.3).
-    updated.remove(header::AGE);
-    updated.remove(header::DATE);
-    for name in not_modified.keys().filter(|name| !KEPT.contains(name)) {
-        updated.remove(name);
-        for value in not_modified.get_all(name) {
-            updated.append(name, copied(value));
-        }
+/// Whether two responses carry the same strong validator (RFC 9110 §8.8.1): only an entity tag surely is one.
+pub fn share_strong_validator(a: &HeaderMap, b: &HeaderMap) -> bool {
+    match (strong_tag(a), b.get(header::ETAG)) {
+        (Some(a), Some(b)) => strongly_equal(a.as_bytes(), b.as_bytes()),
+        _ => false,
     }
-    updated
+}
+
+/// The entity tag of a response, where it is a strong one.
+pub fn strong_tag(head: &HeaderMap) -> Option<&HeaderValue> {
+    head.get(header::ETAG).filter(|tag| is_strong(tag))
+}
+
+pub fn is_strong(tag: &HeaderValue) -> bool {
+    tag.as_bytes().starts_with(b"\"")
 }
 
 /// Whether a client's own copy is still good (RFC 9110 §13.2.2): it gets a 304.
@@ -222,38 +241,20 @@ mod tests {
     }
 
     #[test]
-    fn a_304_updates_all_but_what_describes_the_body() {
-        let stored = head("etag: \"a\"|x: 1|x: 2|content-length: 5|content-type: text/plain|y: 1");
-        let fresh = head(
-            "etag: \"a\"|x: 3|content-length: 0|content-type: image/png|cache-control: max-age=1",
-        );
-        let expect = head(
-            "etag: \"a\"|content-length: 5|content-type: image/png|y: 1|x: 3|cache-control: max-age=1",
-        );
-        assert_eq!(update(&stored, &fresh), expect);
-        let told = head("age: 10|date: x|etag: \"a\"");
-        assert_eq!(
-            update(&told, &HeaderMap::new()),
-            head("etag: \"a\""),
-            "they told of another message"
-        );
-    }
-
-    #[test]
-    fn a_304_for_something_else_selects_nothing() {
-        let check = |stored: &str, fresh: &str, expect| {
-            assert_eq!(
-                selects(&head(stored), &head(fresh)),
-                expect,
-                "{stored} {fresh}"
-            )
+    fn what_is_stored_is_asked_about() {
+        let all = [head("etag: \"a\""), head("x: 1"), head("etag: W/\"b\"")];
+        let mut request = HeaderMap::new();
+        assert!(add_tags(all.iter(), &mut request));
+        assert_eq!(request, head("if-none-match: W/\"b\", \"a\""));
+        let long = head(&format!("etag: \"{}\"", "a".repeat(TAGS_BYTES_MAX)));
+        assert!(!add_tags([long].iter(), &mut HeaderMap::new()));
+        let check = |stored: &str, missing, expect: &str| {
+            let mut request = HeaderMap::new();
+            add_range(&head(stored), missing, 10, &mut request);
+            assert_eq!(request, head(expect));
         };
-        check("etag: \"a\"", "etag: \"a\"", true);
-        check("etag: \"a\"", "etag: W/\"a\"", true);
-        check("etag: \"a\"", "etag: \"b\"", false);
-        check("etag: \"a\"", "", true);
-        check("last-modified: x", "etag: \"b\"", false);
-        check("last-modified: x", "last-modified: x", true);
-        check("last-modified: x", "last-modified: y", false);
+        check("", (5, 10), "range: bytes=5-");
+        check("etag: \"a\"", (5, 7), "range: bytes=5-6|if-range: \"a\"");
+        check("etag: W/\"a\"", (0, 5), "range: bytes=0-4");
     }
 }

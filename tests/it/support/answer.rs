@@ -17,6 +17,7 @@ pub fn ok(body: impl Into<Vec<u8>>) -> Answer {
         },
         chunked: false,
         validates: false,
+        ranged: false,
         head_gate: None,
         body_gate: None,
         cut_after: None,
@@ -29,6 +30,8 @@ pub struct Answer {
     chunked: bool,
     /// Answers 304 to its own ETag.
     validates: bool,
+    /// Answers one range with that part.
+    ranged: bool,
     head_gate: Option<Gate>,
     /// After how many bytes of the body it holds back the rest.
     body_gate: Option<(usize, Gate)>,
@@ -94,6 +97,12 @@ impl Answer {
         self
     }
 
+    /// 206 to a request for one range `first-last` or `first-`, unless its If-Range names another ETag.
+    pub fn ranged(mut self) -> Self {
+        self.ranged = true;
+        self
+    }
+
     pub fn chunked(mut self) -> Self {
         self.chunked = true;
         self
@@ -142,6 +151,15 @@ impl Answer {
             .field("if-none-match")
             .is_some_and(|known| known.contains(etag));
         let status = if self.validates && holds { 304 } else { status };
+        let same = request.field("if-range").is_none_or(|known| known == etag);
+        if let Some((first, end)) = range(request, body.len()).filter(|_| self.ranged && same) {
+            let mut part = ok(&body[first..end]).status(206);
+            for (name, value) in fields {
+                part = part.field(name, value);
+            }
+            let range = format!("bytes {first}-{}/{}", end - 1, body.len());
+            return part.field("content-range", &range).write(request, stream);
+        }
         let bodiless = matches!(status, 204 | 304);
         let mut head = format!("HTTP/1.1 {status} Status\r\n");
         for (name, value) in fields {
@@ -182,6 +200,18 @@ impl Answer {
         let size = format!("{:x}\r\n", piece.len());
         stream.write_all(&[size.as_bytes(), piece, b"\r\n"].concat())
     }
+}
+
+/// The one range a request asks for: its first byte, and the one after its last.
+fn range(request: &Request, total: usize) -> Option<(usize, usize)> {
+    let (first, last) = request
+        .field("range")?
+        .strip_prefix("bytes=")?
+        .split_once('-')?;
+    let end = last
+        .parse()
+        .map_or(total, |last: usize| total.min(last + 1));
+    Some((first.parse().ok()?, end))
 }
 
 impl Gate {

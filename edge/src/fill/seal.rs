@@ -1,0 +1,134 @@
+//! What a fetch leaves behind: a new object, a part of one, or a stored one made fresh again.
+
+use std::sync::Arc;
+
+use http::{Method, StatusCode, header};
+
+use super::fetch::{Answered, Fetch};
+use super::{Arrived, Stage};
+use crate::ledger::{Birth, Life};
+use crate::object::{Body, Object, Parts};
+use crate::origin::Failure;
+use crate::rules::freshening::{self, Freshened};
+use crate::rules::ranges;
+use crate::rules::storing::Storing;
+use crate::rules::validation;
+use crate::storage::Storage;
+
+impl Fetch {
+    /// The body is here as far as anyone wanted it: it becomes an object, unless it was purged on its way or
+    /// something newer is there. `completed`: a stored part of it was used.
+    pub(super) fn seal(&self, arrived: &Arrived, completed: Option<&Arc<Object>>) {
+        let Some((body, status)) = self.body(arrived) else {
+            return;
+        };
+        // A combined response is as old as the oldest of its parts.
+        let birth = completed.map_or(self.fill.birth, |part| part.birth.floor(self.fill.birth));
+        let object = self.object(arrived, status, body, birth);
+        if object.life(&self.state.ledger) == Life::HardDead {
+            return;
+        }
+        if object.body.is_whole() {
+            self.state.storage.put(&object);
+        } else {
+            let alive = |old: &Object| old.life(&self.state.ledger) == Life::Alive;
+            self.state.storage.put_part(&object, alive);
+        }
+    }
+
+    /// The bytes that came, and the status of the whole that they are or belong to. None where they are not kept, or
+    /// it cannot be told where in the whole they belong.
+    fn body(&self, arrived: &Arrived) -> Option<(Body, StatusCode)> {
+        let flow = self.fill.flow();
+        let (pieces, received) = (flow.retained()?, flow.received());
+        if arrived.status == StatusCode::PARTIAL_CONTENT {
+            let range = ranges::content_range(&arrived.head)?;
+            let part = Body::part(range.first, range.total, pieces);
+            return (received == range.len()).then_some((part, StatusCode::OK));
+        }
+        match arrived.length {
+            // RFC 9111 §3.3: what is incomplete is of use only with the rest, and that needs a strong validator.
+            Some(length) if received < length => {
+                let part = Body::part(0, length, pieces);
+                let joins = validation::strong_tag(&arrived.head).is_some();
+                (joins && arrived.status == StatusCode::OK).then_some((part, arrived.status))
+            }
+            _ => Some((Body::new(pieces), arrived.status)),
+        }
+    }
+
+    /// A 304: the stored response, its head updated, was born when this validation began.
+    pub(super) fn refresh(&self, stored: &Arc<Object>, answered: &Answered) -> Result<(), Failure> {
+        let updated = freshening::update(&stored.head, &answered.head.headers);
+        let arrived = self.judge(&Method::GET, stored.status, &updated, answered)?;
+        let body = stored.body.clone();
+        let object = self.object(&arrived, stored.status, body, self.fill.birth);
+        let storage = &self.state.storage;
+        match arrived.storing {
+            Storing::Keep if stored.selection == object.selection => {
+                storage.replace(stored.id, &object);
+            }
+            // §4.1: another request than the one that brought it was told that it may have it, too.
+            Storing::Keep => {
+                storage.put(&object);
+            }
+            Storing::Refuse(_) => storage.remove(&stored.key, &[stored.id]),
+        }
+        self.close();
+        self.fill.reach(Stage::Refreshed(object));
+        Ok(())
+    }
+
+    /// RFC 9111 §4.3.5: an answer to HEAD speaks of the stored answer to GET, too. It never raises a birth: it
+    /// brought no body.
+    pub(super) fn freshen(&self, answered: &Answered) {
+        let (journey, storage) = (&self.journey, &self.state.storage);
+        if !journey.policy().cache || journey.wanted.is_some() {
+            return;
+        }
+        let shelf = storage.get(&journey.key);
+        let selected = shelf.and_then(|shelf| Storage::select(&shelf, &journey.fields));
+        let Some(stored) = selected.filter(|o| o.life(&self.state.ledger) != Life::HardDead) else {
+            return;
+        };
+        let head = &answered.head.headers;
+        let updated = freshening::update(&stored.head, head);
+        let arrived = self.judge(&Method::GET, stored.status, &updated, answered);
+        let same = freshening::freshened(&stored.head, stored.body.total(), head);
+        match (same, arrived) {
+            (Freshened::Same, Ok(arrived)) if arrived.storing == Storing::Keep => {
+                let body = stored.body.clone();
+                let object = self.object(&arrived, stored.status, body, stored.birth);
+                storage.replace(stored.id, &object);
+            }
+            _ => storage.remove(&journey.key, &[stored.id]),
+        }
+    }
+
+    fn object(
+        &self,
+        arrived: &Arrived,
+        status: StatusCode,
+        body: Body,
+        birth: Birth,
+    ) -> Arc<Object> {
+        let mut head = arrived.head.clone();
+        if arrived.status == StatusCode::PARTIAL_CONTENT {
+            // They are of the message, not of the whole.
+            head.remove(header::CONTENT_RANGE);
+            head.remove(header::CONTENT_LENGTH);
+        }
+        Arc::new(Object::new(Parts {
+            site: self.journey.served.name.clone(),
+            key: self.journey.key.clone(),
+            birth,
+            status,
+            head,
+            body,
+            tags: arrived.tags.clone(),
+            selection: arrived.selection.clone(),
+            directives: arrived.directives.clone(),
+            freshness: arrived.freshness,
+        }))
+    }
+}

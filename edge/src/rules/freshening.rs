@@ -1,0 +1,178 @@
+//! What an answer without a body changes: a 304 to our question, or an answer to HEAD, freshens what is stored.
+
+use http::header::{self, HeaderMap, HeaderName};
+
+use super::validation::{copied, is_strong, strongly_equal, weakly_equal};
+
+/// RFC 9111 §3.2: an update replaces every stored field but Content-Length and those "that the cache's stored
+/// response depends upon": they say how the stored bytes are coded, and what their digest is. Content-Type is none
+/// of them: the bytes stay the same whatever they are called.
+const KEPT: [HeaderName; 5] = [
+    header::CONTENT_ENCODING,
+    header::CONTENT_LENGTH,
+    header::CONTENT_RANGE,
+    HeaderName::from_static("content-digest"),
+    HeaderName::from_static("content-md5"),
+];
+
+/// Which of the stored responses it was asked about a 304 speaks of (§4.3.4), by its place.
+pub fn selected<'a>(
+    stored: impl DoubleEndedIterator<Item = &'a HeaderMap> + ExactSizeIterator,
+    not_modified: &HeaderMap,
+) -> Option<usize> {
+    let alone = stored.len() == 1;
+    let modified = not_modified.get(header::LAST_MODIFIED);
+    let speaks_of =
+        |head: &HeaderMap| match (not_modified.get(header::ETAG), head.get(header::ETAG)) {
+            // "All the stored responses with one of those same strong validators … If none … MUST NOT use"
+            (Some(new), Some(old)) if is_strong(new) => {
+                strongly_equal(new.as_bytes(), old.as_bytes())
+            }
+            (Some(new), _) if is_strong(new) => false,
+            // "the most recent of those matching stored responses"
+            (Some(new), Some(old)) => weakly_equal(new.as_bytes(), old.as_bytes()),
+            (Some(_), None) => modified.is_none() || head.get(header::LAST_MODIFIED) == modified,
+            // A 304 without a tag answers the one tag that was sent; of several it could be any.
+            (None, Some(_)) => alone,
+            (None, None) => {
+                alone && (modified.is_none() || head.get(header::LAST_MODIFIED) == modified)
+            }
+        };
+    stored
+        .enumerate()
+        .rev()
+        .find(|(_, head)| speaks_of(head))
+        .map(|(at, _)| at)
+}
+
+/// What an answer to HEAD says of the stored answer to GET (§4.3.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshened {
+    /// It is the same: its fields are updated.
+    Same,
+    /// "otherwise, the cache SHOULD consider the stored response to be stale".
+    Changed,
+}
+
+/// §4.3.5: "if the stored response and HEAD response have matching values for any received validator fields (ETag and
+/// Last-Modified) and, if the HEAD response has a Content-Length header field, the value of Content-Length matches
+/// that of the stored response, the cache SHOULD update the stored response".
+pub fn freshened(stored: &HeaderMap, stored_bytes: u64, head: &HeaderMap) -> Freshened {
+    let length = |head: &HeaderMap| {
+        let line = head.get(header::CONTENT_LENGTH)?;
+        line.to_str().ok()?.parse::<u64>().ok()
+    };
+    let same = |name: HeaderName| match (head.get(&name), stored.get(&name)) {
+        (Some(new), Some(old)) if name == header::ETAG => {
+            weakly_equal(new.as_bytes(), old.as_bytes())
+        }
+        (Some(new), old) => Some(new) == old,
+        (None, _) => true,
+    };
+    let same_length = length(head).is_none_or(|length| length == stored_bytes);
+    match same(header::ETAG) && same(header::LAST_MODIFIED) && same_length {
+        true => Freshened::Same,
+        false => Freshened::Changed,
+    }
+}
+
+/// The stored head with the fields of a 304 over it (§3.2).
+pub fn update(stored: &HeaderMap, not_modified: &HeaderMap) -> HeaderMap {
+    let mut updated = stored.clone();
+    // They told of the message they came in; without new ones the time of arrival counts (§4.2.3).
+    updated.remove(header::AGE);
+    updated.remove(header::DATE);
+    for name in not_modified.keys().filter(|name| !KEPT.contains(name)) {
+        updated.remove(name);
+        for value in not_modified.get_all(name) {
+            updated.append(name, copied(value));
+        }
+    }
+    updated
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn head(text: &str) -> HeaderMap {
+        let lines = text.split('|').filter_map(|line| line.split_once(": "));
+        lines
+            .map(|(n, v)| {
+                (
+                    n.trim().parse::<HeaderName>().unwrap(),
+                    v.trim().parse().unwrap(),
+                )
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_304_updates_all_but_what_describes_the_body() {
+        let stored = head("etag: \"a\"|x: 1|x: 2|content-length: 5|content-type: text/plain|y: 1");
+        let fresh = head(
+            "etag: \"a\"|x: 3|content-length: 0|content-type: image/png|cache-control: max-age=1",
+        );
+        let expect = head(
+            "etag: \"a\"|content-length: 5|content-type: image/png|y: 1|x: 3|cache-control: max-age=1",
+        );
+        assert_eq!(update(&stored, &fresh), expect);
+        let told = head("age: 10|date: x|etag: \"a\"");
+        assert_eq!(
+            update(&told, &HeaderMap::new()),
+            head("etag: \"a\""),
+            "they told of another message"
+        );
+    }
+
+    #[test]
+    fn a_304_for_something_else_selects_nothing() {
+        let check = |stored: &[&str], fresh: &str, expect: Option<usize>| {
+            let heads: Vec<_> = stored.iter().map(|stored| head(stored)).collect();
+            assert_eq!(
+                selected(heads.iter(), &head(fresh)),
+                expect,
+                "{stored:?} {fresh}"
+            );
+        };
+        let (a, b, weak) = ("etag: \"a\"", "etag: \"b\"", "etag: W/\"a\"");
+        check(&[a], a, Some(0));
+        check(&[a], weak, Some(0));
+        check(&[weak], weak, Some(0));
+        check(&[weak], a, None);
+        check(&[a], b, None);
+        check(&[a], "", Some(0));
+        check(&["last-modified: x"], b, None);
+        check(&["last-modified: x"], "last-modified: x", Some(0));
+        check(&["last-modified: x"], "last-modified: y", None);
+        check(&[a, b], a, Some(0));
+        check(&[a, b], b, Some(1));
+        check(&[a, b], "etag: \"c\"", None);
+        check(&[a, b], "", None);
+        check(&[a, a], weak, Some(1));
+        check(&[], a, None);
+    }
+
+    #[test]
+    fn an_answer_to_head_says_whether_the_stored_one_is_the_same() {
+        let check = |stored: &str, fresh: &str, expect| {
+            assert_eq!(
+                freshened(&head(stored), 5, &head(fresh)),
+                expect,
+                "{stored} {fresh}"
+            );
+        };
+        check("", "", Freshened::Same);
+        check(
+            "etag: \"a\"",
+            "etag: \"a\"|content-length: 5",
+            Freshened::Same,
+        );
+        check("etag: \"a\"", "etag: \"b\"", Freshened::Changed);
+        check("", "etag: \"b\"", Freshened::Changed);
+        check("last-modified: x", "last-modified: y", Freshened::Changed);
+        check("last-modified: x", "", Freshened::Same);
+        check("", "content-length: 6", Freshened::Changed);
+    }
+}
