@@ -1,7 +1,10 @@
 //! What a customer configures: hosts, origin, rules. Checked types; [`Site::from_document`] is the way in.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
+
+use ipnet::IpNet;
 
 use crate::reader::echo;
 
@@ -16,6 +19,8 @@ pub(crate) use document::Taken;
 pub const HOSTS_MAX: usize = 1_000;
 /// Servers of one origin.
 pub const SERVERS_MAX: usize = 256;
+/// Blocks of addresses whose clients may debug.
+pub const DEBUG_FROM_MAX: usize = 64;
 /// Rules of one site.
 pub const RULES_MAX: usize = 1_000;
 
@@ -25,6 +30,8 @@ pub struct Site {
     pub name: String,
     pub hosts: Vec<HostPattern>,
     pub origin: Origin,
+    /// Which clients are told the key of an answer, and details of why it is as it is.
+    pub debug_from: Vec<IpNet>,
     /// What holds where no rule matches.
     pub policy: Policy,
     /// In order; the first whose path matches decides.
@@ -84,6 +91,8 @@ pub struct Policy {
     pub client_directives: ClientDirectives,
     /// Whether `Surrogate-Control` is read as a targeted field.
     pub surrogate_control: bool,
+    /// Whether requests for the same thing share one fetch.
+    pub collapse: bool,
     /// For responses that do not say it themselves.
     pub stale_while_revalidate: Option<Duration>,
     pub stale_if_error: Option<Duration>,
@@ -135,6 +144,12 @@ impl Site {
         let rule = self.rules.iter().find(|rule| rule.path.matches(path));
         rule.map_or(&self.policy, |rule| &rule.policy)
     }
+
+    /// Whether a client at this address may see behind the answers.
+    pub fn may_debug(&self, client: IpAddr) -> bool {
+        let client = client.to_canonical();
+        self.debug_from.iter().any(|block| block.contains(&client))
+    }
 }
 
 impl fmt::Display for HostPattern {
@@ -155,6 +170,7 @@ impl Default for Policy {
             set_cookie: SetCookie::default(),
             client_directives: ClientDirectives::default(),
             surrogate_control: false,
+            collapse: true,
             stale_while_revalidate: None,
             stale_if_error: None,
             on_partition: OnPartition::default(),

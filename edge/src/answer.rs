@@ -87,6 +87,12 @@ impl Journey {
         self.served.site.policy(self.key.path())
     }
 
+    /// Whether the client may see behind the answer.
+    pub fn may_debug(&self) -> bool {
+        let client = self.client.map(|client| client.ip());
+        client.is_some_and(|client| self.served.site.may_debug(client))
+    }
+
     fn client_directives(&self) -> directives::Request {
         let said = directives::Request::read(&self.fields);
         match self.policy().client_directives {

@@ -21,7 +21,7 @@ use crate::clock;
 use crate::log::{Line, Log};
 use crate::metrics::{RequestLabels, code_class};
 use crate::origin::{Failure, exchange};
-use crate::rules::cache_status::{Fwd, Told};
+use crate::rules::cache_status::{Debugger, Fwd, Told};
 use crate::rules::{fields, invalidation};
 use crate::state::State;
 
@@ -212,7 +212,7 @@ impl ProxyHttp for Proxy {
         for name in fields::TAG_FIELDS.into_iter().chain(["surrogate-control"]) {
             response.remove_header(name);
         }
-        self.sign(response, &told)?;
+        self.sign(response, &told, Some(journey))?;
         ctx.told = Some(told);
         ctx.first_byte.get_or_insert_with(clock::instant);
         Ok(())
@@ -303,7 +303,9 @@ impl ProxyHttp for Proxy {
                 cache_status: ctx
                     .told
                     .as_ref()
-                    .map(|told| told.member(&self.state.pseudonym.node))
+                    .map(|told| {
+                        told.member(&self.state.pseudonym.node, Some(Debugger { key: None }))
+                    })
                     .unwrap_or_default(),
                 ttfb,
                 total: now - ctx.began,
@@ -356,9 +358,18 @@ impl Proxy {
     }
 
     /// What every answer says of the way it came.
-    fn sign(&self, response: &mut ResponseHeader, told: &Told) -> pingora_error::Result<()> {
+    fn sign(
+        &self,
+        response: &mut ResponseHeader,
+        told: &Told,
+        journey: Option<&Journey>,
+    ) -> pingora_error::Result<()> {
+        let key = journey.filter(|journey| journey.may_debug());
+        let key = key.map(|journey| format!("{:?}", journey.key));
+        let debugger = key.as_deref().map(|key| Debugger { key: Some(key) });
+        let member = told.member(&self.state.pseudonym.node, debugger);
         response.append_header(header::VIA, self.state.pseudonym.via.clone())?;
-        response.append_header("cache-status", told.member(&self.state.pseudonym.node))?;
+        response.append_header("cache-status", member)?;
         response.insert_header("x-cache", told.x_cache())?;
         Ok(())
     }

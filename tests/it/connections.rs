@@ -56,10 +56,10 @@ fn a_connection_is_used_again_and_pipelined_requests_are_answered_in_order() {
     connection.request("GET", "/a", &[], b"").is("HIT", "/a");
     connection
         .request("POST", "/a", &[], b"body")
-        .fails(200, "fwd=method");
+        .tells(200, "fwd=method");
     connection
         .request("GET", "/missing", &[], b"")
-        .fails(404, "fwd-status=404");
+        .tells(404, "fwd-status=404");
     connection.request("GET", "/b", &[], b"").is("MISS", "/b");
     let two = |first: &str, second: &str| {
         format!(

@@ -10,19 +10,12 @@ fn an_origin_that_is_away_is_a_502_and_back_again_it_serves() {
     seawall.get("/a").is("MISS", "stored");
     drop(origin);
     let refused = seawall.get("/b");
-    refused.fails(
-        502,
-        "edge-1; fwd=uri-miss; detail=\"origin refused the connection\"",
-    );
+    refused.fails(502, "origin refused the connection");
+    refused.tells(502, "edge-1; fwd=uri-miss");
     assert_eq!(refused.field("cache-control"), Some("no-store"));
-    assert!(
-        refused.text().contains("origin refused the connection"),
-        "{}",
-        refused.text()
-    );
-    seawall
-        .request("POST", "/b", &[], b"a=b")
-        .fails(502, "fwd=method; detail=\"origin refused the connection\"");
+    let refused = seawall.request("POST", "/b", &[], b"a=b");
+    refused.fails(502, "origin refused the connection");
+    refused.tells(502, "edge-1; fwd=method");
     seawall.get("/a").is("HIT", "stored");
 }
 
@@ -67,11 +60,11 @@ fn an_origin_that_does_not_answer_is_a_504_and_other_sites_are_served_meanwhile(
         client
             .join()
             .unwrap()
-            .fails(504, "detail=\"origin did not answer in time\"");
+            .fails(504, "origin did not answer in time");
     }
     posted
         .answer("POST")
-        .fails(504, "fwd=method; detail=\"origin did not answer in time\"");
+        .fails(504, "origin did not answer in time");
     let stalled = stalled.join().unwrap();
     assert_eq!(
         (stalled.status, stalled.complete, stalled.text()),
@@ -177,7 +170,7 @@ fn an_answer_that_is_not_http_is_a_502_and_is_not_kept() {
     let check = |target: &str, wrong: String| {
         origin.says_in_turn(target, vec![Answer::raw(wrong), Answer::raw(good.as_str())]);
         let answer = seawall.get(target);
-        answer.fails(502, "; detail=\"origin ");
+        answer.fails(502, "origin ");
         assert_eq!(
             (answer.x_cache(), answer.complete),
             ("MISS", true),
@@ -235,7 +228,7 @@ fn a_304_that_nobody_asked_for_is_a_502() {
     // The client's own condition was not passed on, so this cannot be its answer.
     seawall
         .get_with("/a", &[("if-none-match", "\"1\"")])
-        .fails(502, "detail=\"origin answer is broken\"");
+        .fails(502, "origin answer is broken");
     seawall.get("/a").is("MISS", "good");
 }
 
@@ -325,7 +318,7 @@ fn a_stale_answer_stands_in_for_a_failing_origin_and_never_after_a_purge() {
     seawall.get("/covered/garbage").is("STALE", "good");
     seawall
         .get("/covered/status")
-        .fails(502, "detail=\"origin refused the connection\"");
+        .fails(502, "origin refused the connection");
     eventually("failures are counted", || {
         seawall.metrics().contains("code_class=\"5xx\"")
     });

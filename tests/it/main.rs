@@ -21,5 +21,6 @@ mod receipts;
 mod serving;
 mod strangers;
 mod support;
+mod telling;
 mod tidy;
 mod validating;

@@ -58,13 +58,7 @@ fn what_has_more_tags_than_are_kept_is_not_stored() {
             .field("surrogate-key", &tags.join(" ")),
     );
     for _ in 0..2 {
-        let answer = seawall.get("/a");
-        answer.is("MISS", "much");
-        assert!(
-            answer.cache_status().contains("too many tags"),
-            "{}",
-            answer.cache_status()
-        );
+        seawall.get("/a").is("MISS", "much");
     }
 }
 

@@ -1,7 +1,7 @@
 //! The words of a site.
 
 use super::{Default, Form, Table, Word};
-use crate::site::{HOSTS_MAX, RULES_MAX, SERVERS_MAX};
+use crate::site::{DEBUG_FROM_MAX, HOSTS_MAX, RULES_MAX, SERVERS_MAX};
 
 pub static SITE: Table = Table {
     path: "site",
@@ -36,6 +36,15 @@ pub static SITE: Table = Table {
             form: Form::Table(&SITE_CACHE),
             default: Default::None("every word's default"),
             about: "How responses are cached where no rule says otherwise.",
+        },
+        Word {
+            name: "debug_from",
+            form: Form::Texts {
+                max: DEBUG_FROM_MAX,
+            },
+            default: Default::None("nobody"),
+            about: "Which clients are told, in `Cache-Status`, the key of an answer and the detail of why it was not \
+                    stored or failed: addresses and blocks of them, `127.0.0.1`, `10.0.0.0/8`, `2001:db8::/32`.",
         },
         Word {
             name: "rule",
@@ -134,6 +143,7 @@ pub(super) static SITE_CACHE: Table = Table {
         SET_COOKIE,
         CLIENT_DIRECTIVES,
         SURROGATE_CONTROL,
+        COLLAPSE,
         STALE_WHILE_REVALIDATE,
         STALE_IF_ERROR,
     ],
@@ -161,6 +171,7 @@ pub(super) static SITE_RULE: Table = Table {
         of_rule(SET_COOKIE),
         of_rule(CLIENT_DIRECTIVES),
         of_rule(SURROGATE_CONTROL),
+        of_rule(COLLAPSE),
         of_rule(STALE_WHILE_REVALIDATE),
         of_rule(STALE_IF_ERROR),
         of_rule(ON_PARTITION),
@@ -202,6 +213,14 @@ const SURROGATE_CONTROL: Word = Word {
     form: Form::Switch,
     default: Default::Value("false"),
     about: "Whether the origin's `Surrogate-Control` decides before `Cache-Control`.",
+};
+
+const COLLAPSE: Word = Word {
+    name: "collapse",
+    form: Form::Switch,
+    default: Default::Value("true"),
+    about: "Whether requests for the same thing wait for one fetch and read it while it arrives. `false`: each that \
+            finds nothing stored fetches for itself.",
 };
 
 const STALE_WHILE_REVALIDATE: Word = Word {

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use ipnet::IpNet;
+
 use super::{HostPattern, PathPattern, Server};
 use crate::reader::echo;
 
@@ -49,6 +51,17 @@ pub fn server(text: &str) -> Result<Server, String> {
         host,
         port: port.unwrap_or(if tls { 443 } else { 80 }),
         weight: 1,
+    })
+}
+
+/// One address, or a block of them.
+pub(super) fn block(text: &str) -> Result<IpNet, String> {
+    let single = text.parse::<IpAddr>().map(IpNet::from);
+    single.or_else(|_| text.parse()).map_err(|_| {
+        format!(
+            "{} is no address and no block of addresses such as 10.0.0.0/8",
+            echo(text)
+        )
     })
 }
 

@@ -52,6 +52,8 @@ impl Site {
             hosts.push(host);
         }
         let origin = origin(&mut fields, problems);
+        let debug_from = fields.each_parsed("debug_from", problems, address::block);
+        let debug_from = debug_from.into_iter().map(|(_, block)| block).collect();
         let mut policy = Policy::default();
         override_partition(&mut fields, &mut policy);
         if let Some(mut cache) = fields.table("cache") {
@@ -68,6 +70,7 @@ impl Site {
             name: name?,
             hosts,
             origin: origin?,
+            debug_from,
             policy,
             rules,
         })
@@ -172,6 +175,7 @@ fn override_cache(fields: &mut Fields<'_>, policy: &mut Policy) {
     policy.surrogate_control = fields
         .switch("surrogate_control")
         .unwrap_or(policy.surrogate_control);
+    policy.collapse = fields.switch("collapse").unwrap_or(policy.collapse);
     policy.stale_while_revalidate = fields
         .duration("stale_while_revalidate")
         .or(policy.stale_while_revalidate);

@@ -50,8 +50,9 @@ pub enum OpenError {
 impl EmbeddedStore {
     /// Opens the store in `folder`, or makes both. Blocks while the whole file is checked.
     pub fn open(folder: &Path) -> Result<Self, OpenError> {
-        // A new store is another history than any before it: later in time is higher.
-        let new_epoch = Epoch(Clock::system().wall_ms() / 1_000);
+        // A new store is another history than any before it: later in time is higher. Milliseconds, since the epoch
+        // also names the deployment on the way to an origin, and two may be chained.
+        let new_epoch = Epoch(Clock::system().wall_ms());
         let file = Arc::new(DatabaseFile::open(folder, new_epoch)?);
         let writer = Writer::start(file.clone()).map_err(|source| OpenError::Io {
             path: folder.to_owned(),

@@ -175,7 +175,8 @@ fn is_good(state: &State, journey: &Journey, object: &Arc<Object>, mine: bool) -
 
 /// Whether a request may wait for an open fill: one that arrives after a purge never joins an older fill.
 fn joins(state: &State, journey: &Journey, fill: &Fill) -> bool {
-    if !state.vouches() && journey.policy().on_partition != OnPartition::Serve {
+    let policy = journey.policy();
+    if !policy.collapse || !state.vouches() && policy.on_partition != OnPartition::Serve {
         return false;
     }
     match fill.stage() {

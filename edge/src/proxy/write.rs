@@ -28,7 +28,7 @@ impl Proxy {
         for (name, value) in &head {
             response.append_header(name, value)?;
         }
-        self.sign(&mut response, &told)?;
+        self.sign(&mut response, &told, ctx.journey.as_deref())?;
         ctx.told = Some(told);
         let empty = matches!(body, Content::Nothing);
         // Without a length HTTP/1.1 needs chunks, or the end of the body would be the end of the connection.

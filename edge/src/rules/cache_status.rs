@@ -45,6 +45,13 @@ pub enum Fwd {
     Partial,
 }
 
+/// Someone who may see behind an answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Debugger<'a> {
+    /// The key of the answer, in visible ASCII.
+    pub key: Option<&'a str>,
+}
+
 impl Told {
     pub fn hit(ttl: i64) -> Self {
         Self {
@@ -68,8 +75,9 @@ impl Told {
         }
     }
 
-    /// The member of this edge. `id` is a token (checked where edges are configured).
-    pub fn member(&self, id: &str) -> String {
+    /// The member of this edge. `id` is a token (checked where edges are configured). Only someone who may `debug`
+    /// is told the key, and the detail: they help to aim an attack (RFC 9211 §6).
+    pub fn member(&self, id: &str, debug: Option<Debugger<'_>>) -> String {
         let mut member = id.to_owned();
         // Writing to a String cannot fail.
         let _ = match self.handling {
@@ -90,6 +98,13 @@ impl Told {
         };
         if let Some(ttl) = self.ttl {
             let _ = write!(member, "; ttl={ttl}");
+        }
+        let Some(Debugger { key }) = debug else {
+            return member;
+        };
+        if let Some(key) = key {
+            // A target has no backslash (see key).
+            let _ = write!(member, "; key=\"{}\"", key.replace('"', "\\\""));
         }
         if let Some(detail) = self.detail {
             let _ = write!(member, "; detail=\"{detail}\"");
@@ -137,7 +152,7 @@ mod tests {
     fn an_answer_tells_what_happened() {
         let check = |told: Told, member: &str, x_cache: &str| {
             assert_eq!(
-                (told.member("edge-1").as_str(), told.x_cache()),
+                (told.member("edge-1", None).as_str(), told.x_cache()),
                 (member, x_cache)
             );
         };
@@ -148,10 +163,13 @@ mod tests {
             detail: Some("connect refused"),
             ..Told::forwarded(Fwd::UriMiss)
         };
-        check(
-            failed,
-            "edge-1; fwd=uri-miss; detail=\"connect refused\"",
-            "MISS",
+        check(failed, "edge-1; fwd=uri-miss", "MISS");
+        let debugger = Debugger {
+            key: Some("http://a/\"b\""),
+        };
+        assert_eq!(
+            failed.member("edge-1", Some(debugger)),
+            r#"edge-1; fwd=uri-miss; key="http://a/\"b\""; detail="connect refused""#
         );
         let forwarded = |status, stored, collapsed| {
             let forwarded = Forwarded {

@@ -37,14 +37,18 @@ impl Response {
         assert_eq!(found, expect, "Cache-Status: {}", self.cache_status());
     }
 
+    /// This status, and a body that contains `why`.
+    #[track_caller]
+    pub fn fails(&self, status: u16, why: &str) {
+        assert_eq!(self.status, status, "{}", self.text());
+        assert!(self.text().contains(why), "{}, not {why}", self.text());
+    }
+
     /// This status, with a Cache-Status that contains `told`.
     #[track_caller]
-    pub fn fails(&self, status: u16, told: &str) {
+    pub fn tells(&self, status: u16, told: &str) {
+        let found = self.cache_status();
         assert_eq!(self.status, status, "{}", self.text());
-        assert!(
-            self.cache_status().contains(told),
-            "{}, not {told}",
-            self.cache_status()
-        );
+        assert!(found.contains(told), "{found}, not {told}");
     }
 }

@@ -1,0 +1,54 @@
+//! What answers tell of how they came: Cache-Status, and to whom it says more.
+
+use crate::support::{Folder, Origin, Seawall, ok};
+
+/// One site with this line of its own, in front of `origin`.
+fn site(origin: &Origin, line: &str) -> Seawall {
+    let origin = origin.url();
+    Seawall::run_config(&format!(
+        "[[site]]\nname = \"a\"\nhosts = [\"*\"]\norigin = \"{origin}\"\n{line}\n"
+    ))
+}
+
+#[test]
+fn only_a_trusted_debugger_is_told_the_key_and_the_detail() {
+    let origin = Origin::start();
+    origin.says("/a?b", ok("a").max_age(60).field("set-cookie", "a=b"));
+    origin.says("/c", ok("c").max_age(60));
+    let told = |seawall: &Seawall, target: &str| seawall.get(target).cache_status().to_owned();
+    let plain = "edge-1; fwd=uri-miss; fwd-status=200";
+    for line in ["", "debug_from = [\"10.0.0.0/8\", \"::1\"]"] {
+        let seawall = site(&origin, line);
+        assert_eq!(told(&seawall, "/a?b"), plain);
+        assert_eq!(told(&seawall, "/c"), format!("{plain}; stored; ttl=60"));
+    }
+    let seawall = site(&origin, "debug_from = [\"127.0.0.1\"]");
+    let key = |target: &str| format!("key=\"{}\"", seawall.url(target));
+    let refused = format!("{plain}; {}; detail=\"Set-Cookie\"", key("/a?b"));
+    assert_eq!(told(&seawall, "/a?b"), refused);
+    let stored = format!("{plain}; stored; ttl=60; {}", key("/c"));
+    assert_eq!(told(&seawall, "/c"), stored);
+}
+
+#[test]
+fn every_cache_on_the_way_has_its_member_in_order() {
+    let origin = Origin::start();
+    let told = "CacheNearOrigin; hit; ttl=10";
+    origin.says("/a", ok("a").max_age(60).field("cache-status", told));
+    let folder = Folder::new();
+    let shield = Seawall::run(&origin);
+    let shield_url = format!("http://{}", shield.listen());
+    let edge = Seawall::run_with(&["--origin", &shield_url], &folder);
+    let members = |edge: &Seawall| -> Vec<String> {
+        let answer = edge.get("/a");
+        let lines = answer
+            .fields
+            .iter()
+            .filter(|(name, _)| name == "cache-status");
+        lines.map(|(_, value)| value.clone()).collect()
+    };
+    // Both are called edge-1 here; they are of different deployments.
+    let missed = "edge-1; fwd=uri-miss; fwd-status=200; stored; ttl=60";
+    assert_eq!(members(&edge), [told, missed, missed]);
+    assert_eq!(members(&edge), [told, missed, "edge-1; hit; ttl=60"]);
+}
