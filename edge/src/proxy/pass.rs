@@ -1,12 +1,15 @@
 //! What passes through to an origin and back: every method but GET and HEAD, requests with a body, WebSocket.
 
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
+use http::header::{self, HeaderMap};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 
+use super::write::keep_date;
 use super::{Ctx, Proxy, internal};
 use crate::clock;
 use crate::rules::cache_status::{Fwd, Handling, Told};
+use crate::rules::freshness::date_field;
 use crate::rules::{fields, invalidation};
 
 impl Proxy {
@@ -72,6 +75,9 @@ impl Proxy {
             response.remove_header(name);
         }
         self.sign(response, &told)?;
+        let date = date_field(&response.headers, clock::now());
+        response.insert_header(header::DATE, date)?;
+        keep_date(session, response)?;
         ctx.told = Some(told);
         ctx.first_byte.get_or_insert_with(clock::instant);
         Ok(())
