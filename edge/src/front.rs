@@ -13,13 +13,17 @@ use pingora_core::apps::{HttpServerApp, ServerApp};
 use pingora_core::listeners::tls::Acceptor;
 use pingora_core::protocols::l4::socket::SocketAddr as PingoraAddr;
 use pingora_core::protocols::l4::stream::Stream;
-use pingora_core::protocols::{GetSocketDigest, SocketDigest};
+use pingora_core::protocols::{self, GetSocketDigest, SocketDigest};
 use pingora_proxy::HttpProxy;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
 use crate::proxy::Proxy;
+
+pub mod dated;
+
+use dated::Dated;
 
 /// Connections at once, on all listeners; more wait in the kernel's queue.
 const CONNECTIONS_MAX: usize = 20_000;
@@ -100,14 +104,17 @@ async fn serve(
     let _ = digest.peer_addr.set(Some(PingoraAddr::Inet(client)));
     let mut stream = Stream::from(tcp);
     stream.set_socket_digest(digest);
-    match acceptor {
-        None => drop(proxy.process_new(Box::new(stream), &stop).await),
+    let stream: protocols::Stream = match acceptor {
+        None => Box::new(stream),
         Some(acceptor) => {
             match timeout(TLS_HANDSHAKE_TIMEOUT, acceptor.tls_handshake(stream)).await {
-                Ok(Ok(stream)) => drop(proxy.process_new(Box::new(stream), &stop).await),
-                Ok(Err(error)) => tracing::debug!(%client, %error, "TLS handshake failed"),
-                Err(_) => tracing::debug!(%client, "TLS handshake not finished in time"),
+                Ok(Ok(stream)) => Box::new(stream),
+                Ok(Err(error)) => {
+                    return tracing::debug!(%client, %error, "TLS handshake failed");
+                }
+                Err(_) => return tracing::debug!(%client, "TLS handshake not finished in time"),
             }
         }
-    }
+    };
+    proxy.process_new(Box::new(Dated::new(stream)), &stop).await;
 }

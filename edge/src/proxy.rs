@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
-use http::header::{self, HeaderMap};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderValue, header};
 use pingora_core::modules::http::HttpModules;
 use pingora_core::protocols::Digest;
 use pingora_core::upstreams::peer::HttpPeer;
@@ -22,9 +21,9 @@ use crate::log::{Line, Log};
 use crate::metrics::{RequestLabels, code_class};
 use crate::origin::{Failure, exchange};
 use crate::rules::cache_status::{Debugger, Fwd, Told};
-use crate::rules::{fields, invalidation};
 use crate::state::State;
 
+mod pass;
 mod write;
 
 use write::client_leaves;
@@ -158,24 +157,7 @@ impl ProxyHttp for Proxy {
         request: &mut RequestHeader,
         ctx: &mut Ctx,
     ) -> pingora_error::Result<()> {
-        let Some(journey) = &ctx.journey else {
-            return Err(internal("no journey"));
-        };
-        let mut head: HeaderMap = request.headers.clone();
-        self.state.pseudonym.sign(&mut head, journey);
-        // Origin-form, the very bytes of the key.
-        let version = request.version;
-        let mut signed = RequestHeader::build(
-            request.method.clone(),
-            journey.key.target().as_bytes(),
-            Some(head.len()),
-        )?;
-        signed.set_version(version);
-        for (name, value) in &head {
-            signed.append_header(name, value)?;
-        }
-        *request = signed;
-        Ok(())
+        self.pass_on(request, ctx)
     }
 
     async fn response_filter(
@@ -184,38 +166,7 @@ impl ProxyHttp for Proxy {
         response: &mut ResponseHeader,
         ctx: &mut Ctx,
     ) -> pingora_error::Result<()> {
-        let Some(journey) = &ctx.journey else {
-            return Ok(());
-        };
-        if response.status == StatusCode::SWITCHING_PROTOCOLS {
-            // From here on raw bytes pass: nothing of ours may be written among them.
-            ctx.first_byte.get_or_insert_with(clock::instant);
-        }
-        if response.status.is_informational() {
-            return Ok(());
-        }
-        if invalidation::invalidates(&journey.method, response.status) {
-            self.state.invalidate(&journey.key, &response.headers);
-        }
-        let why = if session.req_header().method.is_safe() {
-            Fwd::Bypass
-        } else {
-            Fwd::Method
-        };
-        let mut told = Told::forwarded(why);
-        if let crate::rules::cache_status::Handling::Forwarded(forwarded) = &mut told.handling {
-            forwarded.status = Some(response.status.as_u16());
-        }
-        for name in fields::of_hop_but_framing(&response.headers) {
-            response.remove_header(&name);
-        }
-        for name in fields::TAG_FIELDS.into_iter().chain(["surrogate-control"]) {
-            response.remove_header(name);
-        }
-        self.sign(response, &told, Some(journey))?;
-        ctx.told = Some(told);
-        ctx.first_byte.get_or_insert_with(clock::instant);
-        Ok(())
+        self.pass_back(session, response, ctx)
     }
 
     async fn fail_to_proxy(

@@ -8,6 +8,7 @@ mod bad_input;
 mod collapsing;
 mod connections;
 mod crash;
+mod dates;
 mod demo;
 mod examples;
 mod faults;

@@ -12,7 +12,7 @@ use crate::ledger::Fingerprints;
 use crate::origin::Failure;
 use crate::origin::exchange::length;
 use crate::rules::directives::{self, Named};
-use crate::rules::freshness::{Arrival, Freshness, freshness};
+use crate::rules::freshness::{Arrival, Freshness, date_field, freshness};
 use crate::rules::storing::{Exchange, Storing, Why, storing};
 use crate::rules::variants::Selection;
 use crate::rules::{fields, targeted, validation};
@@ -63,7 +63,10 @@ pub fn judge(
         .chain(groups)
         .collect();
     let kept = keep && takes(length.unwrap_or_default());
-    let head = passed_on(head, keep, &directives, journey.policy());
+    let date = date_field(head, heard.received);
+    let mut head = passed_on(head, keep, &directives, journey.policy());
+    // RFC 9110 §6.6.1: every answer from this one, now and later, says when this one was made.
+    head.insert(header::DATE, date);
     Ok((
         Arrived {
             status,

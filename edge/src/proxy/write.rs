@@ -8,6 +8,8 @@ use pingora_proxy::Session;
 use super::{Ctx, Proxy};
 use crate::answer::{Answer, Content};
 use crate::clock;
+use crate::front::dated::Dated;
+use crate::rules::freshness::age_with_new_date;
 
 impl Proxy {
     /// Writes an answer. An error means that the client did not get it whole: the connection is dropped, so
@@ -29,6 +31,7 @@ impl Proxy {
             response.append_header(name, value)?;
         }
         self.sign(&mut response, &told, ctx.journey.as_deref())?;
+        keep_date(session, &mut response)?;
         ctx.told = Some(told);
         let empty = matches!(body, Content::Nothing);
         // Without a length HTTP/1.1 needs chunks, or the end of the body would be the end of the connection.
@@ -81,6 +84,23 @@ impl Proxy {
         }
         session.write_response_body(None, true).await
     }
+}
+
+/// Sees to it that the Date of a final answer reaches the client. Pingora writes its own on HTTP/2: there Age says
+/// what the lost one told.
+pub(super) fn keep_date(
+    session: &Session,
+    response: &mut ResponseHeader,
+) -> pingora_error::Result<()> {
+    match session.stream().and_then(Dated::under) {
+        Some(connection) => connection.date_next(response.headers.get(header::DATE)),
+        None => {
+            if let Some(age) = age_with_new_date(&response.headers, clock::now()) {
+                response.insert_header(header::AGE, age)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Resolves when the client has gone; what it sends of a body meanwhile is read and dropped.

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use http::header::{AGE, DATE, EXPIRES, LAST_MODIFIED};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::directives::{self, delta_seconds};
 
@@ -160,11 +160,14 @@ fn initial_age(arrival: Arrival<'_>) -> Duration {
         .duration_since(date(head, received))
         .unwrap_or_default();
     let delay = received.duration_since(requested).unwrap_or_default();
-    // §5.1: with several, the first counts; a value that is not delta-seconds is ignored.
+    apparent.max(age_value(head).saturating_add(delay))
+}
+
+/// §5.1: with several, the first counts; a value that is not delta-seconds is ignored.
+fn age_value(head: &HeaderMap) -> Duration {
     let line = head.get(AGE).and_then(|line| line.to_str().ok());
     let first = line.and_then(|line| line.split(',').next()).map(str::trim);
-    let value = first.and_then(delta_seconds).unwrap_or_default();
-    apparent.max(value.saturating_add(delay))
+    first.and_then(delta_seconds).unwrap_or_default()
 }
 
 /// The Date of a response; the time it arrived, where there is none (RFC 9110 §6.6.1).
@@ -173,6 +176,20 @@ pub fn date(head: &HeaderMap, received: SystemTime) -> SystemTime {
         .and_then(|line| line.to_str().ok())
         .and_then(http_date)
         .unwrap_or(received)
+}
+
+/// The Date to send on, in the one format that may be sent (RFC 9110 §5.6.7). §6.6.1: where there is none, the
+/// time it was received; and in the place of an invalid one, too.
+pub fn date_field(head: &HeaderMap, received: SystemTime) -> HeaderValue {
+    let date = httpdate::fmt_http_date(date(head, received));
+    HeaderValue::from_str(&date).unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
+/// The Age that must be said along with a Date of `now`, put over the one in `head`: else nobody could tell any
+/// more how old it is (§4.2.3 apparent_age). None where what is said already is enough.
+pub fn age_with_new_date(head: &HeaderMap, now: SystemTime) -> Option<u64> {
+    let apparent = now.duration_since(date(head, now)).unwrap_or_default();
+    (apparent.as_secs() > age_value(head).as_secs()).then_some(apparent.as_secs())
 }
 
 pub fn http_date(text: &str) -> Option<SystemTime> {
@@ -311,6 +328,45 @@ mod tests {
         check("5.1", &[age("7200.0")], 0, 0);
         check("5.1", &[age("-1")], 0, 0);
         check("1.2.2", &[age("99999999999999999999999")], 0, 1 << 31);
+    }
+
+    #[test]
+    fn a_date_is_sent_on_in_one_format() {
+        let check = |section: &str, date: Option<&str>, expect: &str| {
+            let lines = date.map(|date| (DATE, date.parse().unwrap()));
+            let found = date_field(&lines.into_iter().collect(), at(NOW));
+            assert_eq!(found, expect, "{section}: {date:?}");
+        };
+        let date = "Sun, 06 Nov 1994 08:49:37 GMT";
+        check("9110 5.6.7", Some(date), date);
+        check("9110 5.6.7", Some("Sunday, 06-Nov-94 08:49:37 GMT"), date);
+        check("9110 5.6.7", Some("Sun Nov  6 08:49:37 1994"), date);
+        let received = "Tue, 14 Nov 2023 22:13:20 GMT";
+        check("9110 6.6.1", None, received);
+        check("9110 6.6.1", Some("yesterday"), received);
+        check(
+            "9110 6.6.1",
+            Some("Sun, 06 Nov 10000 08:49:37 GMT"),
+            received,
+        );
+    }
+
+    #[test]
+    fn age_makes_up_for_a_date_that_is_lost() {
+        let check = |section: &str, lines: &[(&'static str, String)], expect: Option<u64>| {
+            let lines = lines.iter();
+            let head = lines.map(|(n, v)| (n.parse().unwrap(), v.parse().unwrap()));
+            let found = age_with_new_date(&head.collect(), at(NOW));
+            assert_eq!(found, expect, "{section}");
+        };
+        let age = |text: &str| ("age", text.to_owned());
+        check("4.2.3", &[], None);
+        check("4.2.3", &[date_line("date", NOW)], None);
+        check("4.2.3", &[date_line("date", NOW + 9)], None);
+        check("4.2.3", &[date_line("date", NOW - 9)], Some(9));
+        check("4.2.3", &[date_line("date", NOW - 9), age("8")], Some(9));
+        check("4.2.3", &[date_line("date", NOW - 9), age("9")], None);
+        check("5.1", &[date_line("date", NOW - 9), age("ten")], Some(9));
     }
 
     #[test]

@@ -1,0 +1,85 @@
+//! What passes through to an origin and back: every method but GET and HEAD, requests with a body, WebSocket.
+
+use http::StatusCode;
+use http::header::{self, HeaderMap};
+use pingora_http::{RequestHeader, ResponseHeader};
+use pingora_proxy::Session;
+
+use super::write::keep_date;
+use super::{Ctx, Proxy, internal};
+use crate::clock;
+use crate::rules::cache_status::{Fwd, Handling, Told};
+use crate::rules::freshness::date_field;
+use crate::rules::{fields, invalidation};
+
+impl Proxy {
+    /// The request as the origin sees it.
+    pub(super) fn pass_on(
+        &self,
+        request: &mut RequestHeader,
+        ctx: &Ctx,
+    ) -> pingora_error::Result<()> {
+        let Some(journey) = &ctx.journey else {
+            return Err(internal("no journey"));
+        };
+        let mut head: HeaderMap = request.headers.clone();
+        self.state.pseudonym.sign(&mut head, journey);
+        // Origin-form, the very bytes of the key.
+        let version = request.version;
+        let mut signed = RequestHeader::build(
+            request.method.clone(),
+            journey.key.target().as_bytes(),
+            Some(head.len()),
+        )?;
+        signed.set_version(version);
+        for (name, value) in &head {
+            signed.append_header(name, value)?;
+        }
+        *request = signed;
+        Ok(())
+    }
+
+    /// A head as the client sees it, and what it changes here.
+    pub(super) fn pass_back(
+        &self,
+        session: &Session,
+        response: &mut ResponseHeader,
+        ctx: &mut Ctx,
+    ) -> pingora_error::Result<()> {
+        let Some(journey) = &ctx.journey else {
+            return Ok(());
+        };
+        if response.status == StatusCode::SWITCHING_PROTOCOLS {
+            // From here on raw bytes pass: nothing of ours may be written among them.
+            ctx.first_byte.get_or_insert_with(clock::instant);
+        }
+        if response.status.is_informational() {
+            return Ok(());
+        }
+        if invalidation::invalidates(&journey.method, response.status) {
+            self.state.invalidate(&journey.key, &response.headers);
+        }
+        let why = if session.req_header().method.is_safe() {
+            Fwd::Bypass
+        } else {
+            Fwd::Method
+        };
+        let mut told = Told::forwarded(why);
+        if let Handling::Forwarded(forwarded) = &mut told.handling {
+            forwarded.status = Some(response.status.as_u16());
+        }
+        for name in fields::of_hop_but_framing(&response.headers) {
+            response.remove_header(&name);
+        }
+        for name in fields::TAG_FIELDS.into_iter().chain(["surrogate-control"]) {
+            response.remove_header(name);
+        }
+        self.sign(response, &told, Some(journey))?;
+        let date = date_field(&response.headers, clock::now());
+        response.insert_header(header::DATE, date)?;
+        keep_date(session, response)?;
+        ctx.told = Some(told);
+        ctx.first_byte.get_or_insert_with(clock::instant);
+        Ok(())
+    }
+}
