@@ -16,7 +16,7 @@ use crate::key::Key;
 use crate::ledger::{Birth, Fingerprint};
 use crate::object::Object;
 use crate::origin::Failure;
-use crate::rules::directives;
+use crate::rules::directives::{self, Named};
 use crate::rules::freshness::Freshness;
 use crate::rules::storing::Storing;
 use crate::rules::variants::Selection;
@@ -85,6 +85,20 @@ pub struct Arrived {
     pub freshness: Freshness,
     pub selection: Selection,
     pub tags: Box<[Fingerprint]>,
+}
+
+impl Arrived {
+    /// The head for everyone but the client that asked. RFC 9111 §5.2.2.4, §5.2.2.7: fields that are private, or not
+    /// for reuse, are not stored.
+    pub fn shared_head(&self) -> HeaderMap {
+        let mut head = self.head.clone();
+        for named in [&self.directives.private, &self.directives.no_cache] {
+            if let Named::Fields(names) = named {
+                names.iter().for_each(|name| drop(head.remove(name)));
+            }
+        }
+        head
+    }
 }
 
 /// Every fill that may be joined, or may leave an object behind.

@@ -130,3 +130,30 @@ fn only_a_websocket_is_a_reason_to_pass() {
     seawall.request("POST", "/a", &[("proxy", "http://evil")], b"x");
     assert_eq!(origin.last("/a").field("proxy"), None);
 }
+
+#[test]
+fn a_private_field_is_for_the_one_who_asked() {
+    let origin = Origin::start();
+    let seawall = Seawall::run(&origin);
+    let control = "max-age=60, private=\"x-basket\"";
+    let answer = ok("page").field("cache-control", control);
+    let (answer, gate) = answer.field("x-basket", "3 apples").gate();
+    origin.says("/a", answer);
+    let owner = seawall.get_later("/a");
+    origin.wait_for("/a", 1);
+    let waiter = seawall.get_later("/a");
+    eventually("it waits", || {
+        seawall.metric("seawall_collapsed_total") >= 1.0
+    });
+    gate.open();
+    let (owner, waiter) = (owner.join().unwrap(), waiter.join().unwrap());
+    owner.is("MISS", "page");
+    waiter.is("MISS", "page");
+    assert_eq!(owner.field("x-basket"), Some("3 apples"));
+    for stranger in [waiter, seawall.get("/a")] {
+        assert_eq!(
+            (stranger.text().as_str(), stranger.field("x-basket")),
+            ("page", None)
+        );
+    }
+}

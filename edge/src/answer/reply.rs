@@ -150,7 +150,10 @@ impl Answer {
             ttl,
             detail,
         };
-        let mut head = arrived.head.clone();
+        let mut head = match collapsed {
+            true => arrived.shared_head(),
+            false => arrived.head.clone(),
+        };
         if collapsed {
             head.insert(header::AGE, arrived.freshness.age(now).as_secs().into());
         }

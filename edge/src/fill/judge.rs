@@ -11,7 +11,7 @@ use crate::answer::Journey;
 use crate::ledger::Fingerprints;
 use crate::origin::Failure;
 use crate::origin::exchange::length;
-use crate::rules::directives::{self, Named};
+use crate::rules::directives;
 use crate::rules::freshness::{Arrival, Freshness, date_field, freshness};
 use crate::rules::storing::{Exchange, Storing, Why, storing};
 use crate::rules::variants::Selection;
@@ -64,7 +64,7 @@ pub fn judge(
         .collect();
     let kept = keep && takes(length.unwrap_or_default());
     let date = date_field(head, heard.received);
-    let mut head = passed_on(head, keep, &directives, journey.policy());
+    let mut head = passed_on(head, keep, journey.policy());
     // RFC 9110 §6.6.1: every answer from this one, now and later, says when this one was made.
     head.insert(header::DATE, date);
     Ok((
@@ -126,25 +126,12 @@ fn ask_rules(heard: Heard<'_>) -> (directives::Response, Freshness, Storing) {
     (directives, freshness, storing)
 }
 
-/// The fields that go on to a client, and, where it is kept, into the cache.
-fn passed_on(
-    head: &HeaderMap,
-    keep: bool,
-    directives: &directives::Response,
-    policy: &Policy,
-) -> HeaderMap {
+/// The fields that go on to the client that asked.
+fn passed_on(head: &HeaderMap, keep: bool, policy: &Policy) -> HeaderMap {
     let mut head = head.clone();
     fields::strip_hop(&mut head);
-    if keep {
-        // RFC 9111 §5.2.2.4, §5.2.2.7: fields that are private, or not for reuse, are not stored.
-        for named in [&directives.private, &directives.no_cache] {
-            if let Named::Fields(names) = named {
-                names.iter().for_each(|name| drop(head.remove(name)));
-            }
-        }
-        if policy.set_cookie == SetCookie::Strip {
-            head.remove(header::SET_COOKIE);
-        }
+    if keep && policy.set_cookie == SetCookie::Strip {
+        head.remove(header::SET_COOKIE);
     }
     // Copied: a value that was parsed keeps the whole buffer it was read into.
     head.iter()

@@ -112,7 +112,7 @@ impl Fetch {
         body: Body,
         birth: Birth,
     ) -> Arc<Object> {
-        let mut head = arrived.head.clone();
+        let mut head = arrived.shared_head();
         if arrived.status == StatusCode::PARTIAL_CONTENT {
             // They are of the message, not of the whole.
             head.remove(header::CONTENT_RANGE);

@@ -35,25 +35,48 @@ fn resolve(key: &Key, reference: &str) -> Option<Key> {
         let scheme = target.scheme.unwrap_or(key.scheme());
         let same =
             scheme == key.scheme() && scope::host(&target.host, Some(scheme)).ok()? == key.host();
-        return if same {
-            key.sibling(&target.path)
-        } else {
-            None
-        };
+        return same.then(|| key.sibling(&target.path)).flatten();
     }
-    if reference.starts_with('/') {
-        return key.sibling(reference);
+    // RFC 3986 §5.2.2: what the reference leaves out is the base's.
+    let (path, query) = match reference.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (reference, None),
+    };
+    let folder = key.path().rsplit_once('/').map_or("", |(folder, _)| folder);
+    let target = match (path, query) {
+        ("", None) => key.target().to_owned(),
+        ("", Some(query)) => format!("{}?{query}", key.path()),
+        (path, query) => {
+            let absolute = path.starts_with('/');
+            let merged = if absolute {
+                path.to_owned()
+            } else {
+                format!("{folder}/{path}")
+            };
+            let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+            format!("{}{query}", without_dots(&merged))
+        }
+    };
+    key.sibling(&target)
+}
+
+/// RFC 3986 §5.2.4, for a path that begins with a slash.
+fn without_dots(path: &str) -> String {
+    let mut kept: Vec<&str> = Vec::new();
+    let mut segments = path.split('/').skip(1).peekable();
+    while let Some(segment) = segments.next() {
+        let is_last = segments.peek().is_none();
+        match segment {
+            "." => {}
+            ".." => drop(kept.pop()),
+            segment => kept.push(segment),
+        }
+        // A dot segment at the end leaves the slash before it.
+        if is_last && matches!(segment, "." | "..") {
+            kept.push("");
+        }
     }
-    // RFC 3986 §5.2.3: merged with the path up to its last slash; dot segments we leave to the exact forms.
-    let folder = key
-        .path()
-        .rfind('/')
-        .and_then(|at| key.path().get(..=at))
-        .unwrap_or("/");
-    key.sibling(&format!(
-        "{folder}{}",
-        reference.strip_prefix("./").unwrap_or(reference)
-    ))
+    format!("/{}", kept.join("/"))
 }
 
 #[cfg(test)]
@@ -77,6 +100,12 @@ mod tests {
         check("/x?y", Some("/x?y"));
         check("x", Some("/b/x"));
         check("./x", Some("/b/x"));
+        check("../x?y", Some("/x?y"));
+        check("../../x", Some("/x"));
+        check("/x/./y/../z/..", Some("/x/"));
+        check("?y", Some("/b/c?y"));
+        check("", Some("/b/c?d"));
+        check("x#f", Some("/b/x"));
         check("http://a:81/x#f", Some("/x"));
         check("//A:81/x", Some("/x"));
         check("https://a:81/x", None);

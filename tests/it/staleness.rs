@@ -1,0 +1,119 @@
+//! Serving what is stale: while it is fetched again, and when the origin fails; never where that is forbidden.
+
+use serde_json::json;
+
+use crate::support::{Answer, Origin, Seawall, eventually, ok};
+
+fn says(control: &str) -> Answer {
+    ok("old").etag("1").field("cache-control", control)
+}
+
+/// A site that serves what is stale for an hour, while it is fetched again and when the origin fails.
+fn lenient(origin: &Origin) -> Seawall {
+    let origin = origin.url();
+    Seawall::run_config(&format!(
+        "[[site]]\nname = \"a\"\nhosts = [\"*\"]\norigin = \"{origin}\"\n\
+         [site.cache]\nstale_while_revalidate = \"1h\"\nstale_if_error = \"1h\"\n"
+    ))
+}
+
+#[test]
+fn while_one_fetch_brings_the_new_one_everybody_gets_the_old_one() {
+    let origin = Origin::start();
+    let seawall = Seawall::run(&origin);
+    let (new, gate) = ok("new").max_age(60).gate();
+    origin.says_in_turn(
+        "/a",
+        vec![says("max-age=0, stale-while-revalidate=60"), new],
+    );
+    seawall.get("/a").is("MISS", "old");
+    for _ in 0..20 {
+        seawall.get("/a").is("STALE", "old");
+    }
+    origin.wait_for("/a", 2);
+    assert_eq!(origin.last("/a").field("if-none-match"), Some("\"1\""));
+    gate.open();
+    eventually("the new one is here", || seawall.get("/a").text() == "new");
+    assert_eq!(origin.requests("/a"), 2, "one fetch behind all of them");
+}
+
+#[test]
+fn the_window_is_the_one_the_answer_says() {
+    let origin = Origin::start();
+    let seawall = lenient(&origin);
+    let check = |section: &str, control: &str, expect: &str| {
+        let target = format!("/{}", control.replace(", ", "-"));
+        origin.says(&target, says(control).field("age", "10").if_match_304());
+        seawall.get(&target);
+        let found = seawall.get(&target);
+        assert_eq!(found.x_cache(), expect, "{section}: {control}");
+    };
+    check("5861 3", "max-age=5, stale-while-revalidate=60", "STALE");
+    check(
+        "5861 3",
+        "max-age=5, stale-while-revalidate=4",
+        "REVALIDATED",
+    );
+    check(
+        "5861 3",
+        "max-age=5, stale-while-revalidate=0",
+        "REVALIDATED",
+    );
+    // It says nothing: the site's window counts, unless the answer forbids what is stale.
+    check("9111 4.2.4", "max-age=5", "STALE");
+    check("9111 5.2.2.2", "max-age=5, must-revalidate", "REVALIDATED");
+    check("9111 5.2.2.8", "max-age=5, proxy-revalidate", "REVALIDATED");
+    check("9111 5.2.2.10", "s-maxage=5", "REVALIDATED");
+    check("9111 5.2.2.4", "max-age=5, no-cache", "REVALIDATED");
+    check("5861 3", "s-maxage=5, stale-while-revalidate=60", "STALE");
+}
+
+#[test]
+fn an_origin_that_fails_is_stood_in_for_where_that_is_allowed() {
+    let origin = Origin::start();
+    let seawall = lenient(&origin);
+    let failures = [
+        ("500", ok("").status(500)),
+        ("502", ok("").status(502)),
+        ("503", ok("").status(503)),
+        ("504", ok("").status(504)),
+        ("closed", Answer::raw("")),
+        ("broken", Answer::raw("nonsense")),
+    ];
+    let check = |section: &str, control: &str, served: bool| {
+        for (name, failure) in &failures {
+            let target = format!("/{}-{name}", control.replace(", ", "-"));
+            // Zero: the window for what is stale while it is fetched again is not the one that is meant here.
+            let control = format!("{control}, stale-while-revalidate=0");
+            let old = says(&control).field("age", "10");
+            origin.says_in_turn(&target, vec![old, failure.clone()]);
+            seawall.get(&target);
+            let found = seawall.get(&target);
+            let stale = (found.status, found.x_cache()) == (200, "STALE");
+            assert_eq!(
+                stale, served,
+                "{section}: {control}, {name}: {}",
+                found.status
+            );
+        }
+    };
+    check("5861 4", "max-age=5, stale-if-error=60", true);
+    check("5861 4", "max-age=5, stale-if-error=4", false);
+    check("9111 4.2.4", "max-age=5", true);
+    check("9111 5.2.2.2", "max-age=5, must-revalidate", false);
+    check("9111 5.2.2.8", "max-age=5, proxy-revalidate", false);
+    check("9111 5.2.2.4", "max-age=5, no-cache", false);
+}
+
+#[test]
+fn what_was_purged_is_never_served_stale() {
+    let origin = Origin::start();
+    let seawall = lenient(&origin);
+    for mode in ["hard", "soft"] {
+        let target = format!("/{mode}");
+        origin.says_in_turn(&target, vec![says("max-age=5"), ok("").status(503)]);
+        seawall.get(&target).is("MISS", "old");
+        seawall.purge(json!({"urls": [seawall.url(&target)], "mode": mode}));
+        assert_eq!(seawall.get(&target).status, 503, "{mode}");
+    }
+}
