@@ -32,6 +32,7 @@ mod reply;
 mod wait;
 
 pub use reply::{Answer, Content};
+pub use wait::stands_in;
 use wait::{Outcome, alone, join_or_fetch, validate_behind};
 
 /// How often a request looks again after what it waited for turned out not to be for it; then it goes alone.

@@ -10,6 +10,7 @@ mod connections;
 mod crash;
 mod dates;
 mod demo;
+mod differential;
 mod examples;
 mod faults;
 mod invalidating;

@@ -117,3 +117,20 @@ fn what_was_purged_is_never_served_stale() {
         assert_eq!(seawall.get(&target).status, 503, "{mode}");
     }
 }
+
+#[test]
+fn a_failure_does_not_take_the_place_of_what_stands_in_for_it() {
+    let origin = Origin::start();
+    let seawall = lenient(&origin);
+    let failure = ok("sorry").status(503).max_age(60).etag("2");
+    let old = says("max-age=5, stale-while-revalidate=0").field("age", "10");
+    origin.says_in_turn("/a", vec![old, failure]);
+    seawall.get("/a").is("MISS", "old");
+    for _ in 0..3 {
+        seawall.get("/a").is("STALE", "old");
+    }
+    // Where nothing stands in, the failure says itself how long it is good for.
+    origin.says("/b", ok("sorry").status(503).max_age(60));
+    let found = [(); 2].map(|()| seawall.get("/b").x_cache().to_owned());
+    assert_eq!(found, ["MISS", "HIT"]);
+}

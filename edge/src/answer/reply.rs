@@ -161,8 +161,7 @@ impl Answer {
             return Self::new(arrived.status, head, told, Content::Nothing);
         }
         // A fill for one client carried that client's own conditions: the origin has answered them.
-        if stored
-            && reader.fill().shared
+        if reader.fill().shared
             && is_current(
                 journey,
                 arrived.status,

@@ -1,6 +1,7 @@
 //! Waiting for a fill, one's own or another's, and what comes of it.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use http::Method;
 use seawall_config::site::OnPartition;
@@ -39,13 +40,13 @@ pub(super) async fn join_or_fetch(
     let (mut reader, opened) = state.fills.join_or_open(&journey.key, journey.birth, joins);
     let mine = opened.is_some();
     match opened {
-        Some(fill) => fetch(state, journey, fill, why, stored),
+        Some(fill) => fetch(state, journey, fill, why, stored, stand_in.clone()),
         None => state.metrics.collapsed(),
     }
     let answered = |answer| Outcome::Answered(Box::new(answer));
     let stale = |failed: bool| stale(state, journey, stand_in.as_ref().filter(|_| failed));
     match reader.stage().await {
-        Stage::Arrived(arrived) => match stale(is_failure(&arrived)) {
+        Stage::Arrived(arrived) => match stale(reuse::is_failure(arrived.status)) {
             Some(stale) => answered(stale),
             None if !mine && !is_shareable(&arrived) => Outcome::NotForUs,
             None if !mine && !is_for(state, journey, reader.fill(), &arrived) => Outcome::LookAgain,
@@ -93,10 +94,10 @@ pub(super) async fn alone(
         return Answer::arriving(journey, &arrived, reader, why, true, clock::now());
     }
     let (mut reader, fill) = state.fills.open_alone(&journey.key, journey.birth);
-    fetch(state, journey, fill, why, Stored::Nothing);
+    fetch(state, journey, fill, why, Stored::Nothing, stand_in.clone());
     let stale = |failed: bool| stale(state, journey, stand_in.as_ref().filter(|_| failed));
     match reader.stage().await {
-        Stage::Arrived(arrived) => match stale(is_failure(&arrived)) {
+        Stage::Arrived(arrived) => match stale(reuse::is_failure(arrived.status)) {
             Some(stale) => stale,
             None => Answer::arriving(journey, &arrived, reader, why, false, clock::now()),
         },
@@ -121,26 +122,36 @@ pub(super) fn validate_behind(state: &Arc<State>, journey: &Arc<Journey>, object
             true => Stored::Candidates(vec![object.clone()]),
             false => Stored::Nothing,
         };
-        fetch(state, &journey, fill, Fwd::Stale, stored);
+        fetch(
+            state,
+            &journey,
+            fill,
+            Fwd::Stale,
+            stored,
+            Some(object.clone()),
+        );
         // Somebody has to want the body, or a large one would be given up.
         tokio::spawn(drain(reader));
     }
 }
 
-fn fetch(state: &Arc<State>, journey: &Arc<Journey>, fill: Arc<Fill>, why: Fwd, stored: Stored) {
+fn fetch(
+    state: &Arc<State>,
+    journey: &Arc<Journey>,
+    fill: Arc<Fill>,
+    why: Fwd,
+    stored: Stored,
+    stand_in: Option<Arc<Object>>,
+) {
     state.metrics.fetch(&journey.served.name, why);
     Fetch {
         state: state.clone(),
         journey: journey.clone(),
         fill,
         stored,
+        stand_in,
     }
     .spawn();
-}
-
-/// RFC 5861 §4: the statuses that count as an origin's failure.
-fn is_failure(arrived: &Arrived) -> bool {
-    matches!(arrived.status.as_u16(), 500 | 502 | 503 | 504)
 }
 
 /// Whether another's answer may be anybody's: it is kept, and would be used again without asking.
@@ -215,7 +226,12 @@ async fn drain(mut reader: Reader) {
 fn stale(state: &State, journey: &Journey, stand_in: Option<&Arc<Object>>) -> Option<Answer> {
     let object = stand_in.filter(|object| is_here(journey, object))?;
     let now = clock::now();
-    reuse::on_error(reuse::Question {
+    stands_in(state, journey, object, now).then(|| Answer::stored(journey, object, now))
+}
+
+/// Whether it may stand in for an origin that fails.
+pub fn stands_in(state: &State, journey: &Journey, object: &Object, now: SystemTime) -> bool {
+    let question = reuse::Question {
         freshness: &object.freshness,
         stored: &object.directives,
         client: directives::Request::default(),
@@ -223,6 +239,6 @@ fn stale(state: &State, journey: &Journey, stand_in: Option<&Arc<Object>>) -> Op
         life: object.life(&state.ledger),
         vouches: state.vouches(),
         now,
-    })?;
-    Some(Answer::stored(journey, object, now))
+    };
+    reuse::on_error(question).is_some()
 }

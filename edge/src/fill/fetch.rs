@@ -12,12 +12,12 @@ use pingora_http::ResponseHeader;
 use super::body::{Source, Taken};
 use super::judge::{Heard, judge};
 use super::{Arrived, End, Fill, Stage};
-use crate::answer::Journey;
+use crate::answer::{Journey, stands_in};
 use crate::clock;
 use crate::object::Object;
 use crate::origin::exchange::{exchange, failure};
 use crate::origin::{self, Failure};
-use crate::rules::{freshening, ranges};
+use crate::rules::{freshening, ranges, reuse};
 use crate::state::State;
 
 /// The connections to all origins.
@@ -30,6 +30,8 @@ pub struct Fetch {
     pub journey: Arc<Journey>,
     pub fill: Arc<Fill>,
     pub stored: Stored,
+    /// What may be served if the origin fails.
+    pub stand_in: Option<Arc<Object>>,
 }
 
 /// What is stored and may help.
@@ -92,11 +94,20 @@ impl Fetch {
             return Err(Failure::BrokenAnswer);
         }
         let head = &answered.head.headers;
-        let arrived = self.judge(&self.journey.method, answered.head.status, head, &answered)?;
+        let status = answered.head.status;
+        let mut arrived = self.judge(&self.journey.method, status, head, &answered)?;
+        // A failure does not take the place of what stands in for it.
+        arrived.kept &= !(reuse::is_failure(status) && self.is_stood_in_for());
         if self.journey.method == Method::HEAD && arrived.status == StatusCode::OK {
             self.freshen(&answered);
         }
         self.deliver(answered, arrived, None).await
+    }
+
+    fn is_stood_in_for(&self) -> bool {
+        let (state, journey, now) = (&self.state, &self.journey, clock::now());
+        let object = self.stand_in.as_ref();
+        object.is_some_and(|object| stands_in(state, journey, object, now))
     }
 
     /// The rest of what is stored in part: readers get the whole, as if it came at once.
@@ -120,7 +131,7 @@ impl Fetch {
             self.close();
             self.fill.flow().become_window();
         }
-        // Whoever has the whole answer finds it stored: the end is shown only after it is sealed.
+        // Whoever has the whole answer finds it stored: the end is shown only after it is sealed, and nobody joins.
         let empty = arrived.length == Some(0);
         if !empty {
             self.fill.reach(Stage::Arrived(arrived.clone()));
@@ -132,6 +143,7 @@ impl Fetch {
         let taken = self.take_body(&mut source, &arrived).await?;
         if arrived.kept {
             self.seal(&arrived, part);
+            self.close();
         }
         if taken == Taken::Enough {
             return Err(Failure::GivenUp);

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use http::StatusCode;
 use seawall_config::site::{OnPartition, Policy};
 
 use super::cache_status::Fwd;
@@ -131,6 +132,11 @@ pub fn on_error(question: Question<'_>) -> Option<Duration> {
     let stale = freshness.left(now).err().unwrap_or_default();
     let allowed = may_be_stale(stored) && stored.no_cache.is_absent();
     (allowed && within(stale, stored.stale_if_error.or(policy.stale_if_error))).then_some(stale)
+}
+
+/// RFC 5861 §4: the statuses that count as an origin's failure.
+pub fn is_failure(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 500 | 502 | 503 | 504)
 }
 
 /// §4.2.4: "A cache MUST NOT generate a stale response if it is prohibited by an explicit in-protocol

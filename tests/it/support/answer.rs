@@ -28,7 +28,7 @@ pub fn ok(body: impl Into<Vec<u8>>) -> Answer {
 pub struct Answer {
     says: Says,
     chunked: bool,
-    /// Answers 304 to its own ETag.
+    /// Answers 304 to its own ETag or Last-Modified.
     validates: bool,
     /// Answers one range with that part.
     ranged: bool,
@@ -91,7 +91,7 @@ impl Answer {
         self.field("etag", &format!("\"{tag}\""))
     }
 
-    /// 304 to a request whose If-None-Match has its ETag.
+    /// 304 to a request whose If-None-Match has its ETag, or else whose If-Modified-Since is its Last-Modified.
     pub fn if_match_304(mut self) -> Self {
         self.validates = true;
         self
@@ -147,12 +147,23 @@ impl Answer {
             Says::Raw(bytes) => return stream.write_all(bytes).map(|()| false),
         };
         let etag = message::field(fields, "etag").unwrap_or("-");
-        let holds = request
-            .field("if-none-match")
-            .is_some_and(|known| known.contains(etag));
-        let status = if self.validates && holds { 304 } else { status };
+        let holds = match request.field("if-none-match") {
+            Some(known) => known.contains(etag),
+            None => request.field("if-modified-since").is_some_and(|known| {
+                // Many origins know only the very date they sent.
+                message::field(fields, "last-modified") == Some(known)
+            }),
+        };
+        // RFC 9110 §13.2.1, §14.2: conditions and ranges count where the answer would be a success.
+        let (validates, ranged) = (
+            self.validates && (200..300).contains(&status),
+            self.ranged && status == 200,
+        );
+        let status = if validates && holds { 304 } else { status };
         let same = request.field("if-range").is_none_or(|known| known == etag);
-        if let Some((first, end)) = range(request, body.len()).filter(|_| self.ranged && same) {
+        if let Some((first, end)) =
+            range(request, body.len()).filter(|_| ranged && same && status == 200)
+        {
             let mut part = ok(&body[first..end]).status(206);
             for (name, value) in fields {
                 part = part.field(name, value);
@@ -204,14 +215,14 @@ impl Answer {
 
 /// The one range a request asks for: its first byte, and the one after its last.
 fn range(request: &Request, total: usize) -> Option<(usize, usize)> {
-    let (first, last) = request
-        .field("range")?
-        .strip_prefix("bytes=")?
-        .split_once('-')?;
-    let end = last
-        .parse()
-        .map_or(total, |last: usize| total.min(last + 1));
-    Some((first.parse().ok()?, end))
+    let range = request.field("range")?.strip_prefix("bytes=")?;
+    let (first, last) = range.split_once('-')?;
+    let end = match last {
+        "" => total,
+        last => total.min(last.parse::<usize>().ok()? + 1),
+    };
+    let first = first.parse().ok()?;
+    (first < end).then_some((first, end))
 }
 
 impl Gate {
