@@ -12,6 +12,7 @@ mod dates;
 mod demo;
 mod examples;
 mod faults;
+mod interim;
 mod invalidating;
 mod nginx;
 mod parts;

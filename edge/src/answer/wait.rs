@@ -13,6 +13,7 @@ use crate::fill::{AHEAD_BYTES, Arrived, Fill, Stage};
 use crate::ledger::{Fingerprint, Life};
 use crate::object::Object;
 use crate::origin::Failure;
+use crate::origin::interim::Interims;
 use crate::rules::cache_status::Fwd;
 use crate::rules::directives::Named;
 use crate::rules::freshness::Freshness;
@@ -34,12 +35,13 @@ pub(super) async fn join_or_fetch(
     why: Fwd,
     stored: Stored,
     stand_in: Option<Arc<Object>>,
+    interims: &Interims,
 ) -> Outcome {
     let joins = |fill: &Fill| joins(state, journey, fill);
     let (mut reader, opened) = state.fills.join_or_open(&journey.key, journey.birth, joins);
     let mine = opened.is_some();
     match opened {
-        Some(fill) => fetch(state, journey, fill, why, stored),
+        Some(fill) => fetch(state, journey, fill, why, stored, interims.clone()),
         None => state.metrics.collapsed(),
     }
     let answered = |answer| Outcome::Answered(Box::new(answer));
@@ -81,6 +83,7 @@ pub(super) async fn alone(
     journey: &Arc<Journey>,
     why: Fwd,
     stand_in: Option<Arc<Object>>,
+    interims: &Interims,
 ) -> Answer {
     let within = |fill: &Fill| joins(state, journey, fill) && range_is_near(journey, fill);
     if journey.policy().cache
@@ -93,7 +96,7 @@ pub(super) async fn alone(
         return Answer::arriving(journey, &arrived, reader, why, true, clock::now());
     }
     let (mut reader, fill) = state.fills.open_alone(&journey.key, journey.birth);
-    fetch(state, journey, fill, why, Stored::Nothing);
+    fetch(state, journey, fill, why, Stored::Nothing, interims.clone());
     let stale = |failed: bool| stale(state, journey, stand_in.as_ref().filter(|_| failed));
     match reader.stage().await {
         Stage::Arrived(arrived) => match stale(is_failure(&arrived)) {
@@ -121,19 +124,34 @@ pub(super) fn validate_behind(state: &Arc<State>, journey: &Arc<Journey>, object
             true => Stored::Candidates(vec![object.clone()]),
             false => Stored::Nothing,
         };
-        fetch(state, &journey, fill, Fwd::Stale, stored);
+        fetch(
+            state,
+            &journey,
+            fill,
+            Fwd::Stale,
+            stored,
+            Interims::to_nobody(),
+        );
         // Somebody has to want the body, or a large one would be given up.
         tokio::spawn(drain(reader));
     }
 }
 
-fn fetch(state: &Arc<State>, journey: &Arc<Journey>, fill: Arc<Fill>, why: Fwd, stored: Stored) {
+fn fetch(
+    state: &Arc<State>,
+    journey: &Arc<Journey>,
+    fill: Arc<Fill>,
+    why: Fwd,
+    stored: Stored,
+    interims: Interims,
+) {
     state.metrics.fetch(&journey.served.name, why);
     Fetch {
         state: state.clone(),
         journey: journey.clone(),
         fill,
         stored,
+        interims,
     }
     .spawn();
 }
