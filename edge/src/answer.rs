@@ -18,6 +18,7 @@ use crate::fill::fetch::Stored;
 use crate::key::Key;
 use crate::ledger::{Birth, Life};
 use crate::object::Object;
+use crate::origin::interim::Interims;
 use crate::rules::cache_status::Fwd;
 use crate::rules::ranges::Part;
 use crate::rules::reuse::{self, Reuse};
@@ -249,8 +250,9 @@ fn is_here(journey: &Journey, object: &Object) -> bool {
     }
 }
 
-/// Answers a GET or HEAD. Dropping the future is the client leaving: it is felt at once by what it waits for.
-pub async fn answer(state: &Arc<State>, journey: &Arc<Journey>) -> Answer {
+/// Answers a GET or HEAD; what comes before the answer goes to `interims`. Dropping the future is the client leaving:
+/// it is felt at once by what it waits for.
+pub async fn answer(state: &Arc<State>, journey: &Arc<Journey>, interims: &Interims) -> Answer {
     let mut journey = journey.clone();
     for _ in 0..ROUNDS_MAX {
         let shelf = state.storage.get(&journey.key);
@@ -264,20 +266,22 @@ pub async fn answer(state: &Arc<State>, journey: &Arc<Journey>) -> Answer {
                 return Answer::stored(&journey, &object, now);
             }
             Verdict::Refuse(refusal) => return Answer::refused(refusal),
-            Verdict::Alone(why, stand_in) => return alone(state, &journey, why, stand_in).await,
+            Verdict::Alone(why, stand_in) => {
+                return alone(state, &journey, why, stand_in, interims).await;
+            }
             Verdict::Fetch {
                 why,
                 stored,
                 stand_in,
             } => (why, stored, stand_in),
         };
-        match join_or_fetch(state, &journey, why, stored, stand_in.clone()).await {
+        match join_or_fetch(state, &journey, why, stored, stand_in.clone(), interims).await {
             Outcome::Answered(answer) => return *answer,
-            Outcome::NotForUs => return alone(state, &journey, why, stand_in).await,
+            Outcome::NotForUs => return alone(state, &journey, why, stand_in, interims).await,
             Outcome::LookAgain => journey = begin_again(state, journey),
         }
     }
-    alone(state, &journey, Fwd::Miss, None).await
+    alone(state, &journey, Fwd::Miss, None, interims).await
 }
 
 /// The request has fetched nothing yet. Where it would be routed the very same way now, what it fetches is born

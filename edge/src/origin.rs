@@ -14,6 +14,7 @@ use seawall_config::Revision;
 use seawall_config::site::{Origin, OriginTls, Server, origin_address};
 
 pub mod exchange;
+pub mod interim;
 pub mod request;
 
 /// Until a connection stands, TLS included.
@@ -26,7 +27,7 @@ pub const STALL_TIMEOUT: Duration = Duration::from_secs(9);
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 /// Further tries of a request that is safe to repeat and was not answered with a single byte.
 pub const RETRIES_MAX: usize = 2;
-/// Bytes of an answer's head.
+/// Bytes of an answer's head, those of the interim answers before it included.
 pub const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Interim (1xx) answers before the final one.
 pub const INTERIM_MAX: usize = 16;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
-use http::{HeaderValue, header};
+use http::{HeaderValue, Version, header};
 use pingora_core::modules::http::HttpModules;
 use pingora_core::protocols::Digest;
 use pingora_core::upstreams::peer::HttpPeer;
@@ -15,7 +15,7 @@ use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 use seawall_config::scope::Scheme;
 
 use crate::admit::{Admitted, Asked, Refused, admit};
-use crate::answer::{Answer, Journey, answer};
+use crate::answer::{Answer, Journey};
 use crate::clock;
 use crate::log::{Line, Log};
 use crate::metrics::{RequestLabels, code_class};
@@ -24,9 +24,8 @@ use crate::rules::cache_status::{Debugger, Fwd, Told};
 use crate::state::State;
 
 mod pass;
+mod wait;
 mod write;
-
-use write::client_leaves;
 
 /// An idle connection is kept this long.
 const IDLE_S: u64 = 60;
@@ -55,6 +54,8 @@ pub struct Ctx {
     told: Option<Told>,
     /// Why the origin gave no answer, where it passes through.
     failure: Option<Failure>,
+    /// Interim answers that passed through.
+    interims: usize,
 }
 
 #[async_trait]
@@ -69,6 +70,7 @@ impl ProxyHttp for Proxy {
             journey: None,
             told: None,
             failure: None,
+            interims: 0,
         }
     }
 
@@ -101,6 +103,9 @@ impl ProxyHttp for Proxy {
         let journey = match self.admit_in_time(session).await {
             Ok(Admitted::Ours(journey)) => Arc::new(journey),
             Ok(Admitted::Passes(journey)) => {
+                if session.req_header().version < Version::HTTP_11 {
+                    session.as_downstream_mut().set_ignore_info_resp(true);
+                }
                 if session.is_upgrade_req() {
                     session.set_read_timeout(Some(UPGRADED_IDLE));
                     session.set_write_timeout(Some(UPGRADED_IDLE));
@@ -119,11 +124,7 @@ impl ProxyHttp for Proxy {
             }
         };
         ctx.journey = Some(journey.clone());
-        let done = session.as_downstream_mut().is_body_done();
-        let ready = tokio::select! {
-            ready = answer(&self.state, &journey) => ready,
-            gone = client_leaves(session, done) => return Err(gone),
-        };
+        let ready = self.wait(session, &journey).await?;
         self.write(session, ctx, ready).await.map(|()| true)
     }
 

@@ -13,6 +13,7 @@ mod demo;
 mod differential;
 mod examples;
 mod faults;
+mod interim;
 mod invalidating;
 mod nginx;
 mod parts;

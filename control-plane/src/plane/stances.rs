@@ -213,6 +213,7 @@ mod tests {
                 host: None,
                 tls: OriginTls::default(),
             },
+            debug_from: Vec::new(),
             policy: Policy {
                 on_partition,
                 ..Policy::default()

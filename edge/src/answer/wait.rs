@@ -14,6 +14,7 @@ use crate::fill::{AHEAD_BYTES, Arrived, Fill, Stage};
 use crate::ledger::{Fingerprint, Life};
 use crate::object::Object;
 use crate::origin::Failure;
+use crate::origin::interim::Interims;
 use crate::rules::cache_status::Fwd;
 use crate::rules::directives::Named;
 use crate::rules::freshness::Freshness;
@@ -35,12 +36,21 @@ pub(super) async fn join_or_fetch(
     why: Fwd,
     stored: Stored,
     stand_in: Option<Arc<Object>>,
+    interims: &Interims,
 ) -> Outcome {
     let joins = |fill: &Fill| joins(state, journey, fill);
     let (mut reader, opened) = state.fills.join_or_open(&journey.key, journey.birth, joins);
     let mine = opened.is_some();
     match opened {
-        Some(fill) => fetch(state, journey, fill, why, stored, stand_in.clone()),
+        Some(fill) => fetch(
+            state,
+            journey,
+            fill,
+            why,
+            stored,
+            stand_in.clone(),
+            interims.clone(),
+        ),
         None => state.metrics.collapsed(),
     }
     let answered = |answer| Outcome::Answered(Box::new(answer));
@@ -82,6 +92,7 @@ pub(super) async fn alone(
     journey: &Arc<Journey>,
     why: Fwd,
     stand_in: Option<Arc<Object>>,
+    interims: &Interims,
 ) -> Answer {
     let within = |fill: &Fill| joins(state, journey, fill) && range_is_near(journey, fill);
     if journey.policy().cache
@@ -94,7 +105,15 @@ pub(super) async fn alone(
         return Answer::arriving(journey, &arrived, reader, why, true, clock::now());
     }
     let (mut reader, fill) = state.fills.open_alone(&journey.key, journey.birth);
-    fetch(state, journey, fill, why, Stored::Nothing, stand_in.clone());
+    fetch(
+        state,
+        journey,
+        fill,
+        why,
+        Stored::Nothing,
+        stand_in.clone(),
+        interims.clone(),
+    );
     let stale = |failed: bool| stale(state, journey, stand_in.as_ref().filter(|_| failed));
     match reader.stage().await {
         Stage::Arrived(arrived) => match stale(reuse::is_failure(arrived.status)) {
@@ -129,6 +148,7 @@ pub(super) fn validate_behind(state: &Arc<State>, journey: &Arc<Journey>, object
             Fwd::Stale,
             stored,
             Some(object.clone()),
+            Interims::to_nobody(),
         );
         // Somebody has to want the body, or a large one would be given up.
         tokio::spawn(drain(reader));
@@ -142,6 +162,7 @@ fn fetch(
     why: Fwd,
     stored: Stored,
     stand_in: Option<Arc<Object>>,
+    interims: Interims,
 ) {
     state.metrics.fetch(&journey.served.name, why);
     Fetch {
@@ -150,6 +171,7 @@ fn fetch(
         fill,
         stored,
         stand_in,
+        interims,
     }
     .spawn();
 }

@@ -16,6 +16,7 @@ use crate::answer::{Journey, stands_in};
 use crate::clock;
 use crate::object::Object;
 use crate::origin::exchange::{exchange, failure};
+use crate::origin::interim::Interims;
 use crate::origin::{self, Failure};
 use crate::rules::{freshening, ranges, reuse};
 use crate::state::State;
@@ -32,6 +33,7 @@ pub struct Fetch {
     pub stored: Stored,
     /// What may be served if the origin fails.
     pub stand_in: Option<Arc<Object>>,
+    pub interims: Interims,
 }
 
 /// What is stored and may help.
@@ -157,7 +159,7 @@ impl Fetch {
     }
 
     /// Asks until there is a final head. Only a GET or HEAD comes this way, so asking again is safe while
-    /// no byte of an answer was seen.
+    /// no byte of an answer was seen, an interim one's included.
     async fn ask(&self, stored: &Stored) -> Result<Answered, Failure> {
         let mut tries = 0;
         loop {
@@ -182,9 +184,15 @@ impl Fetch {
                     .await
                     .map_err(|e| (failure(&e), true))?;
                 let requested = clock::now();
-                let (session, head) = exchange(session, request)
-                    .await
-                    .map_err(|failure| (failure, reused && failure == Failure::NoAnswer))?;
+                let mut begun = false;
+                let exchanged = exchange(session, request, |interim| {
+                    begun = true;
+                    self.interims.tell(interim);
+                });
+                let (session, head) = exchanged.await.map_err(|failure| {
+                    let again = reused && !begun && failure == Failure::NoAnswer;
+                    (failure, again)
+                })?;
                 Ok((session, head, requested))
             };
             let asked = tokio::select! {

@@ -9,10 +9,12 @@ use tokio::time::timeout;
 
 use super::{Failure, HEAD_BYTES_MAX, HEADER_TIMEOUT, INTERIM_MAX, STALL_TIMEOUT};
 
-/// One request and the final head of its answer, within the header deadline.
+/// One request and the final head of its answer, within the header deadline; `interim` sees those before it, as they
+/// come.
 pub async fn exchange(
     mut session: HttpSession<()>,
     request: Box<RequestHeader>,
+    mut interim: impl FnMut(&ResponseHeader),
 ) -> Result<(HttpSession<()>, ResponseHeader), Failure> {
     // Pingora's connector sets neither.
     session.set_read_timeout(Some(STALL_TIMEOUT));
@@ -22,12 +24,17 @@ pub async fn exchange(
             .write_request_header(request)
             .await
             .map_err(|_| Failure::NoAnswer)?;
+        let mut bytes = 0;
         for _ in 0..=INTERIM_MAX {
             session
                 .read_response_header()
                 .await
                 .map_err(|e| failure(&e))?;
             let head = session.response_header().ok_or(Failure::NoAnswer)?;
+            bytes += size(&head.headers);
+            if bytes > HEAD_BYTES_MAX {
+                return Err(Failure::HeadTooLarge);
+            }
             if !head.status.is_informational() {
                 return Ok(head.clone());
             }
@@ -35,21 +42,20 @@ pub async fn exchange(
             if head.status == StatusCode::SWITCHING_PROTOCOLS {
                 return Err(Failure::BrokenAnswer);
             }
+            interim(head);
         }
         Err(Failure::BrokenAnswer)
     };
     let head = timeout(HEADER_TIMEOUT, heads)
         .await
         .map_err(|_| Failure::HeaderTimeout)??;
-    let bytes: usize = head
-        .headers
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len() + 4)
-        .sum();
-    if bytes > HEAD_BYTES_MAX {
-        return Err(Failure::HeadTooLarge);
-    }
     Ok((session, head))
+}
+
+fn size(head: &HeaderMap) -> usize {
+    head.iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 4)
+        .sum()
 }
 
 /// The length of the body that follows a head (RFC 9112 §6.3); None: until it ends.

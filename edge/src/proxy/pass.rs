@@ -2,12 +2,15 @@
 
 use http::StatusCode;
 use http::header::{self, HeaderMap};
+use pingora_error::{Error, ErrorType};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 
 use super::write::keep_date;
 use super::{Ctx, Proxy, internal};
 use crate::clock;
+use crate::origin::interim::Interim;
+use crate::origin::{Failure, INTERIM_MAX};
 use crate::rules::cache_status::{Fwd, Handling, Told};
 use crate::rules::freshness::date_field;
 use crate::rules::{fields, invalidation};
@@ -52,9 +55,10 @@ impl Proxy {
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
             // From here on raw bytes pass: nothing of ours may be written among them.
             ctx.first_byte.get_or_insert_with(clock::instant);
+            return Ok(());
         }
         if response.status.is_informational() {
-            return Ok(());
+            return pass_interim(response, ctx);
         }
         if invalidation::invalidates(&journey.method, response.status) {
             self.state.invalidate(&journey.key, &response.headers);
@@ -82,4 +86,16 @@ impl Proxy {
         ctx.first_byte.get_or_insert_with(clock::instant);
         Ok(())
     }
+}
+
+/// Interim answers are passed on as they come, within bounds.
+fn pass_interim(response: &mut ResponseHeader, ctx: &mut Ctx) -> pingora_error::Result<()> {
+    ctx.interims += 1;
+    if ctx.interims > INTERIM_MAX {
+        let failure = Failure::BrokenAnswer;
+        ctx.failure = Some(failure);
+        return Err(Error::explain(ErrorType::InvalidHTTPHeader, failure.detail()).into_up());
+    }
+    *response = Interim::of(response).into_header()?;
+    Ok(())
 }

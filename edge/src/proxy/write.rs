@@ -1,10 +1,11 @@
-//! Writing an answer to a client, and noticing when it has gone.
+//! Writing an answer to a client.
 
 use http::{StatusCode, header};
 use pingora_error::{Error, ErrorType};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 
+use super::wait::client_leaves;
 use super::{Ctx, Proxy};
 use crate::answer::{Answer, Content};
 use crate::clock;
@@ -101,15 +102,4 @@ pub(super) fn keep_date(
         }
     }
     Ok(())
-}
-
-/// Resolves when the client has gone; what it sends of a body meanwhile is read and dropped.
-pub(super) async fn client_leaves(session: &mut Session, mut done: bool) -> Box<Error> {
-    loop {
-        match session.as_downstream_mut().read_body_or_idle(done).await {
-            Ok(Some(_)) => {}
-            Ok(None) => done = true,
-            Err(error) => return error.into_down(),
-        }
-    }
 }

@@ -15,6 +15,7 @@ pub fn ok(body: impl Into<Vec<u8>>) -> Answer {
             fields: Fields::new(),
             body: Arc::new(body.into()),
         },
+        interims: Vec::new(),
         chunked: false,
         validates: false,
         ranged: false,
@@ -27,6 +28,8 @@ pub fn ok(body: impl Into<Vec<u8>>) -> Answer {
 #[derive(Clone)]
 pub struct Answer {
     says: Says,
+    /// Heads it says before anything else, also before a gate.
+    interims: Vec<String>,
     chunked: bool,
     /// Answers 304 to its own ETag or Last-Modified.
     validates: bool,
@@ -108,7 +111,18 @@ impl Answer {
         self
     }
 
-    /// Not a byte before the gate is open.
+    /// Says this 1xx head first, whatever gate is before the answer.
+    pub fn interim(mut self, status: u16, fields: &[(&str, &str)]) -> Self {
+        let lines = fields
+            .iter()
+            .map(|(name, value)| format!("{name}: {value}\r\n"));
+        let lines: String = lines.collect();
+        self.interims
+            .push(format!("HTTP/1.1 {status} Interim\r\n{lines}\r\n"));
+        self
+    }
+
+    /// Not a byte before the gate is open, but for interim answers.
     pub fn gate(self) -> (Self, Gate) {
         let gate = Gate::default();
         (self.behind(&gate), gate)
@@ -135,6 +149,7 @@ impl Answer {
 
     /// Says it; whether the connection can be used again.
     pub(super) fn write(&self, request: &Request, stream: &mut TcpStream) -> io::Result<bool> {
+        stream.write_all(self.interims.concat().as_bytes())?;
         if let Some(gate) = &self.head_gate {
             gate.wait();
         }

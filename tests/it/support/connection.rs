@@ -87,17 +87,23 @@ impl Connection {
     /// The head of the final answer; the body is still to be read. None: the connection ended.
     pub fn head(&mut self) -> Option<(u16, Fields)> {
         loop {
-            let (line, fields) = message::read_head(&mut self.stream)?;
-            let status = line
-                .split(' ')
-                .nth(1)
-                .and_then(|status| status.parse().ok());
-            let status = status.unwrap_or_else(|| panic!("not a status line: {line}"));
+            let (status, fields) = self.next_head()?;
             // After 101 the connection speaks something else.
             if status == 101 || !(100..200).contains(&status) {
                 return Some((status, fields));
             }
         }
+    }
+
+    /// The next head, interim or final. None: the connection ended.
+    pub fn next_head(&mut self) -> Option<(u16, Fields)> {
+        let (line, fields) = message::read_head(&mut self.stream)?;
+        let status = line
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok());
+        let status = status.unwrap_or_else(|| panic!("not a status line: {line}"));
+        Some((status, fields))
     }
 
     /// So many bytes, as they are on the wire.

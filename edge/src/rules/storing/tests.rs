@@ -1,0 +1,209 @@
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use crate::rules::freshness::{Arrival, freshness};
+use std::time::SystemTime;
+
+fn judge(request: &str, status: u16, response: &str, policy: &Policy) -> Storing {
+    let head = |text: &str| -> HeaderMap {
+        let lines = text.split('|').filter_map(|line| line.split_once(": "));
+        lines
+            .map(|(n, v)| {
+                (
+                    n.trim().parse::<http::HeaderName>().unwrap(),
+                    v.trim().parse().unwrap(),
+                )
+            })
+            .collect()
+    };
+    let (request, response) = (head(request), head(response));
+    let (status, directives) = (
+        StatusCode::from_u16(status).unwrap(),
+        Response::read(&response),
+    );
+    let arrival = Arrival {
+        status,
+        head: &response,
+        directives: &directives,
+        targeted: false,
+        default_ttl: policy.default_ttl,
+        requested: SystemTime::UNIX_EPOCH,
+        received: SystemTime::UNIX_EPOCH,
+    };
+    let freshness = freshness(arrival);
+    let (method, client_no_store) = (&Method::GET, false);
+    storing(Exchange {
+        method,
+        request: &request,
+        client_no_store,
+        status,
+        response: &response,
+        directives: &directives,
+        freshness: &freshness,
+        policy,
+    })
+}
+
+#[test]
+fn a_response_is_stored_only_when_every_sentence_allows_it() {
+    let check = |section: &str, request: &str, status: u16, response: &str, expect: Storing| {
+        assert_eq!(
+            judge(request, status, response, &Policy::default()),
+            expect,
+            "{section}: {status} {response}"
+        );
+    };
+    use Storing::{Keep, Refuse};
+    check("3", "", 200, "cache-control: max-age=60", Keep);
+    check("3", "", 200, "", Refuse(Why::NoFreshness));
+    check("3", "", 200, "etag: \"a\"", Keep);
+    check("3", "", 500, "etag: \"a\"", Refuse(Why::Status));
+    check("3", "", 404, "etag: \"a\"", Refuse(Why::NoFreshness));
+    check("3", "", 599, "cache-control: max-age=60", Keep);
+    check("3", "", 206, "cache-control: max-age=60", Refuse(Why::Part));
+    let part = "cache-control: max-age=60 | content-range: bytes 0-4/10";
+    check("3.3", "", 206, part, Keep);
+    let check_length = |length: &str, expect| {
+        let part = format!("{part} | content-length: {length}");
+        check("3.3", "", 206, &part, expect);
+    };
+    check_length("5", Keep);
+    check_length("6", Refuse(Why::Part));
+    check(
+        "3",
+        "",
+        304,
+        "cache-control: max-age=60",
+        Refuse(Why::Status),
+    );
+    check(
+        "5.2.2.5",
+        "",
+        200,
+        "cache-control: max-age=60, no-store",
+        Refuse(Why::NoStore),
+    );
+    check(
+        "5.2.2.3",
+        "",
+        200,
+        "cache-control: max-age=60, no-store, must-understand",
+        Keep,
+    );
+    check(
+        "5.2.2.3",
+        "",
+        299,
+        "cache-control: max-age=60, must-understand",
+        Refuse(Why::Status),
+    );
+    check(
+        "5.2.2.7",
+        "",
+        200,
+        "cache-control: max-age=60, private",
+        Refuse(Why::Private),
+    );
+    check(
+        "5.2.2.7",
+        "",
+        200,
+        "cache-control: max-age=60, private=\"x\"",
+        Keep,
+    );
+    check(
+        "3.5",
+        "authorization: a",
+        200,
+        "cache-control: max-age=60",
+        Refuse(Why::Authorization),
+    );
+    check(
+        "3.5",
+        "authorization: a",
+        200,
+        "cache-control: max-age=60, public",
+        Keep,
+    );
+    check(
+        "3.5",
+        "authorization: a",
+        200,
+        "cache-control: s-maxage=60",
+        Keep,
+    );
+    check(
+        "3.5",
+        "authorization: a",
+        200,
+        "cache-control: max-age=60, must-revalidate",
+        Keep,
+    );
+    check(
+        "4.1",
+        "",
+        200,
+        "cache-control: max-age=60 | vary: a, *",
+        Refuse(Why::VaryAny),
+    );
+    check(
+        "7.3",
+        "",
+        200,
+        "cache-control: max-age=60 | set-cookie: a=b",
+        Refuse(Why::SetCookie),
+    );
+    check(
+        "5.2.2.4",
+        "",
+        200,
+        "cache-control: no-cache | etag: \"a\"",
+        Keep,
+    );
+}
+
+#[test]
+fn a_site_decides_about_cookies_and_silence() {
+    let check = |policy: Policy, status: u16, response: &str, expect: Storing| {
+        assert_eq!(
+            judge("", status, response, &policy),
+            expect,
+            "{status} {response} {policy:?}"
+        );
+    };
+    let cookie = |set_cookie| Policy {
+        set_cookie,
+        ..Policy::default()
+    };
+    let line = "cache-control: max-age=60 | set-cookie: a=b";
+    check(cookie(SetCookie::Store), 200, line, Storing::Keep);
+    check(cookie(SetCookie::Strip), 200, line, Storing::Keep);
+    check(
+        cookie(SetCookie::Store),
+        200,
+        "set-cookie: a=b | etag: \"a\"",
+        Storing::Refuse(Why::SetCookie),
+    );
+    let ttl = Policy {
+        default_ttl: Some(std::time::Duration::from_secs(9)),
+        ..Policy::default()
+    };
+    check(ttl.clone(), 200, "", Storing::Keep);
+    check(
+        ttl.clone(),
+        200,
+        "cache-control: private",
+        Storing::Refuse(Why::Private),
+    );
+    check(ttl.clone(), 500, "", Storing::Refuse(Why::Status));
+    check(ttl.clone(), 404, "", Storing::Refuse(Why::NoFreshness));
+    check(
+        Policy {
+            cache: false,
+            ..ttl
+        },
+        200,
+        "",
+        Storing::Refuse(Why::SiteOff),
+    );
+}
