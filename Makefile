@@ -1,7 +1,7 @@
 # What a person types. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fmt release install-to-build install-to-test
+.PHONY: help demo test conformance lint fmt release install-to-build install-to-test
 
 # rustup's own folder, and where Debian keeps nginx: neither is on everyone's path.
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
@@ -12,7 +12,7 @@ TO_BUILD := cc:gcc cmake:cmake make:make curl:curl
 TO_TEST := $(TO_BUILD) nginx:nginx-light node:nodejs npm:npm protoc:protobuf-compiler etcd:etcd-server
 
 help: ## this list
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: install-to-build ## build, then three edges, a control plane, an origin and traffic on this machine
 	@echo 'A debug build: quick to make, slow to serve. The real one: make release'
@@ -20,6 +20,9 @@ demo: install-to-build ## build, then three edges, a control plane, an origin an
 
 test: install-to-test lint ## everything that must hold: format, lints, all tests
 	cargo test --locked --workspace --no-fail-fast
+
+conformance: install-to-test ## the public HTTP cache tests, scored beside other caches; RUNS=5: five times, all the same
+	cargo test --locked --test it -- --exact conformance::the_public_cache_tests_score_as_the_golden_file_says --nocapture
 
 lint: install-to-build ## format and clippy, warnings denied
 	cargo fmt --all --check

@@ -20,4 +20,4 @@ pub use origin::Origin;
 pub use process::Process;
 pub use response::Response;
 pub use seawall::Seawall;
-pub use wait::eventually;
+pub use wait::{eventually, within};

@@ -1,4 +1,4 @@
-//! A `seawall` process: whatever it is told to do, it is gone when the test is.
+//! A process, mostly `seawall`: whatever it is told to do, it is gone when the test is.
 
 use std::fs::{self, File};
 use std::path::PathBuf;
@@ -20,21 +20,30 @@ pub struct Process {
 impl Process {
     /// `seawall` with these arguments; what it prints is appended to `output` in `folder`.
     pub fn start(args: &[&str], folder: &Folder) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_seawall"));
+        command
+            .args(args)
+            .current_dir(folder.path())
+            .env("SEAWALL_LOG", "info");
+        Self::spawn(&mut command, folder)
+    }
+
+    /// Any other program; what it prints is appended to `output` in `folder`.
+    pub fn spawn(command: &mut Command, folder: &Folder) -> Self {
         let output = folder.path().join("output");
         let file = File::options()
             .create(true)
             .append(true)
             .open(&output)
             .unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_seawall"))
-            .args(args)
-            .current_dir(folder.path())
-            .env("SEAWALL_LOG", "info")
+        let child = command
             .stdin(Stdio::null())
             .stdout(file.try_clone().unwrap())
             .stderr(file)
             .spawn()
-            .unwrap();
+            .unwrap_or_else(|error| {
+                panic!("{command:?}: {error}; `make test` installs what is missing")
+            });
         Self {
             child,
             output,

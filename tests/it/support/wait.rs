@@ -10,13 +10,19 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Looks until `is_so`; panics, naming `what`, when it never is.
 #[track_caller]
-pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+pub fn eventually(what: &str, is_so: impl FnMut() -> bool) {
+    within(WAIT_MAX, what, is_so);
+}
+
+/// The same for what takes its time.
+#[track_caller]
+pub fn within(max: Duration, what: &str, mut is_so: impl FnMut() -> bool) {
     // Counted, so that nobody here asks what time it is.
-    for _ in 0..WAIT_MAX.as_millis() / LOOK_INTERVAL.as_millis() {
+    for _ in 0..max.as_millis() / LOOK_INTERVAL.as_millis() {
         if is_so() {
             return;
         }
         sleep(LOOK_INTERVAL);
     }
-    panic!("waited {WAIT_MAX:?} in vain until {what}");
+    panic!("waited {max:?} in vain until {what}");
 }
