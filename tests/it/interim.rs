@@ -145,17 +145,17 @@ fn an_origin_that_only_hints_is_broken() {
     for method in ["GET", "POST"] {
         let ask = |target: &str| seawall.request(method, target, &[], b"");
         assert_eq!(ask("/enough").text(), "body");
-        ask("/more").fails(502, "detail=\"origin answer is broken\"");
+        ask("/more").fails(502, "origin answer is broken");
     }
     assert_eq!(seawall.get("/large").text(), "body");
     seawall
         .get("/larger")
-        .fails(502, "detail=\"origin head too large\"");
+        .fails(502, "origin head too large");
     // An upgrade that nobody asked for is no interim answer, and 100 was not asked for either.
     origin.says("/upgraded", ok("body").interim(101, &[]));
     seawall
         .get("/upgraded")
-        .fails(502, "detail=\"origin answer is broken\"");
+        .fails(502, "origin answer is broken");
     origin.says("/unasked", ok("body").interim(100, &[]));
     let mut connection = seawall.connect();
     connection.send("GET", "/unasked", &[], b"");
@@ -172,6 +172,6 @@ fn a_question_that_was_half_answered_is_not_asked_again() {
     seawall.get("/a").is("MISS", "body");
     seawall
         .get("/b")
-        .fails(502, "detail=\"origin closed without an answer\"");
+        .fails(502, "origin closed without an answer");
     assert_eq!(origin.requests("/b"), 1);
 }

@@ -150,11 +150,9 @@ impl Answer {
             ttl,
             detail,
         };
-        let mut head = match collapsed {
-            true => arrived.shared_head(),
-            false => arrived.head.clone(),
-        };
+        let mut head = arrived.head.clone();
         if collapsed {
+            head = arrived.shared_head();
             head.insert(header::AGE, arrived.freshness.age(now).as_secs().into());
         }
         if journey.method == Method::HEAD {
