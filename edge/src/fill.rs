@@ -133,6 +133,11 @@ impl Fill {
         self.flow().received()
     }
 
+    /// Whether the body is kept for the cache as it comes.
+    pub fn is_retained(&self) -> bool {
+        !self.flow().is_windowed()
+    }
+
     fn flow(&self) -> MutexGuard<'_, Flow> {
         // std Mutex: nothing awaits while it is held, and nothing in it can panic half-way.
         self.flow.lock().unwrap_or_else(PoisonError::into_inner)

@@ -239,9 +239,14 @@ fn is_alive(state: &State, journey: &Journey, fill: &Fill, tags: Option<&[Finger
     life == Life::Alive
 }
 
+/// Reads on behalf of the cache, and no longer than it keeps what comes.
 async fn drain(mut reader: Reader) {
     reader.stage().await;
-    while let Ok(Some(_)) = reader.next().await {}
+    while reader.fill().is_retained() {
+        let Ok(Some(_)) = reader.next().await else {
+            return;
+        };
+    }
 }
 
 /// RFC 5861 §4: what is stored stands in for an origin that fails.
