@@ -3,7 +3,7 @@
 //! A fill is a task of its own: it outlives the client that started it. Requests for the same key join it
 //! while it asks; when the head is here each of them learns whether the answer may be shared. [`fetch`] is
 //! the way to the origin and back, [`judge`] what the rules say of its answer, [`body`] where the bytes come from,
-//! [`stream`] how they reach the readers, [`seal`] what is left behind.
+//! [`stream`] how they reach the readers, [`seal`] what is left behind. [`posted`] keeps what passes by.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,6 +24,7 @@ use crate::rules::variants::Selection;
 mod body;
 pub mod fetch;
 mod judge;
+pub mod posted;
 mod seal;
 pub mod stream;
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use http::{HeaderValue, Version, header};
 use pingora_core::modules::http::HttpModules;
 use pingora_core::protocols::Digest;
@@ -17,6 +18,7 @@ use seawall_config::scope::Scheme;
 use crate::admit::{Admitted, Asked, Refused, admit};
 use crate::answer::{Answer, Journey};
 use crate::clock;
+use crate::fill::posted::{Kept, Posted};
 use crate::log::{Line, Log};
 use crate::metrics::{RequestLabels, code_class};
 use crate::origin::{Failure, exchange};
@@ -56,6 +58,9 @@ pub struct Ctx {
     failure: Option<Failure>,
     /// Interim answers that passed through.
     interims: usize,
+    /// What passes through, and may be kept.
+    posted: Option<Posted>,
+    kept: Option<Kept>,
 }
 
 #[async_trait]
@@ -71,6 +76,8 @@ impl ProxyHttp for Proxy {
             told: None,
             failure: None,
             interims: 0,
+            posted: None,
+            kept: None,
         }
     }
 
@@ -110,7 +117,9 @@ impl ProxyHttp for Proxy {
                     session.set_read_timeout(Some(UPGRADED_IDLE));
                     session.set_write_timeout(Some(UPGRADED_IDLE));
                 }
-                ctx.journey = Some(Arc::new(journey));
+                let journey = Arc::new(journey);
+                ctx.posted = Posted::open(&self.state, &journey, ctx.at);
+                ctx.journey = Some(journey);
                 return Ok(false);
             }
             Err(refused) => {
@@ -168,6 +177,18 @@ impl ProxyHttp for Proxy {
         ctx: &mut Ctx,
     ) -> pingora_error::Result<()> {
         self.pass_back(session, response, ctx)
+    }
+
+    fn response_body_filter(
+        &self,
+        _: &mut Session,
+        body: &mut Option<Bytes>,
+        ends: bool,
+        ctx: &mut Ctx,
+    ) -> pingora_error::Result<Option<Duration>> {
+        let kept = ctx.kept.take();
+        ctx.kept = kept.and_then(|kept| kept.pass(body.as_ref(), ends));
+        Ok(None)
     }
 
     async fn fail_to_proxy(

@@ -13,14 +13,14 @@ use seawall_config::{Problem, Revision};
 
 use tokio::sync::watch;
 
+use crate::answer::Journey;
 use crate::clock;
 use crate::feed::Followed;
 use crate::fill::Fills;
 use crate::fill::fetch::Connections;
 use crate::heartbeat::Vouching;
-use crate::key::Key;
-use crate::ledger::Birth;
 use crate::ledger::shared::SharedLedger;
+use crate::ledger::{Birth, Fingerprint, Life};
 use crate::metrics::Metrics;
 use crate::origin::request::Pseudonym;
 use crate::rules::{fields, invalidation};
@@ -119,16 +119,27 @@ impl State {
         self.serve_from(next);
     }
 
-    /// An unsafe method was answered without an error: what its answer names is not used again.
-    pub fn invalidate(&self, key: &Key, response: &HeaderMap) {
+    /// An unsafe method was answered without an error: what its answer names is not used again. What the answer itself
+    /// is born as, should it be kept under `tags`: this change is behind it, and all after it will count. None where
+    /// it was overtaken on its way: something took what is stored there since the request was routed.
+    pub fn invalidate(
+        &self,
+        journey: &Journey,
+        tags: &[Fingerprint],
+        response: &HeaderMap,
+    ) -> Option<Birth> {
+        let (site, key, birth) = (&journey.served.name, &journey.key, journey.birth);
         let keys = invalidation::invalidated(key, response);
         let (groups, _) = fields::groups(response, "cache-group-invalidation");
         self.ledger.change(|ledger| {
+            let life = ledger.judge(site, key, Some(tags), birth);
             keys.iter().for_each(|key| ledger.invalidate(key));
             groups
                 .iter()
                 .for_each(|group| ledger.invalidate_group(key, group));
-        });
+            let local = ledger.birth(birth.revision).local;
+            (life == Life::Alive).then_some(Birth { local, ..birth })
+        })
     }
 
     fn serve_from(&self, next: Snapshot) {

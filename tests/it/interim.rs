@@ -148,9 +148,7 @@ fn an_origin_that_only_hints_is_broken() {
         ask("/more").fails(502, "origin answer is broken");
     }
     assert_eq!(seawall.get("/large").text(), "body");
-    seawall
-        .get("/larger")
-        .fails(502, "origin head too large");
+    seawall.get("/larger").fails(502, "origin head too large");
     // An upgrade that nobody asked for is no interim answer, and 100 was not asked for either.
     origin.says("/upgraded", ok("body").interim(101, &[]));
     seawall

@@ -19,6 +19,7 @@ mod invalidating;
 mod nginx;
 mod parts;
 mod passing;
+mod posting;
 mod purging;
 mod ranges;
 mod receipts;

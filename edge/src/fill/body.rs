@@ -1,6 +1,8 @@
 //! Taking a body: from the origin, and from what is stored before and behind it; within the bounds of memory, and
 //! no longer than somebody wants it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use pingora_core::protocols::http::client::HttpSession;
 
@@ -89,7 +91,7 @@ impl Fetch {
         arrived: &Arrived,
     ) -> Result<Taken, Failure> {
         let state = &self.state;
-        let mut kept = Retained { state, bytes: 0 };
+        let mut kept = Retained::new(state);
         loop {
             let (received, unread, windowed, full, wanted) = {
                 let flow = self.fill.flow();
@@ -170,20 +172,28 @@ fn is_enough(received: u64, wanted: u64, length: Option<u64>) -> bool {
 }
 
 /// Bytes a fill keeps for the cache; given back when it ends, however it ends.
-struct Retained<'a> {
-    state: &'a State,
+pub(super) struct Retained {
+    state: Arc<State>,
     bytes: u64,
 }
 
-impl Retained<'_> {
-    fn grow(&mut self, by: u64) -> bool {
+impl Retained {
+    pub(super) fn new(state: &Arc<State>) -> Self {
+        Self {
+            state: state.clone(),
+            bytes: 0,
+        }
+    }
+
+    /// False: there is no room for so many more.
+    pub(super) fn grow(&mut self, by: u64) -> bool {
         let fits = self.state.fills.retain(by, self.state.retained_bytes_max);
         self.bytes += if fits { by } else { 0 };
         fits
     }
 }
 
-impl Drop for Retained<'_> {
+impl Drop for Retained {
     fn drop(&mut self) {
         self.state.fills.release(self.bytes);
     }

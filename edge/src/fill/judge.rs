@@ -15,7 +15,7 @@ use crate::rules::directives;
 use crate::rules::freshness::{Arrival, Freshness, date_field, freshness};
 use crate::rules::storing::{Exchange, Storing, Why, storing};
 use crate::rules::variants::Selection;
-use crate::rules::{fields, targeted, validation};
+use crate::rules::{fields, invalidation, targeted, validation};
 
 /// A head, whose it is, and when it came.
 #[derive(Clone, Copy)]
@@ -119,6 +119,7 @@ fn ask_rules(heard: Heard<'_>) -> (directives::Response, Freshness, Storing) {
         client_no_store: honours && directives::Request::read(&journey.fields).no_store,
         status,
         response: head,
+        located: invalidation::is_located(&journey.key, head),
         directives: &directives,
         freshness: &freshness,
         policy,

@@ -1,5 +1,7 @@
 //! What passes through to an origin and back: every method but GET and HEAD, requests with a body, WebSocket.
 
+use std::time::SystemTime;
+
 use http::StatusCode;
 use http::header::{self, HeaderMap};
 use pingora_error::{Error, ErrorType};
@@ -8,6 +10,7 @@ use pingora_proxy::Session;
 
 use super::write::keep_date;
 use super::{Ctx, Proxy, internal};
+use crate::answer::Journey;
 use crate::clock;
 use crate::origin::interim::Interim;
 use crate::origin::{Failure, INTERIM_MAX};
@@ -60,31 +63,58 @@ impl Proxy {
         if response.status.is_informational() {
             return pass_interim(response, ctx);
         }
-        if invalidation::invalidates(&journey.method, response.status) {
-            self.state.invalidate(&journey.key, &response.headers);
-        }
-        let why = if session.req_header().method.is_safe() {
-            Fwd::Bypass
-        } else {
-            Fwd::Method
-        };
-        let mut told = Told::forwarded(why);
-        if let Handling::Forwarded(forwarded) = &mut told.handling {
-            forwarded.status = Some(response.status.as_u16());
-        }
+        let journey = journey.clone();
+        let now = clock::now();
+        let told = self.heed(&journey, response, ctx, now);
         for name in fields::of_hop_but_framing(&response.headers) {
             response.remove_header(&name);
         }
         for name in fields::TAG_FIELDS.into_iter().chain(["surrogate-control"]) {
             response.remove_header(name);
         }
-        self.sign(response, &told, Some(journey))?;
-        let date = date_field(&response.headers, clock::now());
+        self.sign(response, &told, Some(&journey))?;
+        let date = date_field(&response.headers, now);
         response.insert_header(header::DATE, date)?;
         keep_date(session, response)?;
         ctx.told = Some(told);
         ctx.first_byte.get_or_insert_with(clock::instant);
         Ok(())
+    }
+
+    /// What an answer changes here: one to an unsafe method takes what is stored, and may be stored itself.
+    fn heed(
+        &self,
+        journey: &Journey,
+        response: &ResponseHeader,
+        ctx: &mut Ctx,
+        now: SystemTime,
+    ) -> Told {
+        let (status, head) = (response.status, &response.headers);
+        let posted = ctx.posted.take();
+        let arrived = posted
+            .as_ref()
+            .and_then(|posted| posted.judge(status, head, now));
+        let tags = arrived.as_ref().map(|arrived| &*arrived.tags);
+        let tags = tags.unwrap_or_default();
+        let birth = match invalidation::invalidates(&journey.method, status) {
+            true => self.state.invalidate(journey, tags, head),
+            false => None,
+        };
+        let mut told = Told::forwarded(match journey.method.is_safe() {
+            true => Fwd::Bypass,
+            false => Fwd::Method,
+        });
+        let mut stored = false;
+        if let (Some(posted), Some(arrived), Some(birth)) = (posted, arrived, birth) {
+            stored = true;
+            told.ttl = Some(arrived.freshness.ttl(now));
+            ctx.kept = posted.keep(arrived, birth);
+        }
+        if let Handling::Forwarded(forwarded) = &mut told.handling {
+            forwarded.status = Some(status.as_u16());
+            forwarded.stored = stored;
+        }
+        told
     }
 }
 

@@ -27,6 +27,16 @@ pub fn invalidated(key: &Key, response: &HeaderMap) -> Vec<Key> {
     keys
 }
 
+/// Whether Content-Location, said once, is the request's own URL (RFC 9110 §8.7).
+pub fn is_located(key: &Key, response: &HeaderMap) -> bool {
+    let mut lines = response.get_all(header::CONTENT_LOCATION).iter();
+    let (Some(line), None) = (lines.next(), lines.next()) else {
+        return false;
+    };
+    let named = line.to_str().ok().and_then(|line| resolve(key, line));
+    named.as_ref() == Some(key)
+}
+
 /// A URI reference on the key's own origin; None where it leads elsewhere.
 fn resolve(key: &Key, reference: &str) -> Option<Key> {
     let reference = reference.split('#').next().unwrap_or_default();
@@ -111,6 +121,27 @@ mod tests {
         check("https://a:81/x", None);
         check("http://a/x", None);
         check("http://b:81/x", None);
+    }
+
+    #[test]
+    fn a_content_location_may_be_the_url_itself() {
+        let key = Key::new(Revision(1), Scheme::Http, "a:81", "/b/c?d").unwrap();
+        let check = |section: &str, lines: &[&str], expect: bool| {
+            let lines = lines.iter().map(|line| line.parse().unwrap());
+            let head = lines.map(|line| (header::CONTENT_LOCATION, line)).collect();
+            assert_eq!(is_located(&key, &head), expect, "{section}: {head:?}");
+        };
+        check("9110 8.7", &["http://a:81/b/c?d"], true);
+        check("9110 8.7", &["/b/c?d"], true);
+        check("9110 8.7", &["c?d"], true);
+        check("9110 8.7", &[""], true);
+        check("9110 8.7", &["/b/c"], false);
+        check("9110 8.7", &["/b/c?e"], false);
+        check("9110 8.7", &["https://a:81/b/c?d"], false);
+        check("9110 8.7", &["http://a/b/c?d"], false);
+        check("9110 8.7", &["http://[/"], false);
+        check("9110 8.7", &["/b/c?d", "/b/c?d"], false);
+        check("9110 8.7", &[], false);
     }
 
     #[test]

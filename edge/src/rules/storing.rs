@@ -44,6 +44,8 @@ pub struct Exchange<'a> {
     pub client_no_store: bool,
     pub status: StatusCode,
     pub response: &'a HeaderMap,
+    /// Its Content-Location is the request's own URL.
+    pub located: bool,
     pub directives: &'a Response,
     pub freshness: &'a Freshness,
     pub policy: &'a Policy,
@@ -66,7 +68,12 @@ fn not_ours(exchange: Exchange<'_>) -> Option<Why> {
         return Some(Why::SiteOff);
     }
     // §3: "the request method is understood by the cache"
-    if exchange.method != Method::GET {
+    let understood = match *exchange.method {
+        Method::GET => true,
+        Method::POST => is_what_get_brings(exchange),
+        _ => false,
+    };
+    if !understood {
         return Some(Why::Method);
     }
     // §3: "the response status code is final"; and a 304 is no response of its own.
@@ -77,6 +84,17 @@ fn not_ours(exchange: Exchange<'_>) -> Option<Why> {
     let part = ranges::content_range(exchange.response);
     let placed = part.is_some_and(|part| ranges::agrees(part, exchange.response));
     (status == StatusCode::PARTIAL_CONTENT && !placed).then_some(Why::Part)
+}
+
+/// RFC 9110 §9.3.3: "Responses to POST requests are only cacheable when they include explicit freshness information …
+/// and a Content-Location header field that has the same value as the POST's target URI". §8.7: a success then brings
+/// what a GET would; but a 201 or 204 still speaks of the request that made it.
+fn is_what_get_brings(exchange: Exchange<'_>) -> bool {
+    let answers_get = matches!(
+        exchange.status,
+        StatusCode::OK | StatusCode::NON_AUTHORITATIVE_INFORMATION
+    );
+    answers_get && exchange.located && exchange.freshness.by.is_explicit()
 }
 
 /// What the response, or the client, forbids.

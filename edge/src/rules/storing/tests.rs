@@ -4,7 +4,14 @@ use super::*;
 use crate::rules::freshness::{Arrival, freshness};
 use std::time::SystemTime;
 
-fn judge(request: &str, status: u16, response: &str, policy: &Policy) -> Storing {
+/// `asked`: the method, and whether Content-Location is the request's own URL.
+fn judge(
+    asked: (Method, bool),
+    request: &str,
+    status: u16,
+    response: &str,
+    policy: &Policy,
+) -> Storing {
     let head = |text: &str| -> HeaderMap {
         let lines = text.split('|').filter_map(|line| line.split_once(": "));
         lines
@@ -31,11 +38,12 @@ fn judge(request: &str, status: u16, response: &str, policy: &Policy) -> Storing
         received: SystemTime::UNIX_EPOCH,
     };
     let freshness = freshness(arrival);
-    let (method, client_no_store) = (&Method::GET, false);
+    let (method, located) = asked;
     storing(Exchange {
-        method,
+        method: &method,
+        located,
         request: &request,
-        client_no_store,
+        client_no_store: false,
         status,
         response: &response,
         directives: &directives,
@@ -48,7 +56,13 @@ fn judge(request: &str, status: u16, response: &str, policy: &Policy) -> Storing
 fn a_response_is_stored_only_when_every_sentence_allows_it() {
     let check = |section: &str, request: &str, status: u16, response: &str, expect: Storing| {
         assert_eq!(
-            judge(request, status, response, &Policy::default()),
+            judge(
+                (Method::GET, false),
+                request,
+                status,
+                response,
+                &Policy::default()
+            ),
             expect,
             "{section}: {status} {response}"
         );
@@ -166,7 +180,7 @@ fn a_response_is_stored_only_when_every_sentence_allows_it() {
 fn a_site_decides_about_cookies_and_silence() {
     let check = |policy: Policy, status: u16, response: &str, expect: Storing| {
         assert_eq!(
-            judge("", status, response, &policy),
+            judge((Method::GET, false), "", status, response, &policy),
             expect,
             "{status} {response} {policy:?}"
         );
@@ -184,10 +198,7 @@ fn a_site_decides_about_cookies_and_silence() {
         "set-cookie: a=b | etag: \"a\"",
         Storing::Refuse(Why::SetCookie),
     );
-    let ttl = Policy {
-        default_ttl: Some(std::time::Duration::from_secs(9)),
-        ..Policy::default()
-    };
+    let ttl = ttl();
     check(ttl.clone(), 200, "", Storing::Keep);
     check(
         ttl.clone(),
@@ -206,4 +217,51 @@ fn a_site_decides_about_cookies_and_silence() {
         "",
         Storing::Refuse(Why::SiteOff),
     );
+}
+
+#[test]
+fn an_answer_to_post_is_stored_when_it_brings_what_a_get_would() {
+    let check = |section: &str, located: bool, status: u16, response: &str, expect: Storing| {
+        let found = judge((Method::POST, located), "", status, response, &ttl());
+        assert_eq!(found, expect, "{section}: {located} {status} {response}");
+    };
+    let refused = Storing::Refuse(Why::Method);
+    let fresh = "cache-control: max-age=60";
+    check("9110 9.3.3", true, 200, fresh, Storing::Keep);
+    check("9110 9.3.3", true, 203, fresh, Storing::Keep);
+    check(
+        "9110 9.3.3",
+        true,
+        200,
+        "cache-control: s-maxage=60",
+        Storing::Keep,
+    );
+    let expires = "expires: Thu, 01 Jan 1970 00:01:00 GMT";
+    check("9110 9.3.3", true, 200, expires, Storing::Keep);
+    // Another URL, or none.
+    check("9110 9.3.3", false, 200, fresh, refused);
+    // The site's word for silence, a guess, or a validator are not explicit freshness.
+    check("9110 9.3.3", true, 200, "", refused);
+    check("9110 9.3.3", true, 200, "cache-control: public", refused);
+    check("9110 9.3.3", true, 200, "etag: \"a\"", refused);
+    // They speak of the request, not of what is there now.
+    for status in [201, 202, 204, 206, 303, 304, 404, 500] {
+        check("9110 8.7", true, status, fresh, refused);
+    }
+    // All else that forbids storing forbids it here.
+    let private = "cache-control: max-age=60, private";
+    check("9111 3", true, 200, private, Storing::Refuse(Why::Private));
+    let silent = "cache-control: max-age=60, no-store";
+    check("9111 3", true, 200, silent, Storing::Refuse(Why::NoStore));
+    for method in [Method::PUT, Method::PATCH, Method::DELETE, Method::HEAD] {
+        let found = judge((method, true), "", 200, fresh, &Policy::default());
+        assert_eq!(found, refused, "9111 3");
+    }
+}
+
+fn ttl() -> Policy {
+    Policy {
+        default_ttl: Some(std::time::Duration::from_secs(9)),
+        ..Policy::default()
+    }
 }
