@@ -31,6 +31,8 @@ pub(crate) struct Admin {
     registry: Registry,
     checks: Vec<(&'static str, Check)>,
     stage: Arc<Stage>,
+    /// What else is answered here, under the same guard.
+    routes: Router,
 }
 
 /// How far the process is, beyond its parts. Shared with whoever starts and stops it.
@@ -78,7 +80,14 @@ impl Admin {
             registry,
             checks: vec![("process", Box::new(move || own.check()))],
             stage,
+            routes: Router::new(),
         }
+    }
+
+    /// Adds what a part of the process answers here.
+    pub(crate) fn answer(mut self, routes: Router) -> Self {
+        self.routes = self.routes.merge(routes);
+        self
     }
 
     /// Adds a part that must be ready too. Its name is what `/readyz?verbose` calls it.
@@ -97,13 +106,15 @@ impl Admin {
 
     /// `api` is the control plane's, where this process has one; it guards itself, and knows what to say to a path
     /// that nobody knows.
-    pub(crate) fn router(self, api: Option<Router>) -> Router {
+    pub(crate) fn router(mut self, api: Option<Router>) -> Router {
+        let routes = std::mem::take(&mut self.routes);
         let own = Router::new()
             .route("/healthz", get(healthz))
             .route("/readyz", get(readyz))
             .route("/metrics", get(metrics))
             .method_not_allowed_fallback(no_such_method)
-            .with_state(Arc::new(self));
+            .with_state(Arc::new(self))
+            .merge(routes);
         let guarded = |router: Router| router.layer(from_fn(guard::loopback_only));
         match api {
             Some(api) => guarded(own).merge(api),
@@ -126,7 +137,7 @@ impl Admin {
 }
 
 /// A problem (RFC 9457) in the words of the API.
-fn problem(status: StatusCode, kind: &str, title: &str, detail: &str) -> Response {
+pub(crate) fn problem(status: StatusCode, kind: &str, title: &str, detail: &str) -> Response {
     let body = json!({"type": kind, "title": title, "status": status.as_u16(), "detail": detail});
     let headers = [
         (CONTENT_TYPE, "application/problem+json"),

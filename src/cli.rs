@@ -3,6 +3,7 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::command::edges::EdgesArgs;
+use crate::command::explain::ExplainArgs;
 use crate::command::loadtest::LoadtestArgs;
 use crate::command::purge::PurgeArgs;
 use crate::command::site::SiteCommand;
@@ -68,6 +69,11 @@ pub(crate) enum Command {
     Site(SiteCommand),
     /// List the edges, how far each has followed, and what is wrong there
     Edges(EdgesArgs),
+    /// Say what an edge would do with a request, and why
+    ///
+    /// Site, key, scopes, what is stored, every rule that was asked with its section, the freshness sum, the verdict,
+    /// and what the origin would be asked. Nothing is fetched and nothing changes.
+    Explain(ExplainArgs),
     /// Measure how fast a URL is answered, hits and misses apart
     ///
     /// Each response is classed by its Cache-Status (else X-Cache, else Age): a hit and a miss are two things, and one
@@ -106,7 +112,11 @@ impl Command {
     pub(crate) fn log_level(&self) -> &'static str {
         match self {
             Self::Demo(_) | Self::Run(_) | Self::Edge(_) | Self::ControlPlane(_) => "info",
-            Self::Purge(_) | Self::Site(_) | Self::Edges(_) | Self::Loadtest(_) => "warn",
+            Self::Purge(_)
+            | Self::Site(_)
+            | Self::Edges(_)
+            | Self::Explain(_)
+            | Self::Loadtest(_) => "warn",
         }
     }
 }
@@ -189,6 +199,11 @@ mod tests {
         check("seawall site delete default", None);
         check("seawall site check f.toml", None);
         check("seawall edges", None);
+        check("seawall explain http://a/ -H A:b -H C:d --json", None);
+        check(
+            "seawall explain http://a/ -H nonsense",
+            Some(ErrorKind::ValueValidation),
+        );
         check(
             "seawall loadtest --connections 8 --duration 4s --json - http://127.0.0.1:8080/",
             None,

@@ -1,6 +1,7 @@
 //! The commands that ask, one file each: they start, talk to something that runs, print, and end.
 
 pub(crate) mod edges;
+pub(crate) mod explain;
 pub(crate) mod loadtest;
 pub(crate) mod purge;
 pub(crate) mod site;

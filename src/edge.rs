@@ -14,6 +14,7 @@ use crate::addresses::{Addresses, EdgeAddress};
 use crate::admin::{self, Admin, cannot_listen};
 use crate::certificates::Certificates;
 use crate::exit::{Exit, Failure};
+use crate::explain;
 use crate::signals::{Asked, Signals};
 use crate::sites_file;
 use crate::state::State;
@@ -87,7 +88,9 @@ pub(crate) async fn run(args: EdgeArgs) -> Result<Exit, Failure> {
     addresses.write(state.folder())?;
 
     let ready = edge.clone();
-    let admin = Admin::new(registry).check("edge", move || ready.ready());
+    let admin = Admin::new(registry)
+        .check("edge", move || ready.ready())
+        .answer(explain::router(edge.clone()));
     let stage = admin.stage();
     let serving = listener.serve(admin.router(None));
     stage.start();

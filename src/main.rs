@@ -14,6 +14,7 @@ mod control_plane;
 mod demo;
 mod edge;
 mod exit;
+mod explain;
 mod guide;
 mod logs;
 mod print;
@@ -55,6 +56,7 @@ fn serve_or_ask(cli: Cli) -> Result<Exit, Failure> {
             Command::Purge(args) => command::purge::run(args).await,
             Command::Site(command) => command::site::run(command).await,
             Command::Edges(args) => command::edges::run(args).await,
+            Command::Explain(args) => command::explain::run(args).await,
             Command::Loadtest(args) => command::loadtest::run(args).await,
         }
     });

@@ -24,6 +24,7 @@ use crate::certificates::Certificates;
 use crate::control_plane::open_store;
 use crate::edge::{self, DRAIN_GRACE, access_log};
 use crate::exit::{Exit, Failure};
+use crate::explain;
 use crate::guide;
 use crate::print;
 use crate::signals::{Asked, Signals};
@@ -140,6 +141,7 @@ pub(crate) async fn run(args: RunArgs) -> Result<Exit, Failure> {
         .check("control plane", move || plane_ready.ready())
         .check("edge", move || edge_ready.ready())
         .check("sites", move || serves(edge_follows.applied(), wanted));
+    let admin = admin.answer(explain::router(edge.clone()));
     let stage = admin.stage();
     let serving = listener.serve(admin.router(Some(api::router(plane.clone()))));
     stage.start();

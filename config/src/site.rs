@@ -178,6 +178,34 @@ impl Default for Policy {
     }
 }
 
+impl Policy {
+    /// The words that hold, as the configuration spells them; those that say nothing are left out.
+    pub fn words(&self) -> Vec<String> {
+        let word = |name: &str, value: &dyn fmt::Debug| {
+            format!("{name} = {}", format!("{value:?}").to_lowercase())
+        };
+        let times = [
+            ("default_ttl", self.default_ttl),
+            ("stale_while_revalidate", self.stale_while_revalidate),
+            ("stale_if_error", self.stale_if_error),
+        ];
+        let mut words = vec![
+            format!("cache = {}", if self.cache { "on" } else { "off" }),
+            word("set_cookie", &self.set_cookie),
+            word("client_directives", &self.client_directives),
+            word("surrogate_control", &self.surrogate_control),
+            word("collapse", &self.collapse),
+            word("on_partition", &self.on_partition),
+        ];
+        words.extend(
+            times
+                .iter()
+                .filter_map(|(name, time)| time.map(|time| word(name, &time))),
+        );
+        words
+    }
+}
+
 impl Default for OriginTls {
     fn default() -> Self {
         Self {

@@ -131,15 +131,7 @@ pub fn decide(
     let selected = shelf.and_then(|shelf| Storage::select(shelf, &journey.fields));
     let verdict = match (selected, shelf) {
         (Some(object), _) => {
-            let question = reuse::Question {
-                freshness: &object.freshness,
-                stored: &object.directives,
-                client,
-                policy,
-                life: life(&object),
-                vouches,
-                now,
-            };
+            let question = question(journey, &object, life(&object), vouches, now);
             let here = is_here(journey, &object);
             match reuse::reuse(question) {
                 Reuse::Fresh(_) | Reuse::StaleAccepted(_) if here => serve(object, false),
@@ -177,6 +169,25 @@ pub fn decide(
             Verdict::Alone(why, stand_in)
         }
         verdict => verdict,
+    }
+}
+
+/// What is asked of the rules about a stored response.
+pub fn question<'a>(
+    journey: &'a Journey,
+    object: &'a Object,
+    life: Life,
+    vouches: bool,
+    now: SystemTime,
+) -> reuse::Question<'a> {
+    reuse::Question {
+        freshness: &object.freshness,
+        stored: &object.directives,
+        client: journey.client_directives(),
+        policy: journey.policy(),
+        life,
+        vouches,
+        now,
     }
 }
 
@@ -237,7 +248,7 @@ fn ask_about(shelf: &[Arc<Object>], life: impl Fn(&Object) -> Life) -> Verdict {
 /// Whether what a request asks for of a stored response is here. RFC 9111 §3.3: "A cache MUST NOT use an incomplete
 /// response to answer requests unless the response has been made complete, or the request is partial and specifies a
 /// range wholly within the incomplete response."
-fn is_here(journey: &Journey, object: &Object) -> bool {
+pub fn is_here(journey: &Journey, object: &Object) -> bool {
     let body = &object.body;
     if body.is_whole() || journey.method != Method::GET {
         return body.is_whole();

@@ -18,6 +18,8 @@ use seawall_config::feed::Applied;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::clock;
+use crate::explain::{Question, Report, explain};
 use crate::feed::client::{FollowConfig, follow};
 use crate::front::Front;
 use crate::log::{AccessLog, Log};
@@ -58,6 +60,7 @@ pub struct EdgeOptions {
 pub struct Edge {
     state: Arc<State>,
     front: Front,
+    place: String,
     listen: SocketAddr,
     listen_tls: Option<SocketAddr>,
     stop: watch::Sender<bool>,
@@ -133,6 +136,7 @@ impl Edge {
         Ok(Self {
             state,
             front,
+            place: options.place,
             listen,
             listen_tls,
             stop,
@@ -166,6 +170,11 @@ impl Edge {
             revision: snapshot.revision,
         };
         self.state.is_configured().then_some(applied)
+    }
+
+    /// What it would do with a request, and why; Err: what is wrong with the question.
+    pub fn explain(&self, question: &Question) -> Result<Report, String> {
+        explain(&self.state, &self.place, question, clock::now())
     }
 
     /// Takes no more connections, lets the busy ones finish for as long as `grace`, and stops following.

@@ -192,6 +192,39 @@ impl Ledger {
         life
     }
 
+    /// The purges of one scope that count against something born then: how, and at which revision; no mode: by an
+    /// unsafe method on this edge. A purge of a URL or prefix may name no scheme, and counts for each.
+    pub fn against(&self, scope: &Scope, birth: Birth) -> Vec<(Option<Mode>, Revision)> {
+        let mut found = Vec::new();
+        let mut look = |marks: &Marks| {
+            let purges = [
+                (Some(Mode::Hard), marks.hard),
+                (Some(Mode::Soft), marks.soft),
+            ];
+            found.extend(purges.into_iter().filter(|(_, at)| birth.revision < *at));
+            found.extend((birth.local < marks.local).then_some((None, birth.revision)));
+        };
+        match scope {
+            Scope::Everything => look(&self.everything),
+            Scope::Url(target) | Scope::Prefix(target) => {
+                let kind = if matches!(scope, Scope::Url(_)) {
+                    "url"
+                } else {
+                    "prefix"
+                };
+                for scheme in [None, target.scheme] {
+                    let print = self.prints.place(kind, scheme, &target.host, &target.path);
+                    self.entries.get(&print).map(|entry| look(&entry.marks));
+                }
+            }
+            scope => {
+                let print = self.prints.of(scope);
+                self.entries.get(&print).map(|entry| look(&entry.marks));
+            }
+        }
+        found
+    }
+
     /// Drops the entries that no object and no fill can be older than.
     pub fn forget(&mut self, oldest: Birth) {
         let Self {
@@ -341,7 +374,7 @@ impl Fingerprints {
 }
 
 /// `/a/b/c` -> `` `/a` `/a/b` `/a/b/c`; `/a/` also lies under `/a`. At most [`PREFIX_SEGMENTS_MAX`] segments.
-fn prefixes(path: &str) -> impl Iterator<Item = &str> {
+pub fn prefixes(path: &str) -> impl Iterator<Item = &str> {
     let ends = path
         .match_indices('/')
         .map(|(at, _)| at)

@@ -16,6 +16,7 @@ mod admit;
 mod answer;
 mod clock;
 mod edge;
+mod explain;
 mod feed;
 mod fill;
 mod front;
@@ -35,4 +36,5 @@ mod storage;
 mod sweep;
 
 pub use edge::{Edge, EdgeOptions, StartError, default_cache_bytes};
+pub use explain::{Question, Report};
 pub use log::AccessLog;

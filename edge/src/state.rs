@@ -5,9 +5,11 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::HeaderMap;
+use moka::sync::Cache;
 use seawall_config::feed::{Change, Counted, Frame, Load};
 use seawall_config::{Problem, Revision};
 
@@ -19,15 +21,20 @@ use crate::feed::Followed;
 use crate::fill::Fills;
 use crate::fill::fetch::Connections;
 use crate::heartbeat::Vouching;
+use crate::key::Key;
 use crate::ledger::shared::SharedLedger;
 use crate::ledger::{Birth, Fingerprint, Life};
 use crate::metrics::Metrics;
 use crate::origin::request::Pseudonym;
+use crate::rules::storing::Why;
 use crate::rules::{fields, invalidation};
 use crate::snapshot::{Served, Snapshot};
 use crate::storage::Storage;
 use crate::sweep::Sweeper;
 
+/// Keys whose last answer was not stored, remembered for as long.
+const REFUSALS_MAX: u64 = 10_000;
+const REFUSAL_TTL: Duration = Duration::from_secs(600);
 /// Open fills together keep at most this share of the cache's bound for it.
 const RETAINED_SHARE: u64 = 2;
 
@@ -46,6 +53,8 @@ pub struct State {
     pub metrics: Metrics,
     pub vouching: Vouching,
     pub sweeper: Sweeper,
+    /// Why the last answer for a key was not stored: for whoever asks.
+    pub refusals: Cache<Key, Why>,
     /// Purges whose objects were counted, to be reported.
     counted: Mutex<Vec<Counted>>,
     /// Whether a control plane has heard of this edge since it started.
@@ -74,6 +83,10 @@ impl State {
             metrics,
             vouching: Vouching::default(),
             sweeper: Sweeper::default(),
+            refusals: Cache::builder()
+                .max_capacity(REFUSALS_MAX)
+                .time_to_live(REFUSAL_TTL)
+                .build(),
             counted: Mutex::default(),
             registered: watch::channel(false).0,
             requests: AtomicU64::new(0),

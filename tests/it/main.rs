@@ -13,6 +13,7 @@ mod dates;
 mod demo;
 mod differential;
 mod examples;
+mod explaining;
 mod faults;
 mod interim;
 mod invalidating;

@@ -18,6 +18,7 @@ use crate::object::Object;
 use crate::origin::exchange::{exchange, failure};
 use crate::origin::interim::Interims;
 use crate::origin::{self, Failure};
+use crate::rules::storing::Storing;
 use crate::rules::{freshening, ranges, reuse};
 use crate::state::State;
 
@@ -98,6 +99,10 @@ impl Fetch {
         let head = &answered.head.headers;
         let status = answered.head.status;
         let mut arrived = self.judge(&self.journey.method, status, head, &answered)?;
+        match arrived.storing {
+            Storing::Refuse(why) => self.state.refusals.insert(self.journey.key.clone(), why),
+            Storing::Keep => self.state.refusals.invalidate(&self.journey.key),
+        }
         // A failure does not take the place of what stands in for it.
         arrived.kept &= !(reuse::is_failure(status) && self.is_stood_in_for());
         if self.journey.method == Method::HEAD && arrived.status == StatusCode::OK {

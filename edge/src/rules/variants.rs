@@ -35,6 +35,15 @@ impl Selection {
             .all(|(name, value)| said(request, name) == *value)
     }
 
+    /// The fields, as they were said: `accept-language: de`, or that one was not sent.
+    pub fn told(&self) -> Vec<String> {
+        let told = self.0.iter().map(|(name, said)| match said {
+            Some(said) => format!("{name}: {}", String::from_utf8_lossy(said)),
+            None => format!("no {name}"),
+        });
+        told.collect()
+    }
+
     /// What it weighs in memory, in bytes.
     pub fn weight(&self) -> usize {
         self.0
