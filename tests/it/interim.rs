@@ -142,10 +142,13 @@ fn an_origin_that_only_hints_is_broken() {
     let large = ok("body").interim(103, &[("x", &large)]);
     origin.says("/large", large.clone());
     origin.says("/larger", large.interim(103, &[("x", &"x".repeat(40_000))]));
+    let largest = "x".repeat(70_000);
+    origin.says("/largest", ok("body").interim(103, &[("x", &largest)]));
     for method in ["GET", "POST"] {
         let ask = |target: &str| seawall.request(method, target, &[], b"");
         assert_eq!(ask("/enough").text(), "body");
         ask("/more").fails(502, "origin answer is broken");
+        ask("/largest").fails(502, "origin head too large");
     }
     assert_eq!(seawall.get("/large").text(), "body");
     seawall.get("/larger").fails(502, "origin head too large");

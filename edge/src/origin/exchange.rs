@@ -52,7 +52,8 @@ pub async fn exchange(
     Ok((session, head))
 }
 
-fn size(head: &HeaderMap) -> usize {
+/// What a head takes on the wire, in bytes.
+pub fn size(head: &HeaderMap) -> usize {
     head.iter()
         .map(|(name, value)| name.as_str().len() + value.len() + 4)
         .sum()

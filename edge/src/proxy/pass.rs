@@ -13,7 +13,7 @@ use super::{Ctx, Proxy, internal};
 use crate::answer::Journey;
 use crate::clock;
 use crate::origin::interim::Interim;
-use crate::origin::{Failure, INTERIM_MAX};
+use crate::origin::{Failure, HEAD_BYTES_MAX, INTERIM_MAX, exchange};
 use crate::rules::cache_status::{Fwd, Handling, Told};
 use crate::rules::freshness::date_field;
 use crate::rules::{fields, invalidation};
@@ -121,8 +121,12 @@ impl Proxy {
 /// Interim answers are passed on as they come, within bounds.
 fn pass_interim(response: &mut ResponseHeader, ctx: &mut Ctx) -> pingora_error::Result<()> {
     ctx.interims += 1;
-    if ctx.interims > INTERIM_MAX {
-        let failure = Failure::BrokenAnswer;
+    let broken = match exchange::size(&response.headers) {
+        _ if ctx.interims > INTERIM_MAX => Some(Failure::BrokenAnswer),
+        bytes if bytes > HEAD_BYTES_MAX => Some(Failure::HeadTooLarge),
+        _ => None,
+    };
+    if let Some(failure) = broken {
         ctx.failure = Some(failure);
         return Err(Error::explain(ErrorType::InvalidHTTPHeader, failure.detail()).into_up());
     }
