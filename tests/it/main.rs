@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 #![allow(clippy::disallowed_methods)] // a test waits, and tells how long things took
 
+mod asking;
 mod bad_input;
 mod collapsing;
 mod conformance;

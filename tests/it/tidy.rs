@@ -2,6 +2,7 @@
 //! does not hold, checked over the manifests and the sources. `clippy.toml` and `deny.toml` hold the rest.
 
 mod arrows;
+mod sections;
 mod sources;
 
 use std::fs;

@@ -150,20 +150,26 @@ mod tests {
 
     #[test]
     fn an_answer_tells_what_happened() {
-        let check = |told: Told, member: &str, x_cache: &str| {
+        let check = |section: &str, told: Told, member: &str, x_cache: &str| {
             assert_eq!(
                 (told.member("edge-1", None).as_str(), told.x_cache()),
-                (member, x_cache)
+                (member, x_cache),
+                "{section}"
             );
         };
-        check(Told::hit(59), "edge-1; hit; ttl=59", "HIT");
-        check(Told::hit(-3), "edge-1; hit; ttl=-3", "STALE");
-        check(Told::forwarded(Fwd::Method), "edge-1; fwd=method", "BYPASS");
+        check("9211 2.1", Told::hit(59), "edge-1; hit; ttl=59", "HIT");
+        check("9211 2.4", Told::hit(-3), "edge-1; hit; ttl=-3", "STALE");
+        check(
+            "9211 2.2",
+            Told::forwarded(Fwd::Method),
+            "edge-1; fwd=method",
+            "BYPASS",
+        );
         let failed = Told {
             detail: Some("connect refused"),
             ..Told::forwarded(Fwd::UriMiss)
         };
-        check(failed, "edge-1; fwd=uri-miss", "MISS");
+        check("9211 6", failed, "edge-1; fwd=uri-miss", "MISS");
         let debugger = Debugger {
             key: Some("http://a/\"b\""),
         };
@@ -185,11 +191,13 @@ mod tests {
             }
         };
         check(
+            "9211 2.6",
             forwarded(200, true, true),
             "edge-1; fwd=stale; fwd-status=200; stored; collapsed; ttl=60",
             "MISS",
         );
         check(
+            "9211 2.3",
             forwarded(304, true, false),
             "edge-1; fwd=stale; fwd-status=304; stored; ttl=60",
             "REVALIDATED",

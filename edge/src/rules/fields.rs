@@ -176,21 +176,60 @@ mod tests {
 
     #[test]
     fn a_hop_keeps_its_own_fields_and_those_it_names() {
-        let mut found = head(&[
-            ("connection", "x-mine, close"),
-            ("x-mine", "1"),
-            ("te", "trailers"),
-            ("x-other", "1"),
-        ]);
-        strip_hop(&mut found);
-        assert_eq!(found, head(&[("x-other", "1")]));
+        let check =
+            |section: &str, lines: &[(&'static str, &str)], kept: &[(&'static str, &str)]| {
+                let mut found = head(lines);
+                strip_hop(&mut found);
+                assert_eq!(found, head(kept), "{section}: {lines:?}");
+            };
+        let other = ("x-other", "1");
+        check("3.1", &[other, ("trailer", "x-sum")], &[other]);
+        check("3.1", &[other, ("proxy-authenticate", "Basic")], &[other]);
+        check(
+            "3.1",
+            &[other, ("proxy-authorization", "Basic a")],
+            &[other],
+        );
+        let information = ("proxy-authentication-info", "a");
+        check("3.1", &[other, information], &[other]);
+        // Anything else is kept, known or not: "Caches MUST include all received response header fields".
+        check(
+            "3.1",
+            &[other, ("warning", "199 - a")],
+            &[other, ("warning", "199 - a")],
+        );
+        let named = [("connection", "x-mine, close"), ("x-mine", "1"), other];
+        check("9110 7.6.1", &named, &[other]);
+        let two = [
+            ("connection", "a"),
+            ("connection", ",b"),
+            ("a", "1"),
+            ("b", "1"),
+        ];
+        check("9110 7.6.1", &two, &[]);
+        for name in [
+            "te",
+            "keep-alive",
+            "proxy-connection",
+            "transfer-encoding",
+            "upgrade",
+        ] {
+            check("9110 7.6.1", &[other, (name, "x")], &[other]);
+        }
         let named = of_hop_but_framing(&head(&[("connection", "x-mine, upgrade")]));
         assert!(named.contains(&"x-mine".parse().unwrap()) && !named.contains(&header::UPGRADE));
-        assert!(nominates_protected(&head(&[("connection", "Cookie")])));
-        assert!(!nominates_protected(&head(&[(
-            "connection",
-            "close, x-mine"
-        )])));
+    }
+
+    #[test]
+    fn a_client_may_not_have_fields_taken_away_that_others_rely_on() {
+        let check = |section: &str, named: &str, expect: bool| {
+            let found = nominates_protected(&head(&[("connection", named)]));
+            assert_eq!(found, expect, "{section}: {named}");
+        };
+        check("9110 7.6.1", "Cookie", true);
+        check("9110 7.6.1", "close,\tAuthorization", true);
+        check("9110 7.6.1", "cache-control", true);
+        check("9110 7.6.1", "close, x-mine", false);
     }
 
     #[test]
@@ -206,17 +245,20 @@ mod tests {
         );
         let many: Vec<_> = (0..=TAGS_MAX).map(|n| n.to_string()).collect();
         assert!(tags(&head(&[("cache-tag", &many.join(","))])).1);
+        let long = "a".repeat(TAG_BYTES_MAX + 1);
+        assert!(tags(&head(&[("cache-tag", &long)])).1);
     }
 
     #[test]
     fn groups_are_a_list_of_strings_or_nothing() {
-        let check = |line: &str, expect: &[&str]| {
+        let check = |section: &str, line: &str, expect: &[&str]| {
             let found = groups(&head(&[("cache-groups", line)]), "cache-groups").0;
-            assert_eq!(found, expect, "{line}");
+            assert_eq!(found, expect, "{section}: {line}");
         };
-        check("\"a\", \"b c\"", &["a", "b c"]);
-        check("\"a\";x=1, token, 5, (\"b\")", &["a"]);
-        check("\"a", &[]);
-        check("", &[]);
+        check("9875 2", "\"a\", \"b c\"", &["a", "b c"]);
+        check("9875 2", "\"a\";x=1, token, 5, (\"b\")", &["a"]);
+        check("9651 4.2", "\"a", &[]);
+        check("9651 4.2", "\"a\",", &[]);
+        check("9651 4.2", "", &[]);
     }
 }

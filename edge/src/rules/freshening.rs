@@ -110,69 +110,95 @@ mod tests {
 
     #[test]
     fn a_304_updates_all_but_what_describes_the_body() {
-        let stored = head("etag: \"a\"|x: 1|x: 2|content-length: 5|content-type: text/plain|y: 1");
-        let fresh = head(
-            "etag: \"a\"|x: 3|content-length: 0|content-type: image/png|cache-control: max-age=1",
+        let check = |section: &str, stored: &str, fresh: &str, expect: &str| {
+            let found = update(&head(stored), &head(fresh));
+            assert_eq!(found, head(expect), "{section}: {stored} / {fresh}");
+        };
+        check("3.2", "x: 1|x: 2|y: 1", "x: 3", "y: 1|x: 3");
+        check("3.2", "x: 1", "x: 2|x: 3", "x: 2|x: 3");
+        check(
+            "3.2",
+            "x: 1",
+            "cache-control: no-store",
+            "x: 1|cache-control: no-store",
         );
-        let expect = head(
-            "etag: \"a\"|content-length: 5|content-type: image/png|y: 1|x: 3|cache-control: max-age=1",
+        check(
+            "3.2",
+            "content-type: text/plain",
+            "content-type: image/png",
+            "content-type: image/png",
         );
-        assert_eq!(update(&stored, &fresh), expect);
-        let told = head("age: 10|date: x|etag: \"a\"");
-        assert_eq!(
-            update(&told, &HeaderMap::new()),
-            head("etag: \"a\""),
-            "they told of another message"
+        check(
+            "3.2",
+            "content-length: 5",
+            "content-length: 0",
+            "content-length: 5",
         );
+        check(
+            "3.2",
+            "content-encoding: br",
+            "content-encoding: gzip",
+            "content-encoding: br",
+        );
+        check("3.2", "", "content-range: bytes 0-4/10", "");
+        // They told of another message.
+        check("4.2.3", "age: 10|date: x|y: 1", "", "y: 1");
+        check("4.2.3", "age: 10|date: x", "date: y", "date: y");
     }
 
     #[test]
     fn a_304_for_something_else_selects_nothing() {
-        let check = |stored: &[&str], fresh: &str, expect: Option<usize>| {
+        let check = |section: &str, stored: &[&str], fresh: &str, expect: Option<usize>| {
             let heads: Vec<_> = stored.iter().map(|stored| head(stored)).collect();
             assert_eq!(
                 selected(heads.iter(), &head(fresh)),
                 expect,
-                "{stored:?} {fresh}"
+                "{section}: {stored:?} {fresh}"
             );
         };
         let (a, b, weak) = ("etag: \"a\"", "etag: \"b\"", "etag: W/\"a\"");
-        check(&[a], a, Some(0));
-        check(&[a], weak, Some(0));
-        check(&[weak], weak, Some(0));
-        check(&[weak], a, None);
-        check(&[a], b, None);
-        check(&[a], "", Some(0));
-        check(&["last-modified: x"], b, None);
-        check(&["last-modified: x"], "last-modified: x", Some(0));
-        check(&["last-modified: x"], "last-modified: y", None);
-        check(&[a, b], a, Some(0));
-        check(&[a, b], b, Some(1));
-        check(&[a, b], "etag: \"c\"", None);
-        check(&[a, b], "", None);
-        check(&[a, a], weak, Some(1));
-        check(&[], a, None);
+        check("4.3.4", &[a], a, Some(0));
+        check("4.3.4", &[a], weak, Some(0));
+        check("4.3.4", &[weak], weak, Some(0));
+        check("4.3.4", &[weak], a, None);
+        check("4.3.4", &[a], b, None);
+        check("4.3.4", &[a], "", Some(0));
+        check("4.3.4", &["last-modified: x"], b, None);
+        check("4.3.4", &["last-modified: x"], "last-modified: x", Some(0));
+        check("4.3.4", &["last-modified: x"], "last-modified: y", None);
+        check("4.3.4", &[a, b], a, Some(0));
+        check("4.3.4", &[a, b], b, Some(1));
+        check("4.3.4", &[a, b], "etag: \"c\"", None);
+        check("4.3.4", &[a, b], "", None);
+        check("4.3.4", &[a, a], weak, Some(1));
+        check("4.3.4", &[], a, None);
     }
 
     #[test]
     fn an_answer_to_head_says_whether_the_stored_one_is_the_same() {
-        let check = |stored: &str, fresh: &str, expect| {
+        let check = |section: &str, stored: &str, fresh: &str, expect| {
             assert_eq!(
                 freshened(&head(stored), 5, &head(fresh)),
                 expect,
-                "{stored} {fresh}"
+                "{section}: {stored} {fresh}"
             );
         };
-        check("", "", Freshened::Same);
+        check("4.3.5", "", "", Freshened::Same);
         check(
+            "4.3.5",
             "etag: \"a\"",
             "etag: \"a\"|content-length: 5",
             Freshened::Same,
         );
-        check("etag: \"a\"", "etag: \"b\"", Freshened::Changed);
-        check("", "etag: \"b\"", Freshened::Changed);
-        check("last-modified: x", "last-modified: y", Freshened::Changed);
-        check("last-modified: x", "", Freshened::Same);
-        check("", "content-length: 6", Freshened::Changed);
+        check("4.3.5", "etag: \"a\"", "etag: \"b\"", Freshened::Changed);
+        check("4.3.5", "", "etag: \"b\"", Freshened::Changed);
+        check(
+            "4.3.5",
+            "last-modified: x",
+            "last-modified: y",
+            Freshened::Changed,
+        );
+        check("4.3.5", "last-modified: x", "", Freshened::Same);
+        check("4.3.5", "", "content-length: 6", Freshened::Changed);
     }
 }

@@ -198,69 +198,90 @@ mod tests {
 
     #[test]
     fn a_range_is_cut_to_what_is_there() {
-        let check = |range: &str, total: u64, expect: Part| {
+        let check = |section: &str, range: &str, total: u64, expect: Part| {
             let request: HeaderMap = [(header::RANGE, range.parse().unwrap())]
                 .into_iter()
                 .collect();
             assert_eq!(
                 part(&request, &HeaderMap::new(), total),
                 expect,
-                "{range} of {total}"
+                "{section}: {range} of {total}"
             );
         };
         let bytes = |first, last| Part::Bytes { first, last };
-        check("bytes=0-0", 10, bytes(0, 0));
-        check("bytes=2-5", 10, bytes(2, 5));
-        check("bytes=2-99", 10, bytes(2, 9));
-        check("bytes=2-", 10, bytes(2, 9));
-        check("bytes=-3", 10, bytes(7, 9));
-        check("bytes=-30", 10, bytes(0, 9));
-        check("Bytes = 2-5", 10, bytes(2, 5));
-        check("bytes=-0", 10, Part::Unsatisfiable);
-        check("bytes=10-", 10, Part::Unsatisfiable);
-        check("bytes=0-", 0, Part::Unsatisfiable);
-        check("bytes=5-2", 10, Part::Whole);
-        check("bytes=a-2", 10, Part::Whole);
-        check("bytes=+1-2", 10, Part::Whole);
+        check("9110 14.1.2", "bytes=0-0", 10, bytes(0, 0));
+        check("9110 14.1.2", "bytes=2-5", 10, bytes(2, 5));
+        check("9110 14.1.2", "bytes=2-99", 10, bytes(2, 9));
+        check("9110 14.1.2", "bytes=2-", 10, bytes(2, 9));
+        check("9110 14.1.2", "bytes=-3", 10, bytes(7, 9));
+        check("9110 14.1.2", "bytes=-30", 10, bytes(0, 9));
+        check("9110 14.1.2", "Bytes = 2-5", 10, bytes(2, 5));
+        check("9110 14.1.2", "bytes=-0", 10, Part::Unsatisfiable);
+        check("9110 14.1.2", "bytes=10-", 10, Part::Unsatisfiable);
+        check("9110 14.1.2", "bytes=0-", 0, Part::Unsatisfiable);
+        check("9110 14.1.1", "bytes=5-2", 10, Part::Whole);
+        check("9110 14.1.1", "bytes=a-2", 10, Part::Whole);
+        check("9110 14.1.1", "bytes=+1-2", 10, Part::Whole);
         let several = |parts: &[(u64, u64)]| Part::Several(parts.to_vec());
-        check("bytes=0-1,3-4", 10, several(&[(0, 1), (3, 4)]));
-        check("bytes=8-, 0-1 ,,", 10, several(&[(8, 9), (0, 1)]));
-        check("bytes=0-1,2-4", 10, bytes(0, 4));
-        check("bytes=0-,-3,2-4", 10, bytes(0, 9));
-        check("bytes=0-1,20-30", 10, bytes(0, 1));
-        check("bytes=10-11,20-30", 10, Part::Unsatisfiable);
-        check("bytes=0-1,x", 10, Part::Whole);
-        check("bytes=,", 10, Part::Whole);
-        check("bytes=", 10, Part::Whole);
+        check(
+            "9110 14.1.2",
+            "bytes=0-1,3-4",
+            10,
+            several(&[(0, 1), (3, 4)]),
+        );
+        check(
+            "9110 14.1.2",
+            "bytes=8-, 0-1 ,,",
+            10,
+            several(&[(8, 9), (0, 1)]),
+        );
+        check("9110 15.3.7.2", "bytes=0-1,2-4", 10, bytes(0, 4));
+        check("9110 15.3.7.2", "bytes=0-,-3,2-4", 10, bytes(0, 9));
+        check("9110 14.1.2", "bytes=0-1,20-30", 10, bytes(0, 1));
+        check("9110 14.1.2", "bytes=10-11,20-30", 10, Part::Unsatisfiable);
+        check("9110 14.2", "bytes=0-1,x", 10, Part::Whole);
+        check("9110 14.2", "bytes=,", 10, Part::Whole);
+        check("9110 14.2", "bytes=", 10, Part::Whole);
         let many = |n| format!("bytes={}", vec!["0-0"; n].join(","));
-        check(&many(RANGES_MAX), 10, bytes(0, 0));
-        check(&many(RANGES_MAX + 1), 10, Part::Whole);
-        check("lines=0-1", 10, Part::Whole);
-        check("bytes=99999999999999999999-", 10, Part::Whole);
-        check("bytes=18446744073709551615-", 10, Part::Unsatisfiable);
+        check("9110 14.2", &many(RANGES_MAX), 10, bytes(0, 0));
+        check("9110 14.2", &many(RANGES_MAX + 1), 10, Part::Whole);
+        check("9110 14.2", "lines=0-1", 10, Part::Whole);
+        check(
+            "9110 14.1.1",
+            "bytes=99999999999999999999-",
+            10,
+            Part::Whole,
+        );
+        check(
+            "9110 14.1.2",
+            "bytes=18446744073709551615-",
+            10,
+            Part::Unsatisfiable,
+        );
     }
 
     #[test]
     fn a_part_says_of_what_it_is_one() {
-        let check = |line: &str, expect: Option<(u64, u64, u64)>| {
+        let check = |section: &str, line: &str, expect: Option<(u64, u64, u64)>| {
             let head: HeaderMap = [(header::CONTENT_RANGE, line.parse().unwrap())]
                 .into_iter()
                 .collect();
             let found = content_range(&head).map(|range| (range.first, range.last, range.total));
-            assert_eq!(found, expect, "{line}");
+            assert_eq!(found, expect, "{section}: {line}");
         };
-        check("bytes 0-4/10", Some((0, 4, 10)));
-        check("Bytes 9-9/10", Some((9, 9, 10)));
-        check("bytes 0-4/*", None);
-        check("bytes */10", None);
-        check("bytes 4-0/10", None);
-        check("bytes 0-10/10", None);
-        check("bytes 0-/10", None);
-        check("bytes -4/10", None);
-        check("bytes=0-4/10", None);
-        check("lines 0-4/10", None);
-        check("bytes 0-4/18446744073709551616", None);
+        check("9110 14.4", "bytes 0-4/10", Some((0, 4, 10)));
+        check("9110 14.4", "Bytes 9-9/10", Some((9, 9, 10)));
+        check("9110 14.4", "bytes 0-4/*", None);
+        check("9110 14.4", "bytes */10", None);
+        check("9110 14.4", "bytes 4-0/10", None);
+        check("9110 14.4", "bytes 0-10/10", None);
+        check("9110 14.4", "bytes 0-/10", None);
+        check("9110 14.4", "bytes -4/10", None);
+        check("9110 14.4", "bytes=0-4/10", None);
+        check("9110 14.4", "lines 0-4/10", None);
+        check("9110 14.4", "bytes 0-4/18446744073709551616", None);
         check(
+            "9110 14.4",
             "bytes 0-18446744073709551614/18446744073709551615",
             Some((0, u64::MAX - 1, u64::MAX)),
         );
@@ -275,27 +296,30 @@ mod tests {
                 .collect()
         };
         let stored = head(&[(header::ETAG, "\"a\"")]);
-        let check = |etag: &str, range: &str, length: &str, expect: bool| {
+        let check = |section: &str, etag: &str, range: &str, length: &str, expect: bool| {
             let answer = head(&[
                 (header::ETAG, etag),
                 (header::CONTENT_RANGE, range),
                 (header::CONTENT_LENGTH, length),
             ]);
             let found = is_rest((&stored, 10), (5, 10), &answer);
-            assert_eq!(found, expect, "{etag} {range} {length}");
+            assert_eq!(found, expect, "{section}: {etag} {range} {length}");
         };
-        check("\"a\"", "bytes 5-9/10", "5", true);
-        check("\"b\"", "bytes 5-9/10", "5", false);
-        check("W/\"a\"", "bytes 5-9/10", "5", false);
-        check("\"a\"", "bytes 5-8/10", "4", false);
-        check("\"a\"", "bytes 4-9/10", "6", false);
-        check("\"a\"", "bytes 5-9/11", "5", false);
-        check("\"a\"", "bytes 5-9/10", "6", false);
+        check("3.4", "\"a\"", "bytes 5-9/10", "5", true);
+        check("3.4", "\"b\"", "bytes 5-9/10", "5", false);
+        check("3.4", "W/\"a\"", "bytes 5-9/10", "5", false);
+        check("3.4", "\"a\"", "bytes 5-8/10", "4", false);
+        check("3.4", "\"a\"", "bytes 4-9/10", "6", false);
+        check("3.4", "\"a\"", "bytes 5-9/11", "5", false);
+        check("3.4", "\"a\"", "bytes 5-9/10", "6", false);
     }
 
     #[test]
     fn if_range_needs_the_very_same_representation() {
-        let check = |condition: &str, stored: &[(header::HeaderName, &str)], expect: bool| {
+        let check = |section: &str,
+                     condition: &str,
+                     stored: &[(header::HeaderName, &str)],
+                     expect: bool| {
             let range = (header::RANGE, "bytes=0-0".parse().unwrap());
             let request: HeaderMap = [range, (header::IF_RANGE, condition.parse().unwrap())]
                 .into_iter()
@@ -307,14 +331,19 @@ mod tests {
             assert_eq!(
                 part(&request, &stored, 10) != Part::Whole,
                 expect,
-                "{condition}"
+                "{section}: {condition}"
             );
         };
-        check("\"a\"", &[(header::ETAG, "\"a\"")], true);
-        check("W/\"a\"", &[(header::ETAG, "W/\"a\"")], false);
-        check("\"b\"", &[(header::ETAG, "\"a\"")], false);
-        check("\"a\"", &[], false);
-        check("x", &[(header::LAST_MODIFIED, "x")], true);
-        check("y", &[(header::LAST_MODIFIED, "x")], false);
+        check("9110 13.1.5", "\"a\"", &[(header::ETAG, "\"a\"")], true);
+        check(
+            "9110 13.1.5",
+            "W/\"a\"",
+            &[(header::ETAG, "W/\"a\"")],
+            false,
+        );
+        check("9110 13.1.5", "\"b\"", &[(header::ETAG, "\"a\"")], false);
+        check("9110 13.1.5", "\"a\"", &[], false);
+        check("9110 13.1.5", "x", &[(header::LAST_MODIFIED, "x")], true);
+        check("9110 13.1.5", "y", &[(header::LAST_MODIFIED, "x")], false);
     }
 }

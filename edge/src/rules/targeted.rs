@@ -110,20 +110,29 @@ mod tests {
 
     #[test]
     fn a_targeted_field_counts_when_it_is_valid() {
-        let check = |lines: &[(&'static str, &str)], surrogate: bool, expect: Option<Response>| {
+        let check = |section: &str,
+                     lines: &[(&'static str, &str)],
+                     surrogate: bool,
+                     expect: Option<Response>| {
             let head: HeaderMap = lines
                 .iter()
                 .map(|(n, v)| (n.parse().unwrap(), v.parse().unwrap()))
                 .collect();
-            assert_eq!(read(&head, surrogate), expect, "{lines:?}");
+            assert_eq!(read(&head, surrogate), expect, "{section}: {lines:?}");
         };
         let age = |secs| Response {
             max_age: Some(Duration::from_secs(secs)),
             ..Response::default()
         };
-        check(&[], false, None);
-        check(&[("cdn-cache-control", "max-age=60")], false, Some(age(60)));
+        check("9213 2.2", &[], false, None);
         check(
+            "9213 2.1",
+            &[("cdn-cache-control", "max-age=60")],
+            false,
+            Some(age(60)),
+        );
+        check(
+            "9213 2.1",
             &[("cdn-cache-control", "max-age=60, no-store")],
             false,
             Some(Response {
@@ -132,29 +141,48 @@ mod tests {
             }),
         );
         check(
+            "9213 2.1",
             &[("cdn-cache-control", "no-store=?0, max-age=60")],
             false,
             Some(age(60)),
         );
         check(
+            "9213 2.1",
             &[("cdn-cache-control", "max-age=\"60\"")],
             false,
             Some(Response::default()),
         );
-        check(&[("cdn-cache-control", "MAX-AGE=60")], false, None);
-        check(&[("cdn-cache-control", "max-age=60,,")], false, None);
-        check(&[("cdn-cache-control", "")], false, None);
-        check(&[("surrogate-control", "max-age=60+30")], false, None);
+        check(
+            "9213 2.2",
+            &[("cdn-cache-control", "MAX-AGE=60")],
+            false,
+            None,
+        );
+        check(
+            "9213 2.2",
+            &[("cdn-cache-control", "max-age=60,,")],
+            false,
+            None,
+        );
+        check("9213 2.2", &[("cdn-cache-control", "")], false, None);
+        check(
+            "edge-arch 3",
+            &[("surrogate-control", "max-age=60+30")],
+            false,
+            None,
+        );
         let both = Response {
             stale_while_revalidate: Some(Duration::from_secs(30)),
             ..age(60)
         };
         check(
+            "edge-arch 3",
             &[("surrogate-control", "content=\"ESI/1.0\", max-age=60+30")],
             true,
             Some(both),
         );
-        let surrogate = |line: &str, expect| check(&[("surrogate-control", line)], true, expect);
+        let surrogate =
+            |line: &str, expect| check("edge-arch 3", &[("surrogate-control", line)], true, expect);
         surrogate("max-age=60;seawall", Some(age(60)));
         surrogate("max-age=60;other", Some(Response::default()));
         surrogate("max-age=60;seawall, max-age=1", Some(age(60)));
@@ -167,6 +195,7 @@ mod tests {
         };
         surrogate("no-store;Seawall", Some(kept_out));
         check(
+            "9213 2.2",
             &[
                 ("cdn-cache-control", "max-age=1"),
                 ("surrogate-control", "max-age=60"),

@@ -191,43 +191,48 @@ mod tests {
             "Thu, 01 Jan 2026 00:00:00 GMT",
             "Fri, 02 Jan 2026 00:00:00 GMT",
         );
-        check("13.1.2", "if-none-match: \"a\"", "etag: \"a\"", true);
+        check("9110 13.1.2", "if-none-match: \"a\"", "etag: \"a\"", true);
         check(
-            "13.1.2",
+            "9110 13.1.2",
             "if-none-match: \"b\", W/\"a\"",
             "etag: \"a\"",
             true,
         );
-        check("13.1.2", "if-none-match: \"b,\\\"a\"", "etag: \"a\"", false);
-        check("13.1.2", "if-none-match: *", "", true);
-        check("13.1.2", "if-none-match: \"b\"", "etag: \"a\"", false);
-        check("13.1.2", "if-none-match: \"a\"", "", false);
         check(
-            "13.1.3",
+            "9110 13.1.2",
+            "if-none-match: \"b,\\\"a\"",
+            "etag: \"a\"",
+            false,
+        );
+        check("9110 13.1.2", "if-none-match: *", "", true);
+        check("9110 13.1.2", "if-none-match: \"b\"", "etag: \"a\"", false);
+        check("9110 13.1.2", "if-none-match: \"a\"", "", false);
+        check(
+            "9110 13.1.3",
             &format!("if-none-match: \"b\"|if-modified-since: {new}"),
             &format!("etag: \"a\"|last-modified: {old}"),
             false,
         );
         check(
-            "13.1.3",
+            "9110 13.1.3",
             &format!("if-modified-since: {new}"),
             &format!("last-modified: {old}"),
             true,
         );
         check(
-            "13.1.3",
+            "9110 13.1.3",
             &format!("if-modified-since: {old}"),
             &format!("last-modified: {old}"),
             true,
         );
         check(
-            "13.1.3",
+            "9110 13.1.3",
             &format!("if-modified-since: {old}"),
             &format!("last-modified: {new}"),
             false,
         );
         check(
-            "13.1.3",
+            "9110 13.1.3",
             "if-modified-since: yesterday",
             &format!("last-modified: {old}"),
             false,
@@ -242,19 +247,47 @@ mod tests {
 
     #[test]
     fn what_is_stored_is_asked_about() {
-        let all = [head("etag: \"a\""), head("x: 1"), head("etag: W/\"b\"")];
-        let mut request = HeaderMap::new();
-        assert!(add_tags(all.iter(), &mut request));
-        assert_eq!(request, head("if-none-match: W/\"b\", \"a\""));
-        let long = head(&format!("etag: \"{}\"", "a".repeat(TAGS_BYTES_MAX)));
-        assert!(!add_tags([long].iter(), &mut HeaderMap::new()));
-        let check = |stored: &str, missing, expect: &str| {
+        let check = |section: &str, stored: &str, expect: &str| {
+            let mut request = HeaderMap::new();
+            let conditional = add_conditions(&head(stored), &mut request);
+            assert_eq!(request, head(expect), "{section}: {stored}");
+            assert_eq!(conditional, !expect.is_empty(), "{section}: {stored}");
+        };
+        check("4.3.1", "etag: W/\"a\"", "if-none-match: W/\"a\"");
+        check("4.3.1", "last-modified: x", "if-modified-since: x");
+        check(
+            "4.3.1",
+            "etag: \"a\"|last-modified: x",
+            "if-none-match: \"a\"|if-modified-since: x",
+        );
+        check("4.3.1", "date: x", "");
+        let check = |section: &str, stored: &[&str], expect: &str| {
+            let heads: Vec<_> = stored.iter().map(|stored| head(stored)).collect();
+            let mut request = HeaderMap::new();
+            let conditional = add_tags(heads.iter(), &mut request);
+            assert_eq!(request, head(expect), "{section}: {stored:?}");
+            assert_eq!(conditional, !expect.is_empty(), "{section}: {stored:?}");
+        };
+        check(
+            "4.3.1",
+            &["etag: \"a\"", "x: 1", "etag: W/\"b\""],
+            "if-none-match: W/\"b\", \"a\"",
+        );
+        check("4.3.1", &["last-modified: x"], "");
+        let long = format!("etag: \"{}\"", "a".repeat(TAGS_BYTES_MAX));
+        check("4.3.1", &[&long], "");
+        let check = |section: &str, stored: &str, missing, expect: &str| {
             let mut request = HeaderMap::new();
             add_range(&head(stored), missing, 10, &mut request);
-            assert_eq!(request, head(expect));
+            assert_eq!(request, head(expect), "{section}: {stored}");
         };
-        check("", (5, 10), "range: bytes=5-");
-        check("etag: \"a\"", (5, 7), "range: bytes=5-6|if-range: \"a\"");
-        check("etag: W/\"a\"", (0, 5), "range: bytes=0-4");
+        check("3.3", "", (5, 10), "range: bytes=5-");
+        check(
+            "3.3",
+            "etag: \"a\"",
+            (5, 7),
+            "range: bytes=5-6|if-range: \"a\"",
+        );
+        check("9110 13.1.5", "etag: W/\"a\"", (0, 5), "range: bytes=0-4");
     }
 }

@@ -101,43 +101,67 @@ mod tests {
                 .map(|(n, v)| (n.trim().parse::<HeaderName>().unwrap(), v.parse().unwrap()))
                 .collect()
         };
-        let check = |vary: &str, stored: &str, now: &str, expect: bool| {
+        let check = |section: &str, vary: &str, stored: &str, now: &str, expect: bool| {
             let selection = Selection::new(&head(vary), &head(stored));
             assert_eq!(
                 selection.selects(&head(now)),
                 expect,
-                "{vary} / {stored} / {now}"
+                "{section}: {vary} / {stored} / {now}"
             );
         };
-        check("", "a: 1", "a: 2", true);
-        check("vary: A", "a: 1", "a: 1", true);
-        check("vary: A", "a: 1", "a: 2", false);
-        check("vary: a", "", "a: 2", false);
-        check("vary: a", "", "b: 2", true);
-        check("vary: a, b", "a: 1|b: 2", "a: 1|b: 3", false);
-        check("vary: a|vary: b", "a: 1|b: 2", "a: 1|b: 3", false);
-        check("vary: a", "a: 1,2", "a: 1|a: 2", true);
-        check("vary: a", "a: 1 , 2", "a: 1,2", true);
-        check("vary: ,,a,", "a: 1", "a: 2", false);
-        let language = |stored: &str, now: &str, expect| {
+        check("4.1", "", "a: 1", "a: 2", true);
+        check("4.1", "vary: A", "a: 1", "a: 1", true);
+        check("4.1", "vary: A", "a: 1", "a: 2", false);
+        check("4.1", "vary: a", "", "a: 2", false);
+        check("4.1", "vary: a", "", "b: 2", true);
+        check("4.1", "vary: a, b", "a: 1|b: 2", "a: 1|b: 3", false);
+        check(
+            "9110 5.3",
+            "vary: a|vary: b",
+            "a: 1|b: 2",
+            "a: 1|b: 3",
+            false,
+        );
+        check("9110 5.3", "vary: a", "a: 1,2", "a: 1|a: 2", true);
+        check("9110 5.6.1", "vary: a", "a: 1 , 2", "a: 1,2", true);
+        check("9110 5.6.1", "vary: ,,a,", "a: 1", "a: 2", false);
+        let language = |section: &str, stored: &str, now: &str, expect| {
             let line = |said: &str| format!("accept-language: {said}");
-            check("vary: accept-language", &line(stored), &line(now), expect);
+            check(
+                section,
+                "vary: accept-language",
+                &line(stored),
+                &line(now),
+                expect,
+            );
         };
-        language("en, de", "eN,De", true);
-        language("en, de", "de, en", true);
-        language("en, de", "de, en, ,en", true);
-        language("en, de;q=0.5", "en,DE; q=0.5", true);
-        language("en;q=0.5, de;q=0.5", "de;q=0.5, en;q=0.5", false);
-        language("en, de", "en", false);
+        language("9110 8.5.1", "en, de", "eN,De", true);
+        language("9110 12.5.4", "en, de", "de, en", true);
+        language("9110 5.6.1", "en, de", "de, en, ,en", true);
+        language("9110 12.4.2", "en, de;q=0.5", "en,DE; q=0.5", true);
+        language(
+            "9110 12.5.4",
+            "en;q=0.5, de;q=0.5",
+            "de;q=0.5, en;q=0.5",
+            false,
+        );
+        language("4.1", "en, de", "en", false);
         let coding = "accept-encoding: gzip, br";
         check(
+            "9110 8.4.1",
             "vary: accept-encoding",
             coding,
             "accept-encoding: BR,gzip",
             true,
         );
-        check("vary: accept-encoding", "accept-encoding: ,", "", false);
-        check("vary: a", "a: x, y", "a: y, x", false);
-        check("vary: a", "a: x", "a: X", false);
+        check(
+            "4.1",
+            "vary: accept-encoding",
+            "accept-encoding: ,",
+            "",
+            false,
+        );
+        check("4.1", "vary: a", "a: x, y", "a: y, x", false);
+        check("4.1", "vary: a", "a: x", "a: X", false);
     }
 }

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::rules::directives;
 use crate::rules::freshness::{Arrival, freshness};
 use std::time::SystemTime;
 
@@ -39,11 +40,13 @@ fn judge(
     };
     let freshness = freshness(arrival);
     let (method, located) = asked;
+    // As on a site that honours it.
+    let client_no_store = directives::Request::read(&request).no_store;
     storing(Exchange {
         method: &method,
         located,
         request: &request,
-        client_no_store: false,
+        client_no_store,
         status,
         response: &response,
         directives: &directives,
@@ -89,6 +92,20 @@ fn a_response_is_stored_only_when_every_sentence_allows_it() {
         304,
         "cache-control: max-age=60",
         Refuse(Why::Status),
+    );
+    check(
+        "5.2.1.5",
+        "cache-control: no-store",
+        200,
+        "cache-control: max-age=60",
+        Refuse(Why::ClientNoStore),
+    );
+    check(
+        "5.2.2.9",
+        "",
+        500,
+        "cache-control: public | etag: \"a\"",
+        Keep,
     );
     check(
         "5.2.2.5",
