@@ -75,7 +75,7 @@ pub fn may_be_encoded(policy: &Policy, status: StatusCode, head: &HeaderMap) -> 
     if head.contains_key(header::CONTENT_ENCODING) {
         return Err(Why::HasCoding);
     }
-    // RFC 9111 §5.2.2.6: "an intermediary (whether or not it implements a cache) MUST NOT transform the content".
+    // RFC 9111 §5.2.2.6: "an intermediary … MUST NOT transform the content".
     if says_no_transform(head) {
         return Err(Why::NoTransform);
     }
@@ -105,8 +105,8 @@ fn preferred(policy: &Policy, request: &HeaderMap) -> Result<ContentCoding, Why>
 }
 
 impl Coding {
-    /// RFC 9110 §12.5.5: Vary is "a list of request field names … that might have … influenced" the answer, also
-    /// where it came out as it would without them.
+    /// Whether Accept-Encoding has a say. RFC 9110 §12.5.5: Vary "describes what parts of a request message … might have
+    /// influenced the origin server's process for selecting the content of this response", also where it came out plain.
     pub fn varies(self) -> bool {
         match self {
             Self::Encode(_) => true,
@@ -202,7 +202,7 @@ fn is_compressible(head: &HeaderMap) -> bool {
     text || matches!(suffix, Some("json" | "xml" | "yaml")) || COMPRESSIBLE.contains(&kind.as_str())
 }
 
-const COMPRESSIBLE: [&str; 24] = [
+const COMPRESSIBLE: [&str; 25] = [
     "application/ecmascript",
     "application/javascript",
     "application/json",
@@ -227,6 +227,7 @@ const COMPRESSIBLE: [&str; 24] = [
     "font/ttf",
     "image/bmp",
     "image/vnd.microsoft.icon",
+    "image/x-icon",
 ];
 
 #[cfg(test)]
