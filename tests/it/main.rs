@@ -6,6 +6,7 @@
 
 mod bad_input;
 mod collapsing;
+mod compressing;
 mod conformance;
 mod connections;
 mod crash;
