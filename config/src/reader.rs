@@ -103,6 +103,14 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// The texts of a list.
+    pub fn texts(&mut self, name: &str) -> Option<Vec<&'a str>> {
+        match self.take(name) {
+            Some(Read::Texts(texts)) => Some(texts),
+            _ => None,
+        }
+    }
+
     /// The text as `parse` understands it; its refusal is a problem.
     pub fn parsed<T>(
         &mut self,

@@ -55,6 +55,8 @@ pub enum Form {
     Size,
     /// One of these texts.
     OneOf(&'static [&'static str]),
+    /// A list of some of these texts, or of none; no text twice.
+    SomeOf(&'static [&'static str]),
     Table(&'static Table),
     /// One text, or a table of its own.
     TextOrTable(&'static Table),
@@ -176,6 +178,7 @@ impl Form {
             Self::Duration => "a duration such as \"60s\"".into(),
             Self::Size => "a size such as \"512MiB\"".into(),
             Self::OneOf(choices) => format!("one of {}", quoted(choices)),
+            Self::SomeOf(choices) => format!("a list of any of {}", quoted(choices)),
             Self::Table(table) => format!("the table {}", table.header()),
             Self::TextOrTable(table) => format!("a text or the table {}", table.header()),
             Self::Tables { table, min, max } => format!("{min} to {max} tables {}", table.header()),

@@ -96,6 +96,8 @@ pub struct Policy {
     /// For responses that do not say it themselves.
     pub stale_while_revalidate: Option<Duration>,
     pub stale_if_error: Option<Duration>,
+    /// What an edge may encode answers in, the best first; nothing is compressed where it is empty.
+    pub compress: Vec<ContentCoding>,
     pub on_partition: OnPartition,
 }
 
@@ -121,12 +123,20 @@ pub enum SetCookie {
     Strip,
 }
 
-/// Whether a client's `Cache-Control` and `Pragma` are obeyed (`only-if-cached` always is).
+/// Whether a client's `Cache-Control` and `Pragma` are obeyed (`only-if-cached` and `no-transform` always are).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ClientDirectives {
     #[default]
     Ignore,
     Honour,
+}
+
+/// A content coding (RFC 9110 §8.4.1) that an edge can put an answer into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ContentCoding {
+    Zstd,
+    Brotli,
+    Gzip,
 }
 
 /// What an edge does on a site's behalf while it cannot vouch for its objects.
@@ -152,6 +162,19 @@ impl Site {
     }
 }
 
+impl ContentCoding {
+    pub const ALL: [Self; 3] = [Self::Zstd, Self::Brotli, Self::Gzip];
+
+    /// As HTTP and the configuration spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Zstd => "zstd",
+            Self::Brotli => "br",
+            Self::Gzip => "gzip",
+        }
+    }
+}
+
 impl fmt::Display for HostPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -173,6 +196,7 @@ impl Default for Policy {
             collapse: true,
             stale_while_revalidate: None,
             stale_if_error: None,
+            compress: Vec::new(),
             on_partition: OnPartition::default(),
         }
     }
@@ -197,6 +221,10 @@ impl Policy {
             word("collapse", &self.collapse),
             word("on_partition", &self.on_partition),
         ];
+        if !self.compress.is_empty() {
+            let codings: Vec<_> = self.compress.iter().map(|coding| coding.as_str()).collect();
+            words.push(format!("compress = {}", codings.join(" ")));
+        }
         words.extend(
             times
                 .iter()

@@ -23,11 +23,12 @@ use crate::rules::cache_status::Fwd;
 use crate::rules::ranges::Part;
 use crate::rules::reuse::{self, Reuse};
 use crate::rules::validation::strong_tag;
-use crate::rules::{directives, ranges};
+use crate::rules::{coding, directives, ranges};
 use crate::snapshot::{Served, Snapshot};
 use crate::state::State;
 use crate::storage::Storage;
 
+mod coded;
 mod multipart;
 mod reply;
 mod wait;
@@ -87,6 +88,17 @@ pub enum Refusal {
 impl Journey {
     pub fn policy(&self) -> &Policy {
         self.served.site.policy(self.key.path())
+    }
+
+    /// What it gets of a whole 200 with this head.
+    pub fn part(&self, head: &HeaderMap, total: u64) -> Part {
+        // RFC 9110 §13.1.5: a date counts only where it is a strong validator; and one that is sent with these bytes and
+        // with the same encoded is weak (§8.8.1).
+        let coded = || coding::may_be_encoded(self.policy(), StatusCode::OK, head).is_ok();
+        match ranges::only_if_dated(&self.fields) && coded() {
+            true => Part::Whole,
+            false => ranges::part(&self.fields, head, total),
+        }
     }
 
     /// Whether the client may see behind the answer.
@@ -253,7 +265,7 @@ pub fn is_here(journey: &Journey, object: &Object) -> bool {
     if body.is_whole() || journey.method != Method::GET {
         return body.is_whole();
     }
-    match ranges::part(&journey.fields, &object.head, body.total()) {
+    match journey.part(&object.head, body.total()) {
         Part::Whole => false,
         Part::Bytes { first, last } => body.has(first, last + 1),
         Part::Several(parts) => parts.iter().all(|(first, last)| body.has(*first, last + 1)),
@@ -264,6 +276,12 @@ pub fn is_here(journey: &Journey, object: &Object) -> bool {
 /// Answers a GET or HEAD; what comes before the answer goes to `interims`. Dropping the future is the client leaving:
 /// it is felt at once by what it waits for.
 pub async fn answer(state: &Arc<State>, journey: &Arc<Journey>, interims: &Interims) -> Answer {
+    let answer = plain(state, journey, interims).await;
+    answer.encoded(state, journey).await
+}
+
+/// The answer with its body as the origin sent it.
+async fn plain(state: &Arc<State>, journey: &Arc<Journey>, interims: &Interims) -> Answer {
     let mut journey = journey.clone();
     for _ in 0..ROUNDS_MAX {
         let shelf = state.storage.get(&journey.key);

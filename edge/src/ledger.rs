@@ -195,34 +195,30 @@ impl Ledger {
     /// The purges of one scope that count against something born then: how, and at which revision; no mode: by an
     /// unsafe method on this edge. A purge of a URL or prefix may name no scheme, and counts for each.
     pub fn against(&self, scope: &Scope, birth: Birth) -> Vec<(Option<Mode>, Revision)> {
-        let mut found = Vec::new();
-        let mut look = |marks: &Marks| {
-            let purges = [
-                (Some(Mode::Hard), marks.hard),
-                (Some(Mode::Soft), marks.soft),
-            ];
-            found.extend(purges.into_iter().filter(|(_, at)| birth.revision < *at));
-            found.extend((birth.local < marks.local).then_some((None, birth.revision)));
+        let place = |kind, target: &Target| {
+            let schemes = [None, target.scheme].into_iter();
+            let prints =
+                schemes.map(|scheme| (self.prints).place(kind, scheme, &target.host, &target.path));
+            prints.collect()
         };
-        match scope {
-            Scope::Everything => look(&self.everything),
-            Scope::Url(target) | Scope::Prefix(target) => {
-                let kind = if matches!(scope, Scope::Url(_)) {
-                    "url"
-                } else {
-                    "prefix"
-                };
-                for scheme in [None, target.scheme] {
-                    let print = self.prints.place(kind, scheme, &target.host, &target.path);
-                    self.entries.get(&print).map(|entry| look(&entry.marks));
-                }
-            }
-            scope => {
-                let print = self.prints.of(scope);
-                self.entries.get(&print).map(|entry| look(&entry.marks));
-            }
-        }
-        found
+        let prints: Vec<_> = match scope {
+            Scope::Everything => Vec::new(),
+            Scope::Url(target) => place("url", target),
+            Scope::Prefix(target) => place("prefix", target),
+            scope => vec![self.prints.of(scope)],
+        };
+        let entries = prints.iter().filter_map(|print| self.entries.get(print));
+        let everything = (*scope == Scope::Everything).then_some(&self.everything);
+        let all = entries.map(|entry| &entry.marks).chain(everything);
+        let purges = all.flat_map(|marks| {
+            let born = birth.revision;
+            [
+                (birth.local < marks.local).then_some((None, born)),
+                (born < marks.hard).then_some((Some(Mode::Hard), marks.hard)),
+                (born < marks.soft).then_some((Some(Mode::Soft), marks.soft)),
+            ]
+        });
+        purges.flatten().collect()
     }
 
     /// Drops the entries that no object and no fill can be older than.

@@ -3,7 +3,8 @@
 //! One request, one way: [`front`] accepts and hands over to [`proxy`], whose hooks ask [`admit`] whose
 //! request it is and [`answer`] what to do. `answer` looks into [`storage`], asks [`ledger`] whether what is
 //! there was purged and [`rules`] whether it may be used, and else joins or begins a [`fill`], which goes to
-//! the [`origin`], judges what comes back and seals an [`object`].
+//! the [`origin`], judges what comes back and seals an [`object`]. Where the site asks, [`encode`] compresses it on its
+//! way out.
 //! The other way in: [`feed`] follows the control plane and hands each revision to [`state`], which enters
 //! purges in the ledger and swaps in a new [`snapshot`]; [`heartbeat`] keeps the right to vouch; [`sweep`]
 //! tidies up after purges.
@@ -16,6 +17,7 @@ mod admit;
 mod answer;
 mod clock;
 mod edge;
+mod encode;
 mod explain;
 mod feed;
 mod fill;

@@ -11,6 +11,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use seawall_config::feed::Counted;
+use seawall_config::site::ContentCoding;
 
 use crate::rules::cache_status::Fwd;
 use crate::state::State;
@@ -40,6 +41,11 @@ struct CacheLabel {
     cache: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CodingLabel {
+    coding: &'static str,
+}
+
 #[derive(Clone)]
 pub struct Metrics {
     requests: Family<RequestLabels, Counter>,
@@ -49,6 +55,8 @@ pub struct Metrics {
     origin_ttfb: Histogram,
     origin_bytes: Counter,
     collapsed: Counter,
+    encoded: Family<CodingLabel, Counter>,
+    encoding_skipped: Counter,
     purge_objects: Counter,
     tags_cut: Counter,
     log_lines_dropped: Counter,
@@ -69,6 +77,8 @@ impl Metrics {
             origin_ttfb: seconds(),
             origin_bytes: Counter::default(),
             collapsed: Counter::default(),
+            encoded: Family::default(),
+            encoding_skipped: Counter::default(),
             purge_objects: Counter::default(),
             tags_cut: Counter::default(),
             log_lines_dropped: Counter::default(),
@@ -105,26 +115,45 @@ impl Metrics {
             m.origin_bytes,
         );
         registry.register(
-            "collapsed",
-            "Requests that waited for another's fetch",
-            m.collapsed,
+            "encoded",
+            "Answers compressed here, by content coding",
+            m.encoded,
         );
-        registry.register(
-            "purge_objects",
-            "Objects matched by purges",
-            m.purge_objects,
-        );
-        registry.register(
-            "tags_cut",
-            "Responses with more tags than are kept",
-            m.tags_cut,
-        );
-        registry.register(
-            "access_log_dropped",
-            "Access log lines dropped because the writer was behind",
-            m.log_lines_dropped,
-        );
+        for (name, help, counter) in metrics.counters() {
+            registry.register(name, help, counter);
+        }
         metrics
+    }
+
+    /// Those without labels.
+    fn counters(&self) -> [(&'static str, &'static str, Counter); 5] {
+        [
+            (
+                "collapsed",
+                "Requests that waited for another's fetch",
+                self.collapsed.clone(),
+            ),
+            (
+                "encoding_skipped",
+                "Answers sent as they were because too much was being compressed",
+                self.encoding_skipped.clone(),
+            ),
+            (
+                "purge_objects",
+                "Objects matched by purges",
+                self.purge_objects.clone(),
+            ),
+            (
+                "tags_cut",
+                "Responses with more tags than are kept",
+                self.tags_cut.clone(),
+            ),
+            (
+                "access_log_dropped",
+                "Access log lines dropped because the writer was behind",
+                self.log_lines_dropped.clone(),
+            ),
+        ]
     }
 
     pub fn request(&self, labels: &RequestLabels, bytes: u64, ttfb: Duration) {
@@ -156,6 +185,15 @@ impl Metrics {
 
     pub fn collapsed(&self) {
         self.collapsed.inc();
+    }
+
+    pub fn encoded(&self, coding: ContentCoding) {
+        let coding = coding.as_str();
+        self.encoded.get_or_create(&CodingLabel { coding }).inc();
+    }
+
+    pub fn encoding_skipped(&self) {
+        self.encoding_skipped.inc();
     }
 
     pub fn purged(&self, counted: &[Counted]) {

@@ -141,6 +141,6 @@ impl Object {
             .sum();
         let tags = self.tags.len() * size_of::<Fingerprint>();
         let rest = self.key.weight() + head + tags + self.selection.weight() + BOOKKEEPING_BYTES;
-        self.body.here() + rest as u64
+        self.body.here() + self.body.kept.weight() + rest as u64
     }
 }

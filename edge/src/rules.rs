@@ -5,9 +5,12 @@
 //! - [`storing`]: may it be kept? [`freshness`]: for how long? [`reuse`]: may it be used for this request?
 //! - [`validation`]: conditional requests both ways. [`freshening`]: what a 304 changes. [`variants`]: Vary.
 //! - [`ranges`]: parts of a stored response. [`invalidation`]: what an unsafe method kills.
+//! - [`coding`], [`accept_encoding`]: may the body be compressed on its way to a client, and in what?
 //! - [`fields`]: which fields a hop keeps to itself. [`cache_status`]: saying what happened (RFC 9211).
 
+pub mod accept_encoding;
 pub mod cache_status;
+pub mod coding;
 pub mod directives;
 pub mod fields;
 pub mod freshening;

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 
 use crate::answer::Journey;
 use crate::clock;
+use crate::encode::Encoders;
 use crate::feed::Followed;
 use crate::fill::Fills;
 use crate::fill::fetch::Connections;
@@ -45,6 +46,7 @@ pub struct State {
     pub ledger: SharedLedger,
     pub storage: Storage,
     pub fills: Fills,
+    pub encoders: Encoders,
     pub connections: Connections,
     pub pseudonym: Pseudonym,
     /// This edge's own listeners: no origin is there.
@@ -76,6 +78,7 @@ impl State {
             ledger: SharedLedger::default(),
             storage: Storage::new(cache_bytes),
             fills: Fills::default(),
+            encoders: Encoders::default(),
             connections,
             pseudonym: Pseudonym::new(id),
             own_addresses,

@@ -143,6 +143,11 @@ impl Storage {
         });
     }
 
+    /// Something on the shelf has come to weigh more.
+    pub fn weigh_again(&self, key: &Key) {
+        self.change(key, |shelf| Ok(shelf.to_vec()));
+    }
+
     /// Every object, in no order; what changes meanwhile may be seen or not.
     pub fn each(&self, mut see: impl FnMut(&Arc<Object>)) {
         for (_, shelf) in &self.shelves {

@@ -1,21 +1,23 @@
-//! Sharing changes how often an origin is asked, and nothing else: the same requests get the same answers with it
-//! and without.
+//! Sharing changes how often an origin is asked, compressing how a body is written, and nothing else: the same requests
+//! get the same answers with them and without.
 //!
 //! Each case is drawn from its number, so a failure names the case to run again: `CASE=17 cargo test -p seawall
 //! --test it differential`.
 
 use std::env;
 
+use crate::compressing::decoded;
 use crate::support::{Answer, Origin, Response, Seawall, ok};
 
 /// Cases of one run.
 const CASES: u64 = 300;
 const MODIFIED: &str = "Wed, 01 Jan 2020 00:00:00 GMT";
 /// Fields that tell of the way an answer came, not of what it is.
-const OF_THE_WAY: [&str; 7] = [
+const OF_THE_WAY: [&str; 8] = [
     "age",
     "cache-status",
     "connection",
+    "content-encoding",
     "content-length",
     "date",
     "transfer-encoding",
@@ -66,10 +68,11 @@ impl Asked {
 }
 
 #[test]
-fn sharing_changes_no_answer() {
+fn sharing_and_compressing_change_no_answer() {
     let ways = [
         Way::new("shared.test", ""),
         Way::new("alone.test", "collapse = false"),
+        Way::new("compressed.test", "compress = [\"zstd\", \"br\", \"gzip\"]"),
     ];
     let seawall = Seawall::run_config(&ways.each_ref().map(Way::site).concat());
     let only = env::var("CASE").ok().map(|case| case.parse().unwrap());
@@ -77,6 +80,8 @@ fn sharing_changes_no_answer() {
     for case in cases {
         play(&seawall, &ways, case);
     }
+    let encoded = seawall.metric("seawall_encoded_total");
+    assert!(encoded > 0.0 || only.is_some(), "nothing was compressed");
 }
 
 fn play(seawall: &Seawall, ways: &[Way], case: u64) {
@@ -134,12 +139,27 @@ fn together(seawall: &Seawall, host: &str, target: &str, asked: &Asked) -> Vec<R
     answers.collect()
 }
 
-/// What an answer is, however it came.
-fn essence(answer: &Response) -> (u16, Vec<(String, String)>, String, bool) {
-    let of_it = |(name, _): &&(String, String)| !OF_THE_WAY.contains(&name.as_str());
-    let mut fields: Vec<_> = answer.fields.iter().filter(of_it).cloned().collect();
+/// What an answer is, however it came and in whichever coding.
+fn essence(answer: &Response) -> (u16, Vec<(String, String)>, Vec<u8>, bool) {
+    let of_it = |(name, value): &&(String, String)| match name.as_str() {
+        // The origin says it on its own 304s, too.
+        "content-type" => answer.status != 304,
+        "vary" => value != "Accept-Encoding",
+        name => !OF_THE_WAY.contains(&name),
+    };
+    let strong = |(name, value): (String, String)| match name.as_str() {
+        "etag" => (name, value.trim_start_matches("W/").to_owned()),
+        _ => (name, value),
+    };
+    let fields = answer.fields.iter().filter(of_it).cloned();
+    let mut fields: Vec<_> = fields.map(strong).collect();
     fields.sort();
-    (answer.status, fields, answer.text(), answer.complete)
+    // A HEAD has none.
+    let body = match answer.body.is_empty() {
+        true => Vec::new(),
+        false => decoded(answer),
+    };
+    (answer.status, fields, body, answer.complete)
 }
 
 fn answer(random: &mut fastrand::Rng, round: usize, fields: &[Field]) -> Answer {
@@ -149,7 +169,7 @@ fn answer(random: &mut fastrand::Rng, round: usize, fields: &[Field]) -> Answer 
         0 => ("same".to_owned(), "same".to_owned()),
         _ => (round.to_string(), format!("{round}{body}")),
     };
-    let mut answer = ok(body);
+    let mut answer = ok(body).field("content-type", "text/plain");
     if random.u8(0..6) == 0 {
         answer = answer.status(random.choice([203, 301, 404, 500, 503]).unwrap());
     } else {
@@ -182,7 +202,7 @@ fn answer(random: &mut fastrand::Rng, round: usize, fields: &[Field]) -> Answer 
 }
 
 fn asked(random: &mut fastrand::Rng) -> Asked {
-    let mut fields = Vec::new();
+    let mut fields = vec![("accept-encoding", "gzip, br;q=0.5")];
     for field in [
         ("x-way", "1"),
         ("accept-language", "de, en"),

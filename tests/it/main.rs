@@ -7,6 +7,7 @@
 mod asking;
 mod bad_input;
 mod collapsing;
+mod compressing;
 mod conformance;
 mod connections;
 mod crash;

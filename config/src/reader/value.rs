@@ -45,7 +45,22 @@ fn read_value<'a>(
         }
         (Form::Texts { max }, Value::Array(list)) => {
             let list = counted(list, 1, *max, at, problems)?;
-            return read_texts(list, at, problems).map(Read::Texts);
+            return read_texts(&Form::Text, list, at, problems).map(Read::Texts);
+        }
+        (Form::SomeOf(choices), Value::Array(list)) => {
+            let list = counted(list, 0, choices.len(), at, problems)?;
+            let texts = read_texts(&Form::OneOf(choices), list, at, problems)?;
+            let known = |at| {
+                texts
+                    .iter()
+                    .take(at)
+                    .any(|before| texts.get(at) == Some(before))
+            };
+            if let Some(twice) = (0..texts.len()).find(|at| known(*at)) {
+                problems.add(item(at, twice), "is in the list already");
+                return None;
+            }
+            return Some(Read::Texts(texts));
         }
         (Form::Text | Form::TextOrTable(_), Value::String(text)) => {
             line(text).map(|()| Read::Text(text))
@@ -71,10 +86,16 @@ fn read_value<'a>(
     read.map_err(|message| problems.add(at, message)).ok()
 }
 
-fn read_texts<'a>(list: &'a [Value], at: &str, problems: &mut Problems) -> Option<Vec<&'a str>> {
+/// Texts, each of the form `each`.
+fn read_texts<'a>(
+    each: &Form,
+    list: &'a [Value],
+    at: &str,
+    problems: &mut Problems,
+) -> Option<Vec<&'a str>> {
     let mut texts = Vec::with_capacity(list.len());
     for (i, value) in list.iter().enumerate() {
-        match read_value(&Form::Text, value, &item(at, i), problems) {
+        match read_value(each, value, &item(at, i), problems) {
             Some(Read::Text(text)) => texts.push(text),
             _ => return None,
         }

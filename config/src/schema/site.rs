@@ -146,6 +146,7 @@ pub(super) static SITE_CACHE: Table = Table {
         COLLAPSE,
         STALE_WHILE_REVALIDATE,
         STALE_IF_ERROR,
+        COMPRESS,
     ],
 };
 
@@ -174,6 +175,7 @@ pub(super) static SITE_RULE: Table = Table {
         of_rule(COLLAPSE),
         of_rule(STALE_WHILE_REVALIDATE),
         of_rule(STALE_IF_ERROR),
+        of_rule(COMPRESS),
         of_rule(ON_PARTITION),
     ],
 };
@@ -205,7 +207,8 @@ const CLIENT_DIRECTIVES: Word = Word {
     name: "client_directives",
     form: Form::OneOf(&["ignore", "honour"]),
     default: Default::Value("\"ignore\""),
-    about: "Whether a client's `Cache-Control` and `Pragma` are obeyed (`only-if-cached` always is).",
+    about: "Whether a client's `Cache-Control` and `Pragma` are obeyed (`only-if-cached` and `no-transform` always \
+            are).",
 };
 
 const SURROGATE_CONTROL: Word = Word {
@@ -237,6 +240,16 @@ const STALE_IF_ERROR: Word = Word {
     default: Default::None("none"),
     about: "How long after its freshness an object is still served when the origin fails, for responses that do \
             not say it themselves.",
+};
+
+const COMPRESS: Word = Word {
+    name: "compress",
+    form: Form::SomeOf(&["zstd", "br", "gzip"]),
+    default: Default::Value("[]"),
+    about: "The codings an edge may put text, scripts, fonts and the like into where the origin did not; the first \
+            that a client likes best is used. Such an answer has a weak `ETag`; ranges are always of the bytes as the \
+            origin sent them. Leave it empty where a page holds a secret (a token, say) and also repeats what its \
+            request says: its compressed length tells a listener about the secret, also over TLS (BREACH).",
 };
 
 const ON_PARTITION: Word = Word {

@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use super::address;
 use super::{
-    ClientDirectives, OnPartition, Origin, OriginTls, Policy, Rule, Server, SetCookie, Site,
+    ClientDirectives, ContentCoding, OnPartition, Origin, OriginTls, Policy, Rule, Server,
+    SetCookie, Site,
 };
 use crate::problem::Problems;
 use crate::reader::{Fields, TextOrTable};
@@ -180,6 +181,10 @@ fn override_cache(fields: &mut Fields<'_>, policy: &mut Policy) {
         .duration("stale_while_revalidate")
         .or(policy.stale_while_revalidate);
     policy.stale_if_error = fields.duration("stale_if_error").or(policy.stale_if_error);
+    if let Some(codings) = fields.texts("compress") {
+        let coding = |text: &str| ContentCoding::ALL.into_iter().find(|c| c.as_str() == text);
+        policy.compress = codings.into_iter().filter_map(coding).collect();
+    }
 }
 
 fn override_partition(fields: &mut Fields<'_>, policy: &mut Policy) {

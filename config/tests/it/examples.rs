@@ -5,7 +5,9 @@ use std::time::Duration;
 use seawall_config::file::{SiteFile, to_toml};
 use seawall_config::roles::{ControlPlaneConfig, EdgeConfig};
 use seawall_config::schema::{Default, TABLES};
-use seawall_config::site::{ClientDirectives, HostPattern, OnPartition, Policy, SetCookie};
+use seawall_config::site::{
+    ClientDirectives, ContentCoding, HostPattern, OnPartition, Policy, SetCookie,
+};
 
 pub(crate) const SITE: &str = include_str!("../../examples/site.toml");
 pub(crate) const SITES: &str = include_str!("../../examples/sites.toml");
@@ -25,6 +27,11 @@ fn the_rules_of_one_site_override_its_words_one_by_one() {
         default_ttl: Some(Duration::from_secs(60)),
         stale_while_revalidate: Some(Duration::from_secs(30)),
         stale_if_error: Some(Duration::from_secs(3600)),
+        compress: vec![
+            ContentCoding::Zstd,
+            ContentCoding::Brotli,
+            ContentCoding::Gzip,
+        ],
         ..Policy::default()
     };
     let check = |path: &str, expect: Policy| assert_eq!(site.policy(path), &expect, "{path}");
@@ -33,6 +40,7 @@ fn the_rules_of_one_site_override_its_words_one_by_one() {
         "/account/orders.pdf",
         Policy {
             cache: false,
+            compress: Vec::new(),
             ..whole
         },
     );
@@ -42,7 +50,7 @@ fn the_rules_of_one_site_override_its_words_one_by_one() {
         Policy {
             default_ttl: Some(week),
             set_cookie: SetCookie::Strip,
-            ..whole
+            ..whole.clone()
         },
     );
     let hour = Some(Duration::from_secs(3600));

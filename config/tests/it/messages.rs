@@ -145,6 +145,21 @@ fn a_shape_that_does_not_fit_is_named() {
         "cache.surrogate_control: expected true or false (without quotes), not a text",
     );
     check(
+        "cache",
+        json!({"compress": "gzip"}),
+        "cache.compress: expected a list of any of \"zstd\", \"br\", \"gzip\", not a text",
+    );
+    check(
+        "cache",
+        json!({"compress": ["gzip", "deflate"]}),
+        "cache.compress[1]: \"deflate\" is not one of \"zstd\", \"br\", \"gzip\"",
+    );
+    check(
+        "cache",
+        json!({"compress": ["br", "gzip", "br"]}),
+        "cache.compress[2]: is in the list already",
+    );
+    check(
         "origin",
         json!(["http://a"]),
         "origin: expected a text or the table [site.origin], not a list",

@@ -2,18 +2,21 @@
 
 use std::time::SystemTime;
 
+use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
+use seawall_config::site::ContentCoding;
 
 use super::multipart::Several;
 use super::{Journey, Refusal};
+use crate::encode::stream::Stream;
 use crate::fill::Arrived;
 use crate::fill::stream::Reader;
 use crate::object::{Body, Object};
 use crate::origin::Failure;
 use crate::rules::cache_status::{Forwarded, Fwd, Handling, Told};
 use crate::rules::fields::TAG_FIELDS;
-use crate::rules::ranges::{self, Part};
+use crate::rules::ranges::Part;
 use crate::rules::storing::Storing;
 use crate::rules::validation;
 
@@ -27,6 +30,8 @@ pub struct Answer {
     pub head: HeaderMap,
     pub told: Told,
     pub body: Content,
+    /// What the body is to be encoded in, where that can be done; see [`super::coded`].
+    pub(super) coding: Option<ContentCoding>,
 }
 
 /// The body of an answer.
@@ -44,6 +49,21 @@ pub enum Content {
     /// Several parts of it, as `multipart/byteranges`.
     Several(Body, Several),
     Arriving(Reader),
+    /// All of a stored one, encoded.
+    Encoded(Bytes),
+    /// Encoded while it is written.
+    Encoding(Box<Stream>),
+}
+
+impl Content {
+    /// The next piece of a body that is on its way; None at its end.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
+        match self {
+            Self::Arriving(reader) => reader.next().await,
+            Self::Encoding(stream) => stream.next().await,
+            _ => Ok(None),
+        }
+    }
 }
 
 impl Answer {
@@ -75,6 +95,11 @@ impl Answer {
     }
 
     fn from_object(journey: &Journey, object: &Object, told: Told, now: SystemTime) -> Self {
+        let plain = Self::plain_from_object(journey, object, told, now);
+        plain.coded(journey, object.status, &object.head, Some(&object.body))
+    }
+
+    fn plain_from_object(journey: &Journey, object: &Object, told: Told, now: SystemTime) -> Self {
         let mut head = object.head.clone();
         head.insert(header::AGE, object.freshness.age(now).as_secs().into());
         if is_current(
@@ -126,6 +151,18 @@ impl Answer {
 
     /// From a fill, while it arrives.
     pub(super) fn arriving(
+        journey: &Journey,
+        arrived: &Arrived,
+        reader: Reader,
+        why: Fwd,
+        collapsed: bool,
+        now: SystemTime,
+    ) -> Self {
+        let plain = Self::plain_arriving(journey, arrived, reader, why, collapsed, now);
+        plain.coded(journey, arrived.status, &arrived.head, None)
+    }
+
+    fn plain_arriving(
         journey: &Journey,
         arrived: &Arrived,
         mut reader: Reader,
@@ -270,6 +307,7 @@ impl Answer {
             head,
             told,
             body,
+            coding: None,
         }
     }
 }
@@ -288,9 +326,7 @@ fn is_current(
 /// The part a request gets; only of a 200, and only where the length is known.
 fn range(journey: &Journey, status: StatusCode, head: &HeaderMap, total: Option<u64>) -> Part {
     match (status, total) {
-        (StatusCode::OK, Some(total)) if journey.method == Method::GET => {
-            ranges::part(&journey.fields, head, total)
-        }
+        (StatusCode::OK, Some(total)) if journey.method == Method::GET => journey.part(head, total),
         _ => Part::Whole,
     }
 }

@@ -8,7 +8,8 @@ use super::report::Spoken;
 use super::words;
 use crate::answer::{Journey, is_here, question};
 use crate::object::Object;
-use crate::rules::ranges::{self, Part};
+use crate::rules::coding::{self, Coding};
+use crate::rules::ranges::Part;
 use crate::rules::{directives, reuse, validation};
 use crate::state::State;
 
@@ -82,9 +83,18 @@ fn of_object(state: &State, journey: &Journey, object: &Object, now: SystemTime)
         let says = "the client's own copy is still good: 304";
         rules.push(Spoken::new("RFC 9110 §13.2.2", says));
     }
-    let part = ranges::part(&journey.fields, head, object.body.total());
+    let part = journey.part(head, object.body.total());
     if part != Part::Whole && object.status == StatusCode::OK {
         rules.push(Spoken::new("RFC 9110 §14.2", words::part(&part)));
+    }
+    let coding = coding::coding(coding::Question {
+        policy: journey.policy(),
+        request: &journey.fields,
+        status: object.status,
+        head,
+    });
+    if coding != Coding::Identity(coding::Why::NotConfigured) {
+        rules.push(words::coding(coding));
     }
     rules
 }

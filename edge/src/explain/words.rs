@@ -2,6 +2,7 @@
 
 use super::report::Spoken;
 use crate::ledger::Life;
+use crate::rules::coding::{self, Coding};
 use crate::rules::freshness::By;
 use crate::rules::ranges::Part;
 use crate::rules::reuse::{Reuse, Why};
@@ -85,6 +86,33 @@ fn validate(why: Why) -> Spoken {
         Why::ClientDirective => Spoken::new("RFC 9111 §5.2.1", "the client wants the origin asked"),
         Why::SoftPurge => Spoken::new("purge", "soft-purged: the origin is asked"),
     }
+}
+
+pub fn coding(coding: Coding) -> Spoken {
+    let why = match coding {
+        Coding::Encode(coding) => {
+            return Spoken::new("RFC 9110 §12.5.3", format!("sent in {}", coding.as_str()));
+        }
+        Coding::Identity(why) => why,
+    };
+    let (section, says) = match why {
+        coding::Why::NotConfigured => ("compress", "the site encodes nothing"),
+        coding::Why::Status => ("RFC 9110 §8.4", "no content, or a part of it"),
+        coding::Why::HasCoding => ("RFC 9110 §8.4", "the origin encoded it"),
+        coding::Why::NoTransform => ("RFC 9110 §7.7", "no-transform"),
+        coding::Why::Type => ("compress", "a type that gains nothing"),
+        coding::Why::Small => ("compress", "too small to gain"),
+        coding::Why::ClientSaysNothing => {
+            ("RFC 9110 §12.5.3", "the client says nothing of codings")
+        }
+        coding::Why::ClientLikesNone => (
+            "RFC 9110 §12.5.3",
+            "the client takes none of the site's codings",
+        ),
+        coding::Why::ClientWantsRange => ("RFC 9110 §14.2", "the client asks for a part"),
+        coding::Why::ClientNoTransform => ("RFC 9111 §5.2.1.6", "the client says no-transform"),
+    };
+    Spoken::new(section, format!("sent as it is: {says}"))
 }
 
 pub fn not_stored(why: storing::Why) -> Spoken {

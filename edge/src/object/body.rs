@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
+use crate::encode::kept::Kept;
+
 /// Bodies and runs up to this size are made one piece: one write serves them.
 const ONE_PIECE_BYTES_MAX: u64 = 1024 * 1024;
 /// Runs of one body; past it the newest part replaces what is stored.
@@ -15,6 +17,8 @@ pub struct Body {
     /// In order; between two of them something is missing.
     runs: Arc<[Run]>,
     total: u64,
+    /// The same in other codings, where it is whole.
+    pub kept: Kept,
 }
 
 /// Bytes that follow each other.
@@ -32,6 +36,7 @@ impl Body {
         Self {
             total: run.end,
             runs: [run].into(),
+            kept: Kept::default(),
         }
     }
 
@@ -40,6 +45,7 @@ impl Body {
         Self {
             total,
             runs: [Run::new(first, pieces)].into(),
+            kept: Kept::default(),
         }
     }
 
@@ -93,6 +99,7 @@ impl Body {
         (self.total == other.total && runs.len() <= RUNS_MAX).then(|| Self {
             runs: runs.into(),
             total: self.total,
+            kept: Kept::default(),
         })
     }
 
@@ -182,6 +189,7 @@ mod tests {
             let body = Body {
                 runs: [run].into(),
                 total: 256,
+                kept: Kept::default(),
             };
             for (first, end) in [(0, 256), (0, 1), (255, 256), (99, 101), (50, 250), (7, 7)] {
                 let got = taken(&body, first, end);

@@ -10,7 +10,7 @@ use crate::admit::MIN_REVISION;
 use crate::answer::Journey;
 use crate::fill::fetch::Stored;
 use crate::object::Object;
-use crate::rules::{fields, targeted, validation};
+use crate::rules::{fields, ranges, targeted, validation};
 
 /// How often one deployment may pass a request on (RFC 8586).
 const HOPS_MAX: usize = 3;
@@ -111,6 +111,12 @@ pub fn fetch(
         for name in validation::CONDITIONAL {
             head.remove(name);
         }
+    }
+    // RFC 9110 §8.8.1: where answers may be encoded here, a date does not tell the origin's bytes from those a client
+    // has a part of. Without the range it gets the whole.
+    if !journey.policy().compress.is_empty() && ranges::only_if_dated(&head) {
+        head.remove(header::RANGE);
+        head.remove(header::IF_RANGE);
     }
     match stored {
         Stored::Nothing => {}

@@ -12,6 +12,9 @@ use crate::clock;
 use crate::front::dated::Dated;
 use crate::rules::freshness::age_with_new_date;
 
+/// Written at once: a client has the whole of [`super::WRITE_STALL`] for each piece.
+const PIECE_BYTES_MAX: usize = 256 * 1024;
+
 impl Proxy {
     /// Writes an answer. An error means that the client did not get it whole: the connection is dropped, so
     /// that it can tell.
@@ -26,6 +29,7 @@ impl Proxy {
             head,
             told,
             body,
+            ..
         } = answer;
         let mut response = ResponseHeader::build_no_case(status, Some(head.len() + 4))?;
         for (name, value) in &head {
@@ -45,46 +49,56 @@ impl Proxy {
             .write_response_header(Box::new(response), empty)
             .await?;
         ctx.first_byte = Some(clock::instant());
-        match body {
-            Content::Nothing => return session.write_response_body(None, true).await,
-            Content::Text(text) if session.req_header().method != http::Method::HEAD => {
-                session
-                    .write_response_body(Some(text.into()), false)
-                    .await?;
+        write_body(session, body).await
+    }
+}
+
+async fn write_body(session: &mut Session, body: Content) -> pingora_error::Result<()> {
+    match body {
+        Content::Nothing => return session.write_response_body(None, true).await,
+        Content::Text(text) if session.req_header().method != http::Method::HEAD => {
+            session
+                .write_response_body(Some(text.into()), false)
+                .await?;
+        }
+        Content::Text(_) => {}
+        Content::Stored { body, first, end } => {
+            for piece in body.slice(first, end) {
+                session.write_response_body(Some(piece), false).await?;
             }
-            Content::Text(_) => {}
-            Content::Stored { body, first, end } => {
-                for piece in body.slice(first, end) {
-                    session.write_response_body(Some(piece), false).await?;
-                }
+        }
+        Content::Several(body, several) => {
+            for piece in several.pieces(&body) {
+                session.write_response_body(Some(piece), false).await?;
             }
-            Content::Several(body, several) => {
-                for piece in several.pieces(&body) {
-                    session.write_response_body(Some(piece), false).await?;
-                }
+        }
+        Content::Encoded(mut bytes) => {
+            while !bytes.is_empty() {
+                let piece = bytes.split_to(bytes.len().min(PIECE_BYTES_MAX));
+                session.write_response_body(Some(piece), false).await?;
             }
-            Content::Arriving(mut reader) => {
-                let done = session.as_downstream_mut().is_body_done();
-                loop {
-                    let piece = tokio::select! {
-                        biased;
-                        piece = reader.next() => piece,
-                        gone = client_leaves(session, done) => return Err(gone),
-                    };
-                    match piece {
-                        Ok(Some(piece)) => session.write_response_body(Some(piece), false).await?,
-                        Ok(None) => break,
-                        Err(failure) => {
-                            return Err(
-                                Error::explain(ErrorType::ReadError, failure.detail()).into_up()
-                            );
-                        }
+        }
+        mut body @ (Content::Arriving(_) | Content::Encoding(_)) => {
+            let done = session.as_downstream_mut().is_body_done();
+            loop {
+                let piece = tokio::select! {
+                    biased;
+                    piece = body.next() => piece,
+                    gone = client_leaves(session, done) => return Err(gone),
+                };
+                match piece {
+                    Ok(Some(piece)) => session.write_response_body(Some(piece), false).await?,
+                    Ok(None) => break,
+                    Err(failure) => {
+                        return Err(
+                            Error::explain(ErrorType::ReadError, failure.detail()).into_up()
+                        );
                     }
                 }
             }
         }
-        session.write_response_body(None, true).await
     }
+    session.write_response_body(None, true).await
 }
 
 /// Sees to it that the Date of a final answer reaches the client. Pingora writes its own on HTTP/2: there Age says

@@ -1,6 +1,6 @@
 //! Parts of a response, stored or arriving (RFC 9110 §14).
 
-use http::header::{self, HeaderMap};
+use http::header::{self, HeaderMap, HeaderValue};
 
 use super::validation::{share_strong_validator, strongly_equal};
 
@@ -168,6 +168,16 @@ impl ContentRange {
     }
 }
 
+/// Whether a range counts only if a date still holds.
+pub fn only_if_dated(request: &HeaderMap) -> bool {
+    let mut lines = request.get_all(header::IF_RANGE).iter();
+    lines.any(|line| !is_etag(line))
+}
+
+fn is_etag(condition: &HeaderValue) -> bool {
+    condition.as_bytes().contains(&b'"')
+}
+
 /// RFC 9110 §13.1.5: a range counts only if the client's part is of this very representation.
 pub fn if_range(request: &HeaderMap, stored: &HeaderMap) -> bool {
     let mut lines = request.get_all(header::IF_RANGE).iter();
@@ -178,9 +188,8 @@ pub fn if_range(request: &HeaderMap, stored: &HeaderMap) -> bool {
     if more.is_some() {
         return false;
     }
-    let is_etag = condition.as_bytes().contains(&b'"');
     match (
-        is_etag,
+        is_etag(condition),
         stored.get(header::ETAG),
         stored.get(header::LAST_MODIFIED),
     ) {

@@ -148,7 +148,7 @@ pub fn copied(value: &HeaderValue) -> HeaderValue {
 }
 
 /// The members of a list of entity tags; a comma inside quotes parts nothing.
-fn etags(line: &[u8]) -> Vec<&[u8]> {
+pub(super) fn etags(line: &[u8]) -> Vec<&[u8]> {
     let (mut quoted, mut start, mut tags) = (false, 0, Vec::new());
     for (at, byte) in line.iter().enumerate() {
         match byte {

@@ -19,14 +19,12 @@ const SECTIONS: [&str; 47] = [
 /// Sections outside of these that tables name, too.
 const ALSO_NAMED: [&str; 2] = ["1.2.2", "7.3"];
 
-const NOT_APPLICABLE: [(&str, &str); 6] = [
+const NOT_APPLICABLE: [(&str, &str); 4] = [
     ("5", "names the fields that 5.1 to 5.5 are about"),
-    ("5.2.1.6", "the edge transforms nothing"),
     (
         "5.2.2",
         "names the directives that 5.2.2.1 to 5.2.2.10 are about",
     ),
-    ("5.2.2.6", "the edge transforms nothing"),
     ("5.2.4", "how IANA registers directives"),
     (
         "5.5",
