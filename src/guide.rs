@@ -104,6 +104,10 @@ pub(crate) fn demo(addresses: &Addresses, folder: &Path) -> String {
             "twice: X-Cache says MISS, then HIT",
         );
         command(
+            format!("{seawall} explain {page} --server http://{}", first.admin),
+            "what that edge would do with it, and why",
+        );
+        command(
             format!("{seawall} purge --tag page-42{server}"),
             "one purge, all edges, and the receipt that says so; curl again: MISS",
         );
