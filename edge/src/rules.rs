@@ -20,5 +20,7 @@ pub mod ranges;
 pub mod reuse;
 pub mod storing;
 pub mod targeted;
+#[cfg(test)]
+pub mod testing;
 pub mod validation;
 pub mod variants;

@@ -3,6 +3,7 @@ use super::*;
 use crate::object::{Body, Parts};
 use crate::rules::directives::Response;
 use crate::rules::freshness::{By, Freshness};
+use crate::rules::testing::head;
 use crate::rules::variants::Selection;
 use seawall_config::feed::SiteDocument;
 use seawall_config::scope::Scheme;
@@ -45,18 +46,6 @@ fn decided(
         Verdict::Alone(why, _) => format!("alone {}", why.as_str()),
         Verdict::Refuse(refusal) => format!("{refusal:?}"),
     }
-}
-
-fn head(text: &str) -> HeaderMap {
-    let lines = text.split('|').filter_map(|line| line.split_once(": "));
-    lines
-        .map(|(n, v)| {
-            (
-                n.trim().parse::<header::HeaderName>().unwrap(),
-                v.parse().unwrap(),
-            )
-        })
-        .collect()
 }
 
 fn journey(cache: &str, method: &str, fields: HeaderMap) -> Journey {

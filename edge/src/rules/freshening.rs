@@ -95,18 +95,7 @@ pub fn update(stored: &HeaderMap, not_modified: &HeaderMap) -> HeaderMap {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-
-    fn head(text: &str) -> HeaderMap {
-        let lines = text.split('|').filter_map(|line| line.split_once(": "));
-        lines
-            .map(|(n, v)| {
-                (
-                    n.trim().parse::<HeaderName>().unwrap(),
-                    v.trim().parse().unwrap(),
-                )
-            })
-            .collect()
-    }
+    use crate::rules::testing::head;
 
     #[test]
     fn a_304_updates_all_but_what_describes_the_body() {

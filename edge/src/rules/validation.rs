@@ -168,18 +168,7 @@ pub(super) fn etags(line: &[u8]) -> Vec<&[u8]> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-
-    fn head(text: &str) -> HeaderMap {
-        let lines = text.split('|').filter_map(|line| line.split_once(": "));
-        lines
-            .map(|(n, v)| {
-                (
-                    n.trim().parse::<HeaderName>().unwrap(),
-                    v.trim().parse().unwrap(),
-                )
-            })
-            .collect()
-    }
+    use crate::rules::testing::head;
 
     #[test]
     fn a_client_with_a_good_copy_gets_a_304() {

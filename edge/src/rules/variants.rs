@@ -92,15 +92,10 @@ fn preferences(members: &[&[u8]]) -> Vec<Vec<u8>> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::rules::testing::head;
 
     #[test]
     fn the_nominated_fields_must_say_the_same() {
-        let head = |text: &str| -> HeaderMap {
-            let lines = text.split('|').filter_map(|line| line.split_once(": "));
-            lines
-                .map(|(n, v)| (n.trim().parse::<HeaderName>().unwrap(), v.parse().unwrap()))
-                .collect()
-        };
         let check = |section: &str, vary: &str, stored: &str, now: &str, expect: bool| {
             let selection = Selection::new(&head(vary), &head(stored));
             assert_eq!(

@@ -1,16 +1,5 @@
 use super::*;
-
-fn head(text: &str) -> HeaderMap {
-    let lines = text.split('|').filter_map(|line| line.split_once(": "));
-    lines
-        .map(|(name, value)| {
-            (
-                name.trim().parse::<HeaderName>().unwrap(),
-                value.parse().unwrap(),
-            )
-        })
-        .collect()
-}
+use crate::rules::testing::head;
 
 fn site(codings: &[ContentCoding]) -> Policy {
     Policy {

@@ -3,6 +3,7 @@
 use super::*;
 use crate::rules::directives;
 use crate::rules::freshness::{Arrival, freshness};
+use crate::rules::testing::head;
 use std::time::SystemTime;
 
 /// `asked`: the method, and whether Content-Location is the request's own URL.
@@ -13,17 +14,6 @@ fn judge(
     response: &str,
     policy: &Policy,
 ) -> Storing {
-    let head = |text: &str| -> HeaderMap {
-        let lines = text.split('|').filter_map(|line| line.split_once(": "));
-        lines
-            .map(|(n, v)| {
-                (
-                    n.trim().parse::<http::HeaderName>().unwrap(),
-                    v.trim().parse().unwrap(),
-                )
-            })
-            .collect()
-    };
     let (request, response) = (head(request), head(response));
     let (status, directives) = (
         StatusCode::from_u16(status).unwrap(),
