@@ -118,18 +118,17 @@ impl fmt::Debug for Key {
     }
 }
 
-/// Origin-form, visible ASCII, and none of the bytes by which an origin and a cache come to read one path
-/// as two: an encoded NUL, CR or LF, or a backslash (web cache deception).
+/// Origin-form, of bytes that a request to an origin can carry, and none of those by which an origin and a cache come
+/// to read one path as two: an encoded NUL, CR or LF, or a backslash (web cache deception).
 fn target_is_plain(target: &str) -> bool {
-    let visible = target.starts_with('/')
-        && target
-            .bytes()
-            .all(|b| b.is_ascii_graphic() && b != b'\\' && b != b'#');
-    let path = target.split('?').next().unwrap_or_default().as_bytes();
-    let encoded = path
-        .windows(3)
-        .any(|w| matches!(w, b"%00" | b"%0a" | b"%0A" | b"%0d" | b"%0D"));
-    visible && !encoded
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let carried = |byte: u8| byte.is_ascii_graphic() && !b"\\#<>".contains(&byte);
+    let mut threes = path.as_bytes().windows(3);
+    let encoded = threes.any(|three| matches!(three, b"%00" | b"%0a" | b"%0A" | b"%0d" | b"%0D"));
+    path.starts_with('/')
+        && path.bytes().all(|byte| carried(byte) && byte != b'`')
+        && query.bytes().all(|byte| carried(byte) && byte != b'"')
+        && !encoded
 }
 
 #[cfg(test)]
@@ -176,6 +175,11 @@ mod tests {
         check(Scheme::Http, "a", "/x%0d%0ay", "BadTarget");
         check(Scheme::Http, "a", "/x?y=%0a", "http://a/x?y=%0a");
         check(Scheme::Http, "a", "/é", "BadTarget");
+        check(Scheme::Http, "a", "/<x>", "BadTarget");
+        check(Scheme::Http, "a", "/`", "BadTarget");
+        check(Scheme::Http, "a", "/x?`", "http://a/x?`");
+        check(Scheme::Http, "a", "/x?\"", "BadTarget");
+        check(Scheme::Http, "a", "/\"x", "http://a/\"x");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! For how long a response is fresh, and how old it is (RFC 9111 §4.2).
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::header::{AGE, DATE, EXPIRES, LAST_MODIFIED};
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -11,6 +11,8 @@ use super::directives::{self, delta_seconds};
 const HEURISTIC_DIVISOR: u32 = 10;
 /// A heuristic is a guess; a day bounds how wrong it can be.
 const HEURISTIC_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// Since 1970, the last second that a Date can spell: years have four digits. A clock may show any other.
+const DATE_MAX: Duration = Duration::from_secs(253_402_300_799);
 
 /// How long a stored response is fresh, and how old it was when it arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,10 +165,13 @@ fn initial_age(arrival: Arrival<'_>) -> Duration {
     apparent.max(age_value(head).saturating_add(delay))
 }
 
-/// §5.1: with several, the first counts; a value that is not delta-seconds is ignored.
+/// §5.1: with several, the first counts, whatever the others are; a value that is not delta-seconds is ignored.
 fn age_value(head: &HeaderMap) -> Duration {
-    let line = head.get(AGE).and_then(|line| line.to_str().ok());
-    let first = line.and_then(|line| line.split(',').next()).map(str::trim);
+    let members = head
+        .get(AGE)
+        .map(|line| line.as_bytes().split(|b| *b == b','));
+    let first = members.and_then(|mut members| members.next());
+    let first = first.and_then(|first| std::str::from_utf8(first.trim_ascii()).ok());
     first.and_then(delta_seconds).unwrap_or_default()
 }
 
@@ -181,8 +186,9 @@ pub fn date(head: &HeaderMap, received: SystemTime) -> SystemTime {
 /// The Date to send on, in the one format that may be sent (RFC 9110 §5.6.7). §6.6.1: where there is none, the
 /// time it was received; and in the place of an invalid one, too.
 pub fn date_field(head: &HeaderMap, received: SystemTime) -> HeaderValue {
-    let date = httpdate::fmt_http_date(date(head, received));
-    HeaderValue::from_str(&date).unwrap_or_else(|_| HeaderValue::from_static(""))
+    let date = date(head, received).clamp(UNIX_EPOCH, UNIX_EPOCH + DATE_MAX);
+    HeaderValue::from_str(&httpdate::fmt_http_date(date))
+        .unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
 /// The Age that must be said along with a Date of `now`, put over the one in `head`: else nobody could tell any

@@ -16,13 +16,10 @@ pub const CAPABILITY: (&str, &str) = ("surrogate-capability", "seawall=\"Surroga
 /// The directives that replace Cache-Control and Expires, if a targeted field is there and valid.
 pub fn read(head: &HeaderMap, surrogate_control: bool) -> Option<Response> {
     // RFC 9213 §2.2: "caches MUST … select the first (in target list order) field with a valid, non-empty value".
-    structured(&joined(head, "cdn-cache-control")?.join(", ")).or_else(|| {
-        if surrogate_control {
-            surrogate(head)
-        } else {
-            None
-        }
-    })
+    // A line that is no ASCII parses no more than any other that is broken.
+    let lines = joined(head, "cdn-cache-control");
+    let ours = lines.and_then(|lines| structured(&lines.join(", ")));
+    ours.or_else(|| surrogate_control.then(|| surrogate(head)).flatten())
 }
 
 fn joined<'a>(head: &'a HeaderMap, name: &str) -> Option<Vec<&'a str>> {
@@ -189,6 +186,15 @@ mod tests {
         surrogate("max-age=1, max-age=60;other", Some(age(1)));
         surrogate("no-store;other", Some(Response::default()));
         surrogate("max-age=x", Some(age(0)));
+        check(
+            "9213 2.2",
+            &[
+                ("cdn-cache-control", "max-age=1, x=\"é\""),
+                ("surrogate-control", "max-age=60"),
+            ],
+            true,
+            Some(age(60)),
+        );
         let kept_out = Response {
             no_store: true,
             ..Response::default()

@@ -134,6 +134,8 @@ fn age_counts_the_way_and_the_stay() {
     check("4.2.3", &[date_line("date", NOW - 40)], 3, 40);
     check("4.2.3", &[date_line("date", NOW + 40)], 0, 0);
     check("5.1", &[age("20, 30")], 0, 20);
+    check("5.1", &[age("20, é")], 0, 20);
+    check("5.1", &[age("é, 20")], 0, 0);
     check("5.1", &[age("7200.0")], 0, 0);
     check("5.1", &[age("-1")], 0, 0);
     check("1.2.2", &[age("99999999999999999999999")], 0, 1 << 31);
@@ -158,6 +160,22 @@ fn a_date_is_sent_on_in_one_format() {
         Some("Sun, 06 Nov 10000 08:49:37 GMT"),
         received,
     );
+}
+
+#[test]
+fn a_clock_that_shows_what_no_date_can_spell_does_no_harm() {
+    let check = |section: &str, received: SystemTime, expect: &str| {
+        let found = date_field(&HeaderMap::new(), received);
+        assert_eq!(found, expect, "{section}: {received:?}");
+    };
+    let second = Duration::from_secs(1);
+    let (first, last) = (
+        "Thu, 01 Jan 1970 00:00:00 GMT",
+        "Fri, 31 Dec 9999 23:59:59 GMT",
+    );
+    check("9110 5.6.7", UNIX_EPOCH - second, first);
+    check("9110 5.6.7", UNIX_EPOCH + DATE_MAX, last);
+    check("9110 5.6.7", UNIX_EPOCH + DATE_MAX + second, last);
 }
 
 #[test]
