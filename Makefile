@@ -1,7 +1,7 @@
 # What a person types. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test conformance lint fmt release install-to-build install-to-test
+.PHONY: help demo test conformance lint fmt fuzz release install-to-build install-to-test
 
 # rustup's own folder, and where Debian keeps nginx: neither is on everyone's path.
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
@@ -30,6 +30,22 @@ lint: install-to-build ## format and clippy, warnings denied
 
 fmt: ## bring every file into the one format
 	cargo fmt --all
+
+# One name of edge/src/fuzz.rs, or several; none is all. Seconds for each.
+TARGET ?=
+TIME ?= 60
+
+fuzz: install-to-build ## look for what breaks a property, with libFuzzer: make fuzz TARGET=ranges TIME=600
+	@$(call install,c++:g++)
+	@command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
+	@cp Cargo.lock edge/fuzz/ # the crates that are shipped, not newer ones
+	@set -eu; \
+	targets='$(TARGET)'; \
+	for target in $${targets:-$$(sed -n 's/^    ("\([a-z_]*\)", .*/\1/p' edge/src/fuzz.rs)}; do \
+	  corpus='$(CURDIR)'/target/fuzz/corpus/$$target; mkdir -p "$$corpus"; echo "== $$target"; \
+	  (cd edge && TARGET=$$target cargo fuzz run --sanitizer none --target-dir ../target/fuzz any "$$corpus" -- \
+	    -max_total_time=$(TIME) -max_len=512); \
+	done
 
 release: install-to-build ## the real thing: target/release/seawall
 	cargo build --locked --release

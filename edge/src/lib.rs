@@ -22,6 +22,9 @@ mod explain;
 mod feed;
 mod fill;
 mod front;
+#[cfg(any(test, fuzzing))]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+pub mod fuzz;
 mod heartbeat;
 mod key;
 mod ledger;
