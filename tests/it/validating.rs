@@ -110,6 +110,15 @@ fn an_origin_may_find_that_another_variant_is_what_it_would_send() {
     ] {
         get(shop).is("HIT", body);
     }
+    // What one shop's answer says of keeping it is not said of the others'.
+    let told = ok("")
+        .status(304)
+        .etag("1")
+        .field("cache-control", "private");
+    origin.says_in_turn("/a", vec![told, page("goods", "1")]);
+    get("far").is("REVALIDATED", "goods");
+    get("far").is("REVALIDATED", "goods");
+    get("north").is("HIT", "goods");
     // One purge, and none of them is asked about any more.
     seawall.purge(json!({"urls": [seawall.url("/a")]}));
     get("west").is("MISS", "goods");

@@ -72,7 +72,11 @@ impl Fetch {
             Storing::Keep => {
                 storage.put(&object);
             }
-            Storing::Refuse(_) => storage.remove(&stored.key, &[stored.id]),
+            Storing::Refuse(_) if stored.selection.selects(&self.journey.fields) => {
+                storage.remove(&stored.key, &[stored.id]);
+            }
+            // What this client is told says nothing to those whom the other variant is for.
+            Storing::Refuse(_) => {}
         }
         self.close();
         self.fill.reach(Stage::Refreshed(object));
