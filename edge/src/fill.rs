@@ -75,6 +75,8 @@ pub enum End {
 #[derive(Debug)]
 pub struct Arrived {
     pub status: StatusCode,
+    /// What the origin said: 206, where that makes what is stored whole.
+    pub said: StatusCode,
     /// Without what belongs to the hop.
     pub head: HeaderMap,
     /// None: known only at its end.

@@ -56,6 +56,7 @@ fn a_part_is_completed_by_asking_only_for_the_rest() {
         "{}",
         whole.cache_status()
     );
+    assert!(whole.cache_status().contains("fwd-status=206"));
     let asked = origin.last("/a");
     assert_eq!(
         (asked.field("range"), asked.field("if-range")),
@@ -192,4 +193,22 @@ fn many_clients_wait_for_one_rest() {
         .into_iter()
         .for_each(|other| assert_eq!(other.join().unwrap().text(), BODY));
     assert_eq!(origin.requests("/a"), 2);
+}
+
+#[test]
+fn an_origin_that_cannot_send_the_rest_is_asked_for_all_of_it() {
+    let origin = Origin::start();
+    let seawall = Seawall::run(&origin);
+    let rest = ok("56789").status(206).max_age(60).etag("1");
+    let cut = rest.field("content-range", "bytes 5-9/10").cut_body(2);
+    origin.says_in_turn("/a", vec![file("1"), cut, file("1")]);
+    check(&seawall, "bytes=0-4", "MISS", "01234");
+    let broken = seawall.get("/a");
+    assert_eq!(
+        (broken.text().as_str(), broken.complete),
+        ("0123456", false)
+    );
+    eventually("the part is gone", || seawall.get("/a").complete);
+    seawall.get("/a").is("HIT", BODY);
+    assert_eq!(origin.last("/a").field("range"), None);
 }

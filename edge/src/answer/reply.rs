@@ -173,7 +173,7 @@ impl Answer {
         let stored = arrived.kept;
         let forwarded = Forwarded {
             why,
-            status: Some(arrived.status.as_u16()),
+            status: Some(arrived.said.as_u16()),
             stored,
             collapsed,
         };

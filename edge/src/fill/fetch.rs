@@ -123,7 +123,12 @@ impl Fetch {
         whole.remove(http::header::TRANSFER_ENCODING);
         whole.insert(http::header::CONTENT_LENGTH, part.body.total().into());
         let arrived = self.judge(&Method::GET, part.status, &whole, &answered)?;
-        self.deliver(answered, arrived, Some(part)).await
+        let delivered = self.deliver(answered, arrived, Some(part)).await;
+        if let Err(Failure::BodyCut | Failure::BrokenAnswer) = delivered {
+            // An origin that cannot send the rest may be able to send all of it.
+            self.state.storage.remove(&part.key, &[part.id]);
+        }
+        delivered
     }
 
     /// Shows the head to whoever waits, streams the body to them, and keeps what is to be kept.
@@ -246,7 +251,9 @@ impl Fetch {
             received: answered.received,
         };
         let prints = self.state.ledger.read(|ledger| ledger.prints().clone());
-        let (arrived, tags_cut) = judge(heard, &prints, |length| self.state.storage.takes(length))?;
+        let (mut arrived, tags_cut) =
+            judge(heard, &prints, |length| self.state.storage.takes(length))?;
+        arrived.said = answered.head.status;
         self.state.metrics.tags_cut(tags_cut);
         Ok(arrived)
     }

@@ -70,6 +70,7 @@ pub fn judge(
     Ok((
         Arrived {
             status,
+            said: status,
             head,
             length,
             storing,
