@@ -4,6 +4,7 @@
 //! others. An input is bytes: [`input`] makes fields, numbers and clocks of them. What breaks a property gets a row in
 //! the table of the rule that was wrong.
 
+mod codings;
 mod conditions;
 mod directives;
 mod freshness;
@@ -17,7 +18,7 @@ use input::Input;
 /// Panics where its property does not hold.
 type Target = fn(&mut Input<'_>);
 
-const TARGETS: [(&str, Target); 15] = [
+const TARGETS: [(&str, Target); 16] = [
     ("response_directives", directives::of_responses),
     ("request_directives", directives::of_requests),
     ("structured_fields", directives::structured_fields),
@@ -30,6 +31,7 @@ const TARGETS: [(&str, Target); 15] = [
     ("conditions", conditions::conditions),
     ("updates", conditions::updates),
     ("vary", variants::vary),
+    ("codings", codings::codings),
     ("key", names::key),
     ("origin", names::origin),
     ("hop", names::hop),
