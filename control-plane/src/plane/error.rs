@@ -29,8 +29,9 @@ pub enum PlaneError {
     HostTaken { host: String, site: String },
     #[error("{0}")]
     Full(String),
-    #[error("a transaction of {bytes} bytes is larger than the store takes: send less at once")]
-    TooLarge { bytes: usize },
+    /// `0`: how much it is, and how much the store takes.
+    #[error("{0}: send less at once")]
+    TooLarge(String),
     /// Rule 5 of vouching.
     #[error(
         "another machine, started as {holder:?}, holds the id {id:?} and may vouch for up to {for_ms} ms: \
@@ -80,7 +81,9 @@ impl From<Problems> for PlaneError {
 impl From<StoreError> for PlaneError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::TooLarge { bytes } => Self::TooLarge { bytes },
+            StoreError::TooLarge { .. } | StoreError::TooMany { .. } => {
+                Self::TooLarge(error.to_string())
+            }
             other => Self::Unavailable(other.to_string()),
         }
     }

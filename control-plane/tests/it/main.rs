@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod api;
+#[path = "../../../tests/it/support/etcd.rs"]
+mod etcd;
 mod feed;
 mod receipts;
 mod sites;

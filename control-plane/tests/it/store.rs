@@ -15,6 +15,7 @@ use seawall_control_plane::store::{
 use crate::support::CAP;
 
 mod embedded;
+mod etcd;
 mod following;
 
 use following::*;
