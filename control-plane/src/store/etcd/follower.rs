@@ -208,20 +208,19 @@ impl Follower {
 
     async fn hand_over(&mut self, step: Arc<Step>) -> Result<(), End> {
         let revision = step.revision;
-        let value = |key: &str| {
-            let changed = step.changes.iter().find(|changed| changed.key == key)?;
-            changed.value.clone()
-        };
-        if let Some(value) = value(keys::HISTORY) {
-            let record = serde_json::from_slice::<Record>(&value);
+        let changed = |key: &str| step.changes.iter().find(|changed| changed.key == key);
+        if let Some(changed) = changed(keys::HISTORY) {
+            let value = changed.value.as_deref().unwrap_or_default();
+            let record = serde_json::from_slice::<Record>(value);
             if record.map_or(true, |record| record.epoch != self.epoch) {
                 self.cluster.trust.doubt();
                 return Err(new_epoch());
             }
         }
-        let mark = value(keys::BEACON).map(|value| Mark {
+        let beacon = changed(keys::BEACON).and_then(|changed| changed.value.as_ref());
+        let mark = beacon.map(|value| Mark {
             revision,
-            value: String::from_utf8_lossy(&value).into_owned(),
+            value: String::from_utf8_lossy(value).into_owned(),
         });
         self.steps.send(Ok(step)).await.map_err(|_| End::Unread)?;
         self.delivered = revision;

@@ -9,6 +9,9 @@ use seawall_control_plane::store::etcd::{EtcdStore, Options};
 use super::*;
 use crate::etcd::{Etcd, Version};
 
+mod faults;
+mod history;
+
 /// The suite over one version and size; a test says that it was not run where the version is not to be had.
 macro_rules! on_etcd {
     ($name:ident, $version:ident, $members:literal) => {
@@ -31,31 +34,61 @@ on_etcd!(one_member_of_3_5, V3_5, 1);
 on_etcd!(three_members_of_3_4, V3_4, 3);
 on_etcd!(three_members_of_3_5, V3_5, 3);
 
-/// A cluster, and a folder for each store of it.
+const BOTH: [Version; 2] = [Version::V3_4, Version::V3_5];
+
+/// A cluster, and the folder of a plane that uses it.
 struct Bench {
     etcd: Etcd,
     folder: PathBuf,
+    registry: std::sync::Mutex<Registry>,
 }
 
 impl Bench {
     fn start(version: Version, members: usize) -> Option<Self> {
+        Self::start_with(version, members, &[])
+    }
+
+    fn start_with(version: Version, members: usize, options: &[&str]) -> Option<Self> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let etcd = Etcd::start(version, members)?;
+        let etcd = Etcd::start_with(version, members, options)?;
         let folder = format!("seawall-etcd-store-{}-{count}", std::process::id());
         let folder = std::env::temp_dir().join(folder);
         std::fs::create_dir_all(&folder).unwrap();
-        Some(Self { etcd, folder })
+        let registry = std::sync::Mutex::default();
+        Some(Self {
+            etcd,
+            folder,
+            registry,
+        })
     }
 
+    /// One that may ask every member.
     fn store(&self) -> EtcdStore {
+        let all: Vec<_> = (0..self.etcd.members()).collect();
+        self.store_at(&all)
+    }
+
+    fn store_at(&self, members: &[usize]) -> EtcdStore {
+        let endpoints = members.iter().map(|member| self.etcd.endpoint(*member));
         let options = Options {
-            endpoints: self.etcd.endpoints(),
+            endpoints: endpoints.collect(),
             tls: None,
             user: None,
             state: self.folder.clone(),
         };
-        EtcdStore::new(&options, &mut Registry::default())
+        EtcdStore::new(&options, &mut self.registry.lock().unwrap())
+    }
+
+    /// The sum of a counter over all stores.
+    fn metric(&self, name: &str) -> u64 {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry.lock().unwrap())
+            .unwrap();
+        let values = text
+            .lines()
+            .filter_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
+        values.sum()
     }
 }
 

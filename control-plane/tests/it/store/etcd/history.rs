@@ -1,0 +1,128 @@
+//! Another history than the one that is known is refused, until an operator raises the epoch.
+
+use seawall_control_plane::keys;
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stores_of_one_cluster_share_an_epoch() {
+    let Some(bench) = Bench::start(Version::V3_4, 1) else {
+        return;
+    };
+    let (one, other) = (bench.store(), bench.store());
+    let (a, b) = tokio::join!(one.head(), other.head());
+    a.unwrap();
+    b.unwrap();
+    assert_eq!(one.epoch(), other.epoch());
+    let restarted = bench.store();
+    restarted.head().await.unwrap();
+    assert_eq!(restarted.epoch(), one.epoch());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restored_backup_is_refused_until_the_epoch_is_raised() {
+    for version in BOTH {
+        let Some(mut bench) = Bench::start(version, 1) else {
+            return;
+        };
+        let store = bench.store();
+        let kept = write(&store, [put("/seawall/v1/a", 1)]).await;
+        let mut follow = store.follow(keys::ROOT, kept).await.unwrap();
+        let backup = bench.etcd.backup();
+        let mut lost = kept;
+        for n in 0..10 {
+            lost = write(&store, [put(keys::BEACON, n)]).await;
+        }
+        until(&mut follow, lost).await;
+        let epoch = store.epoch();
+        bench.etcd.restore(&backup);
+
+        // Who lived through it, and who comes back and remembers.
+        for store in [&store, &bench.store()] {
+            refuses(store).await;
+        }
+        // Writes by others do not heal it, even when they pass what was known.
+        for n in 0..20 {
+            bench.etcd.ctl(0, &["put", "/else", &n.to_string()]);
+        }
+        for store in [&store, &bench.store()] {
+            refuses(store).await;
+        }
+
+        let raised = store.raise_epoch().await.unwrap();
+        assert!(raised > epoch, "{raised:?} after {epoch:?}");
+        let after = write(&store, [put("/seawall/v1/b", 1)]).await;
+        assert_eq!(store.epoch(), raised);
+        // Followers of the old history are told to begin anew.
+        let told = tokio::time::timeout(CAP, follow.next()).await.unwrap();
+        let ended = matches!(told, Some(Err(StoreError::Unavailable(_))));
+        assert!(ended, "{told:?}");
+        let before = Revision(after.0 - 1);
+        let mut anew = store.follow(keys::ROOT, before).await.unwrap();
+        until(&mut anew, after).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_cluster_is_refused_by_everyone() {
+    let Some(bench) = Bench::start(Version::V3_4, 1) else {
+        return;
+    };
+    let record = r#"{"epoch":7,"cluster":"abc"}"#;
+    bench.etcd.ctl(0, &["put", keys::HISTORY, record]);
+    let store = bench.store();
+    let why = refuses(&store).await;
+    assert!(why.contains("cluster abc"), "{why}");
+    store.raise_epoch().await.unwrap();
+    write(&store, [put("/seawall/v1/a", 1)]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_emptied_store_and_a_record_that_cannot_be_read_are_refused() {
+    let Some(bench) = Bench::start(Version::V3_5, 1) else {
+        return;
+    };
+    let store = bench.store();
+    let at = write(&store, [put(keys::BEACON, 1)]).await;
+    let before = Revision(at.0 - 1);
+    let mut follow = store.follow(keys::ROOT, before).await.unwrap();
+    until(&mut follow, at).await;
+    bench.etcd.ctl(0, &["del", keys::HISTORY]);
+    let why = refuses(&store).await;
+    assert!(why.contains("lost this deployment's history"), "{why}");
+    bench.etcd.ctl(0, &["put", keys::HISTORY, "{"]);
+    let why = refuses(&bench.store()).await;
+    assert!(why.contains("cannot be read"), "{why}");
+    let epoch = store.epoch();
+    assert!(store.raise_epoch().await.unwrap() > epoch);
+    write(&store, [put("/seawall/v1/a", 1)]).await;
+}
+
+/// What it says when it is asked for anything; the first question may be what finds it out.
+async fn refuses(store: &EtcdStore) -> String {
+    let found_out = async {
+        loop {
+            if let Err(StoreError::Unavailable(why)) = store.head().await {
+                return why;
+            }
+        }
+    };
+    tokio::time::timeout(CAP, found_out)
+        .await
+        .expect("a refusal in time");
+    let txn = Txn {
+        writes: vec![put("/seawall/v1/refused", 1)],
+        ..Txn::default()
+    };
+    let refusals = [
+        store.commit(txn).await.err(),
+        store.read("/seawall/").await.err(),
+        store.follow(keys::ROOT, Revision(0)).await.err(),
+    ];
+    let why = refusals.map(|refusal| match refusal {
+        Some(StoreError::Unavailable(why)) => why,
+        other => panic!("{other:?}"),
+    });
+    assert!(why.iter().all(|it| *it == why[0]), "{why:?}");
+    why[0].clone()
+}
