@@ -1,10 +1,12 @@
 //! What every role answers on its admin address: health, readiness, metrics; and the API where there is one.
 //!
 //! - [`listener`]: the address itself, HTTP/1.1 and HTTP/2 without TLS.
+//! - [`starting`]: what is answered before the work can begin.
 //! - [`guard`]: on loopback no token is asked for, and so a web page must not get through.
 
 mod guard;
 mod listener;
+mod starting;
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -22,6 +24,7 @@ use prometheus_client::registry::Registry;
 use serde_json::json;
 
 pub(crate) use listener::{bind, cannot_listen};
+pub(crate) use starting::Starting;
 
 /// What is asked before this process calls itself ready.
 type Check = Box<dyn Fn() -> Result<(), String> + Send + Sync>;

@@ -1,20 +1,28 @@
 //! `seawall control-plane`: tells edges what to serve and what to forget.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use axum::Router;
 use clap::Args;
-use seawall_config::roles::ControlPlaneConfig;
-use seawall_control_plane::store::Store;
+use prometheus_client::registry::Registry;
+use seawall_config::roles::{ControlPlaneConfig, EtcdConfig, StoreConfig};
 use seawall_control_plane::store::embedded::EmbeddedStore;
+use seawall_control_plane::store::etcd::{EtcdStore, Options, Tls};
+use seawall_control_plane::store::{Store, StoreError};
 use seawall_control_plane::{Plane, api};
 
 use crate::addresses::Addresses;
-use crate::admin::{self, Admin};
+use crate::admin::{self, Admin, Stage, Starting};
 use crate::exit::{Exit, Failure};
+use crate::print;
 use crate::signals::{Asked, Signals};
 use crate::sites_file;
 use crate::state::State;
+
+/// How long a control plane waits before it asks again a store that does not answer.
+const ASKED_AGAIN: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -24,12 +32,18 @@ Example:
   store = \"embedded\"
   state = \"/var/lib/seawall/control-plane\"
 
-The API is described at /openapi.json. SIGTERM stops it; edges go on serving without it.
-STATE/addresses.json says what listens where.")]
+The API is described at /openapi.json. SIGTERM stops it; edges go on serving without it. Where the
+store does not answer it waits, and /readyz says why. STATE/addresses.json says what listens where.
+
+After a backup of etcd was restored, every control plane refuses it until --raise-epoch has been
+run once: edges then take what the backup holds as newer than what they have.")]
 pub(crate) struct ControlPlaneArgs {
     /// What this control plane is: the table [control_plane]
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
+    /// Declare what etcd holds now the history from now on, and stop
+    #[arg(long)]
+    raise_epoch: bool,
     /// Stop when stdin ends, that is, when the process that started this one is gone
     #[arg(long, hide = true)]
     exit_with_parent: bool,
@@ -38,23 +52,30 @@ pub(crate) struct ControlPlaneArgs {
 pub(crate) async fn run(args: ControlPlaneArgs) -> Result<Exit, Failure> {
     let mut signals = Signals::listen(args.exit_with_parent)?;
     let config = sites_file::read_and_parse(&args.config, ControlPlaneConfig::parse)?;
+    if args.raise_epoch {
+        return raise_epoch(&config).await;
+    }
     let state = State::open(&config.state, "state in [control_plane]")?;
     Addresses::forget(state.folder())?;
     let listener = admin::bind(config.listen, "listen in [control_plane]").await?;
-    let mut registry = admin::registry();
-    let plane = Plane::start(open_store(state.folder())?, &mut registry)
-        .await
-        .map_err(anyhow::Error::from)?;
     let addresses = Addresses {
         admin: Some(listener.address()),
         ..Addresses::default()
     };
+    let waiting = Waiting::default();
+    let (starting, router) = Starting::new(waiting.router());
+    let serving = listener.serve(router);
     addresses.write(state.folder())?;
 
-    let ready = plane.clone();
-    let admin = Admin::new(registry).check("control plane", move || ready.ready());
-    let stage = admin.stage();
-    let serving = listener.serve(admin.router(Some(api::router(plane.clone()))));
+    let started = tokio::select! {
+        started = start(&config, state.folder(), &waiting) => Some(started?),
+        () = signals.stop() => None,
+    };
+    let Some((plane, router, stage)) = started else {
+        serving.stop().await;
+        return Ok(Exit::Done);
+    };
+    starting.become_(router);
     stage.start();
     tracing::info!(listen = %serving.address(), "the control plane serves");
     // Nothing of it is in a file that could be read again.
@@ -67,6 +88,124 @@ pub(crate) async fn run(args: ControlPlaneArgs) -> Result<Exit, Failure> {
         serving.stop().await;
     };
     Ok(signals.unless_stopped_again(stopped).await)
+}
+
+/// The plane once its store answers, what it answers, and how far it is.
+async fn start(
+    config: &ControlPlaneConfig,
+    state: &Path,
+    waiting: &Waiting,
+) -> Result<(Arc<Plane>, Router, Arc<Stage>), Failure> {
+    let mut registry = admin::registry();
+    let store: Arc<dyn Store> = match &config.store {
+        StoreConfig::Embedded => open_store(state)?,
+        StoreConfig::Etcd(etcd) => {
+            let store = EtcdStore::new(&etcd_options(etcd, state)?, &mut registry);
+            waiting.until_it_answers(&store).await;
+            for warning in store.version_warnings().await {
+                tracing::warn!("{warning}");
+            }
+            Arc::new(store)
+        }
+    };
+    let plane = Plane::start(store, &mut registry)
+        .await
+        .map_err(anyhow::Error::from)?;
+    let ready = plane.clone();
+    let admin = Admin::new(registry).check("control plane", move || ready.ready());
+    let stage = admin.stage();
+    let router = admin.router(Some(api::router(plane.clone())));
+    Ok((plane, router, stage))
+}
+
+/// Why there is no plane yet.
+#[derive(Clone, Default)]
+struct Waiting(Arc<Mutex<Option<StoreError>>>);
+
+impl Waiting {
+    /// What is answered meanwhile.
+    fn router(&self) -> Router {
+        let why = self.0.clone();
+        let check = move || match &*why.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(error) => Err(error.to_string()),
+            None => Err("it has not answered yet".into()),
+        };
+        let admin = Admin::new(admin::registry()).check("store", check);
+        admin.stage().start();
+        admin.router(None)
+    }
+
+    /// Asks until it does; what it says meanwhile is logged when it changes.
+    async fn until_it_answers(&self, store: &EtcdStore) {
+        while let Err(error) = store.head().await {
+            self.say(error);
+            tokio::time::sleep(ASKED_AGAIN).await;
+        }
+    }
+
+    fn say(&self, error: StoreError) {
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.as_ref() != Some(&error) {
+            tracing::warn!(%error, "the control plane waits for its store");
+        }
+        *said = Some(error);
+    }
+}
+
+async fn raise_epoch(config: &ControlPlaneConfig) -> Result<Exit, Failure> {
+    let StoreConfig::Etcd(etcd) = &config.store else {
+        let why = "--raise-epoch is for a store in etcd; an embedded store that is replaced has a new epoch by itself";
+        return Err(Exit::Usage.because(why));
+    };
+    let options = etcd_options(etcd, &config.state)?;
+    let store = EtcdStore::new(&options, &mut Registry::default());
+    let epoch = store
+        .raise_epoch()
+        .await
+        .map_err(|error| Exit::Failed.because(error))?;
+    print::result(format_args!("The epoch is now {epoch}."));
+    print::note(
+        "Control planes and edges take what etcd holds; what edges stored before is fetched anew.",
+    );
+    Ok(Exit::Done)
+}
+
+/// With what the files hold that the configuration names.
+fn etcd_options(etcd: &EtcdConfig, state: &Path) -> Result<Options, Failure> {
+    let read = |path: &PathBuf, word: &str| {
+        std::fs::read(path).map_err(|error| {
+            let path = path.display();
+            let why = format!("{word} in [control_plane.etcd]: {path} cannot be read: {error}");
+            Exit::BadConfiguration.because(why)
+        })
+    };
+    let tls = match &etcd.ca {
+        None => None,
+        Some(ca) => Some(Tls {
+            ca: read(ca, "ca")?,
+            identity: match &etcd.identity {
+                None => None,
+                Some((cert, key)) => Some((read(cert, "cert")?, read(key, "key")?)),
+            },
+        }),
+    };
+    let user = match &etcd.user {
+        None => None,
+        Some((name, file)) => {
+            let password = read(file, "password_file")?;
+            let password = String::from_utf8_lossy(&password);
+            Some((
+                name.clone(),
+                password.trim_end_matches(['\r', '\n']).to_owned(),
+            ))
+        }
+    };
+    Ok(Options {
+        endpoints: etcd.endpoints.clone(),
+        tls,
+        user,
+        state: state.to_owned(),
+    })
 }
 
 /// The embedded store, below `state`.

@@ -9,6 +9,10 @@ use crate::reader::{Fields, echo, socket_address};
 use crate::schema;
 use crate::site;
 
+mod etcd;
+
+pub use etcd::EtcdConfig;
+
 /// Control planes one edge may name.
 pub const CONTROL_PLANES_MAX: usize = 16;
 
@@ -33,7 +37,16 @@ pub struct EdgeConfig {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ControlPlaneConfig {
     pub listen: SocketAddr,
+    pub store: StoreConfig,
     pub state: PathBuf,
+}
+
+/// Where sites and purges are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreConfig {
+    /// In a database below `state`.
+    Embedded,
+    Etcd(EtcdConfig),
 }
 
 impl EdgeConfig {
@@ -84,19 +97,29 @@ impl ControlPlaneConfig {
 
     fn from_fields(mut fields: Fields<'_>, problems: &mut Problems) -> Option<Self> {
         let listen = fields.parsed("listen", problems, loopback_address);
-        fields.parsed("store", problems, |store| match store {
-            "embedded" => Ok(()),
-            _ => Err("etcd is not built yet; write \"embedded\", or leave the word out".into()),
-        });
+        let wants_etcd = fields.text("store") == Some("etcd");
         let state = fields.text("state").map(PathBuf::from);
         fields.not_yet("tokens_file");
-        if let Some(mut etcd) = fields.table("etcd") {
-            etcd.not_yet("endpoints");
-            etcd.done();
+        let etcd = fields.table("etcd");
+        if wants_etcd && etcd.is_none() {
+            let message = "is missing; the store is in etcd, so write [control_plane.etcd] with its endpoints";
+            problems.add(fields.at("etcd"), message);
         }
+        if !wants_etcd && etcd.is_some() {
+            let message =
+                "is etcd's, and the store is embedded; write store = \"etcd\", or leave it out";
+            problems.add(fields.at("etcd"), message);
+        }
+        let etcd = etcd.map(|etcd| EtcdConfig::from_fields(etcd, problems));
         fields.done();
+        let store = match etcd {
+            None if wants_etcd => None,
+            None => Some(StoreConfig::Embedded),
+            Some(etcd) => etcd.map(StoreConfig::Etcd),
+        };
         Some(Self {
             listen: listen.unwrap_or(on_loopback(9080)),
+            store: store?,
             state: state?,
         })
     }
@@ -150,11 +173,7 @@ fn control_plane(text: &str) -> Result<String, String> {
             echo(text)
         ));
     }
-    let loopback = match server.host.parse::<IpAddr>() {
-        Ok(address) => address.to_canonical().is_loopback(),
-        Err(_) => server.host == "localhost",
-    };
-    if !loopback {
+    if !is_loopback(&server.host) {
         return Err(format!(
             "{} is not loopback; until there are tokens only loopback is allowed",
             echo(text)
@@ -166,6 +185,14 @@ fn control_plane(text: &str) -> Result<String, String> {
         server.host
     };
     Ok(format!("http://{host}:{}", server.port))
+}
+
+/// A host that never leaves this machine.
+fn is_loopback(host: &str) -> bool {
+    match host.parse::<IpAddr>() {
+        Ok(address) => address.to_canonical().is_loopback(),
+        Err(_) => host == "localhost",
+    }
 }
 
 fn on_loopback(port: u16) -> SocketAddr {

@@ -90,13 +90,14 @@ pub(super) static CONTROL_PLANE: Table = Table {
             form: Form::OneOf(&["embedded", "etcd"]),
             default: Default::Value("\"embedded\""),
             about: "Where sites and purges are kept: in a database in `state`, or in etcd, shared with other \
-                    control planes. etcd is not built yet: naming it is a problem.",
+                    control planes.",
         },
         Word {
             name: "state",
             form: Form::Text,
             default: Default::Required,
-            about: "The folder of the embedded store. One control plane at a time.",
+            about: "The folder of the embedded store, or of what a control plane remembers of etcd. Each control plane \
+                    needs its own.",
         },
         Word {
             name: "tokens_file",
@@ -116,10 +117,43 @@ pub(super) static CONTROL_PLANE: Table = Table {
 pub(super) static CONTROL_PLANE_ETCD: Table = Table {
     path: "control_plane.etcd",
     about: "How to reach etcd, for `store = \"etcd\"`.",
-    words: &[Word {
-        name: "endpoints",
-        form: Form::Texts { max: 16 },
-        default: Default::NotYet,
-        about: "The members of the etcd cluster.",
-    }],
+    words: &[
+        Word {
+            name: "endpoints",
+            form: Form::Texts { max: 16 },
+            default: Default::Required,
+            about: "The members of the etcd cluster, each with its port, all `http` or all `https`: \
+                    `http://127.0.0.1:2379`. One is asked until it fails, then the next.",
+        },
+        Word {
+            name: "ca",
+            form: Form::Text,
+            default: Default::None("`https` needs it"),
+            about: "PEM file with the authority that signs the members' certificates.",
+        },
+        Word {
+            name: "cert",
+            form: Form::Text,
+            default: Default::None("no certificate of its own"),
+            about: "PEM file with the certificate that the control plane shows to etcd.",
+        },
+        Word {
+            name: "key",
+            form: Form::Text,
+            default: Default::None("`cert` needs it"),
+            about: "PEM file with the key of `cert`.",
+        },
+        Word {
+            name: "username",
+            form: Form::Text,
+            default: Default::None("no user"),
+            about: "Whom etcd knows the control plane as. Over `https` only, except on loopback.",
+        },
+        Word {
+            name: "password_file",
+            form: Form::Text,
+            default: Default::None("`username` needs it"),
+            about: "The file with the user's password; one line.",
+        },
+    ],
 };

@@ -57,14 +57,6 @@ fn a_role_is_refused_what_it_cannot_keep_yet() {
         "edge.cache_bytes: 512 of what? Write the unit, such as \"512MiB\" (B, KiB, MiB, GiB, TiB)",
     );
     check(
-        plane("store = \"etcd\""),
-        "control_plane.store: etcd is not built yet; write \"embedded\", or leave the word out",
-    );
-    check(
-        plane("etcd.endpoints = [\"http://a\"]"),
-        "control_plane.etcd.endpoints: is not built yet; leave it out",
-    );
-    check(
         plane("tokens_file = \"t\""),
         "control_plane.tokens_file: is not built yet; leave it out",
     );
@@ -75,6 +67,73 @@ fn a_role_is_refused_what_it_cannot_keep_yet() {
     for id in ["", "1a", "A", "a b", "a\"", "-a", &"a".repeat(64)] {
         assert!(seawall_config::roles::edge_id(id).is_err(), "{id:?}");
     }
+}
+
+#[test]
+fn a_control_plane_says_how_it_reaches_etcd() {
+    let check = |text: &str, expect: &[&str]| {
+        let text = format!("[control_plane]\nstate = \"s\"\n{text}\n");
+        let found = lines(ControlPlaneConfig::parse(&text));
+        assert_eq!(found.len(), expect.len(), "{text}{found:#?}");
+        for (found, expect) in found.iter().zip(expect) {
+            assert!(found.contains(expect), "{text}{found}");
+        }
+    };
+    let etcd = "store = \"etcd\"\n[control_plane.etcd]\n";
+    let plain = "endpoints = [\"http://10.0.0.1:2379\"]\n";
+    let tls = "endpoints = [\"https://10.0.0.1:2379\", \"https://e2:2379/\"]\nca = \"c\"\n";
+    check(&format!("{etcd}{plain}"), &[]);
+    check(
+        &format!("{etcd}{tls}cert = \"a\"\nkey = \"b\"\nusername = \"u\"\npassword_file = \"p\""),
+        &[],
+    );
+    check(
+        &format!(
+            "{etcd}endpoints = [\"http://127.0.0.1:2379\"]\nusername = \"u\"\npassword_file = \"p\""
+        ),
+        &[],
+    );
+    check("store = \"etcd\"", &["control_plane.etcd: is missing"]);
+    check(
+        &format!("[control_plane.etcd]\n{plain}"),
+        &["control_plane.etcd: is etcd's, and the store is embedded"],
+    );
+    check(etcd, &["control_plane.etcd.endpoints: is missing"]);
+    check(
+        &format!("{etcd}endpoints = []"),
+        &["control_plane.etcd.endpoints"],
+    );
+    check(
+        &format!("{etcd}endpoints = [\"http://a\", \"ftp://b:1\"]"),
+        &[
+            "endpoints[0]: \"http://a\" has no port",
+            "endpoints[1]: the scheme is",
+        ],
+    );
+    check(
+        &format!("{etcd}endpoints = [\"http://a:1\", \"https://b:1\"]\nca = \"c\""),
+        &["some are http and some https"],
+    );
+    check(
+        &format!("{etcd}endpoints = [\"https://a:1\"]"),
+        &["control_plane.etcd.ca: is missing"],
+    );
+    check(
+        &format!("{etcd}{plain}ca = \"c\""),
+        &["control_plane.etcd.ca: is for https"],
+    );
+    check(
+        &format!("{etcd}{tls}cert = \"a\""),
+        &["control_plane.etcd.key: is missing; cert needs it"],
+    );
+    check(
+        &format!("{etcd}{tls}password_file = \"a\""),
+        &["control_plane.etcd.username: is missing"],
+    );
+    check(
+        &format!("{etcd}{plain}username = \"u\"\npassword_file = \"p\""),
+        &["control_plane.etcd.username: would go over the network in clear"],
+    );
 }
 
 #[test]
