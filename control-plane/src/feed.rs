@@ -9,7 +9,7 @@ use seawall_config::feed::{Beacon, Change, FRAME_BYTES_MAX, Frame, SiteDocument}
 use seawall_config::{Epoch, Revision};
 
 use crate::keys::{self, Key};
-use crate::plane::records::{PurgeRecord, SiteRecord, decode};
+use crate::plane::records::{PurgeRecord, SiteRecord, decode, purge_record, site_record};
 use crate::store::{Changed, Step};
 
 /// Lines kept for followers that come back.
@@ -166,7 +166,7 @@ fn change(revision: Revision, changed: &Changed) -> Option<Change> {
             name: name.to_owned(),
         }),
         (Key::Site(name), Some(value)) => {
-            let SiteRecord { site, .. } = decode(&changed.key, value)?;
+            let SiteRecord { site, .. } = site_record(name, value);
             let (name, created) = (name.to_owned(), changed.created);
             Some(Change::PutSite(SiteDocument {
                 name,
@@ -176,7 +176,7 @@ fn change(revision: Revision, changed: &Changed) -> Option<Change> {
             }))
         }
         (Key::Purge(_), Some(value)) => {
-            let PurgeRecord { scopes, mode, .. } = decode(&changed.key, value)?;
+            let PurgeRecord { scopes, mode, .. } = purge_record(&changed.key, value);
             Some(Change::Purge { scopes, mode })
         }
         (Key::Beacon, Some(value)) => decode::<Beacon>(&changed.key, value).map(Change::Beacon),

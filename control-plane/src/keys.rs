@@ -4,6 +4,7 @@
 //! so that an acknowledgement wakes no edge. [`ROOT`] is a prefix of both.
 
 use seawall_config::Revision;
+use seawall_config::site::site_name;
 
 /// Everything of ours.
 pub const ROOT: &str = "/seawall";
@@ -77,7 +78,7 @@ pub fn parse(key: &str) -> Key<'_> {
         (true, "beacon", "") => Key::Beacon,
         (true, "floor", "") => Key::Floor,
         (_, _, "") => Key::Other,
-        (true, "site", name) => Key::Site(name),
+        (true, "site", name) if site_name(name).is_ok() => Key::Site(name),
         (true, "purge", id) => Key::Purge(id),
         (false, "edge", id) => Key::Edge(id),
         (false, "plane", id) => Key::Plane(id),
@@ -112,6 +113,9 @@ mod tests {
             SITES,
             SITES_GUARD,
             "/seawall/v2/site/a",
+            "/seawall/v1/site/A",
+            "/seawall/v1/site/a/b",
+            "/seawall/v1/site/a\n",
             "/seawall/v1/new/a",
             "/else",
             "",

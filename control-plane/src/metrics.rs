@@ -25,6 +25,8 @@ pub(crate) struct Metrics {
     pub(crate) revision: Gauge,
     pub(crate) store_writes: Counter,
     pub(crate) feed_subscribers: Gauge,
+    reconciles: Counter,
+    differences: Counter,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -47,6 +49,8 @@ impl Metrics {
             revision: Gauge::default(),
             store_writes: Counter::default(),
             feed_subscribers: Gauge::default(),
+            reconciles: Counter::default(),
+            differences: Counter::default(),
         };
         registry.register(
             "purges",
@@ -71,6 +75,14 @@ impl Metrics {
         registry.register("store_writes", help, metrics.store_writes.clone());
         let help = "Followers of the feed";
         registry.register("feed_subscribers", help, metrics.feed_subscribers.clone());
+        let help = "Comparisons of what this plane knows with what the store holds";
+        registry.register("store_reconciles", help, metrics.reconciles.clone());
+        let help = "Keys that the store's log had left out, found by such a comparison";
+        registry.register(
+            "store_reconcile_differences",
+            help,
+            metrics.differences.clone(),
+        );
         metrics.count(0, iter::empty());
         metrics
     }
@@ -81,6 +93,11 @@ impl Metrics {
             Mode::Soft => "soft",
         };
         self.purges.get_or_create(&ModeLabel { mode }).inc();
+    }
+
+    pub(crate) fn reconciled(&self, differences: usize) {
+        self.reconciles.inc();
+        self.differences.inc_by(differences as u64);
     }
 
     pub(crate) fn completed(&self, ms: u64) {
@@ -130,6 +147,8 @@ mod tests {
             "seawall_revision 0",
             "seawall_store_writes_total 0",
             "seawall_feed_subscribers 0",
+            "seawall_store_reconciles_total 0",
+            "seawall_store_reconcile_differences_total 0",
         ] {
             assert!(text.lines().any(|it| it == line), "{line} in\n{text}");
         }

@@ -1,7 +1,8 @@
 //! The control plane without HTTP: the use cases over the store, and the tasks that keep a plane going.
 //!
 //! One task follows the store (`follow`) and is the only one to change what the plane knows (`state`), but for
-//! what edges say of themselves. One writes renewals (`rounds`), one beacons, and forgets (`upkeep`). A use
+//! what edges say of themselves. One writes renewals (`rounds`), one beacons, and forgets (`upkeep`), one compares
+//! what is known with what the store holds (`reconcile`). A use
 //! case writes to the store and waits until the plane has followed its own write, so that whoever was answered
 //! finds it here.
 
@@ -13,7 +14,7 @@ use bytes::Bytes;
 use prometheus_client::registry::Registry;
 use seawall_config::feed::BEACON_MS;
 use seawall_config::{Epoch, Revision};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
@@ -25,7 +26,9 @@ mod edges;
 mod error;
 mod fleet;
 mod follow;
+mod known;
 mod purges;
+mod reconcile;
 pub(crate) mod records;
 mod retention;
 mod rounds;
@@ -84,6 +87,8 @@ struct Signals {
     lines: watch::Sender<Revision>,
     /// Something is known of the edges that was not.
     edges: watch::Sender<()>,
+    /// What the plane knows is not what the store holds.
+    differs: Notify,
     stopped: watch::Sender<bool>,
 }
 
@@ -115,6 +120,7 @@ impl Plane {
             followed: watch::Sender::new(state.followed),
             lines: watch::Sender::new(state.followed),
             edges: watch::Sender::new(()),
+            differs: Notify::new(),
             stopped: watch::Sender::new(false),
         };
         let plane = Arc::new(Self {
@@ -135,6 +141,7 @@ impl Plane {
             tokio::spawn(follow::run(plane.clone(), follow)),
             tokio::spawn(rounds::run(plane.clone(), heard)),
             tokio::spawn(upkeep::run(plane.clone())),
+            tokio::spawn(reconcile::run(plane.clone())),
         ];
         lock(&plane.tasks).extend(tasks);
         Ok(plane)

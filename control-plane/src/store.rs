@@ -117,10 +117,15 @@ pub struct Changed {
 
 /// A stream of [`Step`]s. A follower that falls too far behind gets [`StoreError::Compacted`] and reads anew.
 pub struct Follow {
-    pub(crate) steps: tokio::sync::mpsc::Receiver<Result<Arc<Step>, StoreError>>,
+    steps: tokio::sync::mpsc::Receiver<Result<Arc<Step>, StoreError>>,
 }
 
 impl Follow {
+    /// What comes out of `steps`.
+    pub fn new(steps: tokio::sync::mpsc::Receiver<Result<Arc<Step>, StoreError>>) -> Self {
+        Self { steps }
+    }
+
     /// The next step; None when the store has closed. Cancel-safe.
     pub async fn next(&mut self) -> Option<Result<Arc<Step>, StoreError>> {
         self.steps.recv().await

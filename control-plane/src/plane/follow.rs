@@ -62,6 +62,7 @@ pub(super) async fn run(plane: Arc<Plane>, mut follow: Follow) {
     loop {
         let lost = tokio::select! {
             lost = until_lost(&plane, &mut follow) => lost,
+            () = plane.signals.differs.notified() => differs(),
             () = plane.stopping() => return,
         };
         tracing::warn!(error = %lost, "the plane lost the store's log and reads it anew");
@@ -95,6 +96,10 @@ async fn reload(plane: &Plane) -> Follow {
             }
         }
     }
+}
+
+fn differs() -> StoreError {
+    StoreError::Unavailable("its log has left something out".into())
 }
 
 fn closed() -> StoreError {

@@ -18,6 +18,9 @@ use crate::store::{Commit, Guard, StoreError, Txn, Write};
 /// Purges whose senders wait for them to be complete.
 pub(super) const WAITS_MAX: usize = 256;
 
+/// How often a write is sent whose outcome the store does not tell.
+const WRITES_MAX: usize = 3;
+
 /// When a purge is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
@@ -159,23 +162,27 @@ impl Plane {
     async fn write_purge(&self, record: &PurgeRecord) -> Result<Revision, PlaneError> {
         let id = random_id();
         let key = keys::purge(&id);
+        let mut is_unknown = false;
         let txn = Txn {
             guards: vec![Guard::Absent(key.clone())],
             writes: vec![Write::Put(key.clone(), encode(record))],
         };
-        match self.commit(txn).await {
-            Ok(Commit::Done(revision)) => Ok(revision),
-            // Nobody else makes this id, so it was written and the answer was lost on its way.
-            Ok(Commit::Refused { .. }) | Err(StoreError::OutcomeUnknown(_)) => {
-                let view = self.read(&key).await.ok();
-                let found =
-                    view.and_then(|view| view.entries.into_iter().find(|entry| entry.key == key));
-                found
-                    .map(|entry| entry.created)
-                    .ok_or(PlaneError::OutcomeUnknown { id })
+        // It may be sent again: its id makes that no second purge, and only a write can say that an earlier one will
+        // not be done after all.
+        for _ in 0..WRITES_MAX {
+            match self.commit(txn.clone()).await {
+                Ok(Commit::Done(revision)) => return Ok(revision),
+                // Nobody else makes this id, so it was written and the answer was lost on its way.
+                Ok(Commit::Refused { found, .. }) => {
+                    let created = found.first().map(|entry| entry.created);
+                    return created.ok_or(PlaneError::OutcomeUnknown { id });
+                }
+                Err(StoreError::OutcomeUnknown(_)) => is_unknown = true,
+                Err(error) if !is_unknown => return Err(error.into()),
+                Err(_) => {}
             }
-            Err(error) => Err(error.into()),
         }
+        Err(PlaneError::OutcomeUnknown { id })
     }
 
     async fn sites_exist(&self, names: &[String]) -> Result<(), PlaneError> {

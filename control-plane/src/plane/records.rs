@@ -1,5 +1,5 @@
-//! What the store's values hold. Each is a small JSON document; what cannot be read is passed over and logged,
-//! so that a newer version's value, or a hand that slipped, stops no plane.
+//! What the store's values hold. Each is a small JSON document; what cannot be read is logged, and stops no plane: a
+//! newer version may have written it, or a hand that slipped.
 
 use bytes::Bytes;
 use seawall_config::feed::{Applied, Counted, EdgeState, Heartbeat};
@@ -12,6 +12,9 @@ use serde_json::Value;
 const PROBLEMS_KEPT_MAX: usize = 2;
 /// Characters of each text of a problem that a record keeps.
 const PROBLEM_CHARS_MAX: usize = 160;
+
+/// Bytes of a site's value that is read: a document and a little around it.
+const SITE_BYTES_MAX: usize = seawall_config::site::DOCUMENT_BYTES_MAX + 1_024;
 
 /// Who may change a site.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -131,12 +134,42 @@ pub(crate) fn encode<T: Serialize>(value: &T) -> Bytes {
     serde_json::to_vec(value).unwrap_or_default().into()
 }
 
+/// A site that cannot be read is there all the same, and says nothing: edges keep its last good version.
+pub(crate) fn site_record(name: &str, value: &[u8]) -> SiteRecord {
+    let unreadable = SiteRecord {
+        owner: Owner::Api,
+        site: Value::Null,
+    };
+    if value.len() > SITE_BYTES_MAX {
+        tracing::warn!(
+            name,
+            bytes = value.len(),
+            "a site in the store is too large and cannot be read"
+        );
+        return unreadable;
+    }
+    let record: Option<SiteRecord> = decode(name, value);
+    let is_named_so = |record: &SiteRecord| record.site.get("name").is_some_and(|it| it == name);
+    record.filter(is_named_so).unwrap_or(unreadable)
+}
+
+/// A purge that cannot be read, perhaps of a kind that is not known here yet, purges everything: too much is never
+/// wrong.
+pub(crate) fn purge_record(key: &str, value: &[u8]) -> PurgeRecord {
+    decode(key, value).unwrap_or_else(|| PurgeRecord {
+        scopes: vec![Scope::Everything],
+        mode: Mode::Hard,
+        at_ms: 0,
+        awaited: false,
+    })
+}
+
 /// None when it is not what its key promises.
 pub(crate) fn decode<T: DeserializeOwned>(key: &str, value: &[u8]) -> Option<T> {
     match serde_json::from_slice(value) {
         Ok(value) => Some(value),
         Err(error) => {
-            tracing::warn!(key, %error, "a value in the store cannot be read and is passed over");
+            tracing::warn!(key, %error, "a value in the store cannot be read");
             None
         }
     }

@@ -16,6 +16,8 @@ use decide::{Decided, Sites};
 
 /// How often a change is decided anew because others changed sites meanwhile.
 const ATTEMPTS_MAX: usize = 16;
+/// How often it is sent again because the store did not say what became of it.
+const UNKNOWN_MAX: usize = 2;
 
 /// RFC 9110 §13.1: what must be so for a change to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,8 +106,18 @@ impl Plane {
         decide: impl Fn(&Sites) -> Result<Decided, PlaneError>,
         done: impl Fn(&Sites) -> Option<Revision>,
     ) -> Result<(Revision, Put), PlaneError> {
+        let unknown = || PlaneError::OutcomeUnknown { id: id.to_owned() };
+        let (mut tried, mut unknowns) = (None, 0);
         for _ in 0..ATTEMPTS_MAX {
-            let sites = self.read_sites().await?;
+            let sites = match self.read_sites().await {
+                Err(_) if tried.is_some() => return Err(unknown()),
+                sites => sites?,
+            };
+            // An earlier write, of which the store did not say, was done.
+            if let Some((put, revision)) = tried.zip(done(&sites)) {
+                self.followed(revision).await;
+                return Ok((revision, put));
+            }
             let (writes, put) = match decide(&sites)? {
                 Decided::Nothing(revision) => return Ok((revision, Put::Unchanged)),
                 Decided::Write { writes, put } => (writes, put),
@@ -117,17 +129,16 @@ impl Plane {
                     return Ok((revision, put));
                 }
                 Ok(Commit::Refused { .. }) => {}
-                Err(StoreError::OutcomeUnknown(_)) => {
-                    let sites = self.read_sites().await.ok();
-                    let unknown = || PlaneError::OutcomeUnknown { id: id.to_owned() };
-                    let revision = sites.and_then(|sites| done(&sites)).ok_or_else(unknown)?;
-                    self.followed(revision).await;
-                    return Ok((revision, put));
+                // Sent again under the same guard: both together are done once, or not at all.
+                Err(StoreError::OutcomeUnknown(_)) if unknowns < UNKNOWN_MAX => {
+                    (tried, unknowns) = (Some(put), unknowns + 1);
                 }
+                Err(StoreError::OutcomeUnknown(_)) => return Err(unknown()),
+                Err(_) if tried.is_some() => return Err(unknown()),
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(PlaneError::Busy)
+        Err(tried.map_or(PlaneError::Busy, |_| unknown()))
     }
 
     /// The guard first: if it still holds at the write, no site changed since this read.

@@ -7,7 +7,8 @@ use seawall_config::feed::{self, Beacon, Frame, SiteDocument, Snapshot};
 use seawall_config::{Epoch, Revision, Site};
 
 use super::fleet::{Fleet, Moved};
-use super::records::{Owner, PlaneRecord, SiteRecord, decode};
+use super::known::Known;
+use super::records::{Owner, PlaneRecord, SiteRecord, decode, purge_record, site_record};
 use super::retention::{Purge, Purges};
 use super::stances::Stances;
 use super::tally::Tally;
@@ -22,6 +23,7 @@ pub(crate) struct State {
     pub(crate) followed: Revision,
     /// What the read that came first showed; older steps only fill the tail.
     read: Revision,
+    pub(crate) known: Known,
     pub(crate) sites: BTreeMap<String, StoredSite>,
     pub(crate) purges: Purges,
     pub(crate) floor: Option<Floor>,
@@ -63,6 +65,7 @@ impl State {
             epoch,
             followed: begins,
             read: view.revision,
+            known: Known::new(view),
             sites: BTreeMap::new(),
             purges: Purges::default(),
             floor: None,
@@ -104,6 +107,7 @@ impl State {
         if step.revision <= self.read {
             return;
         }
+        self.known.apply(step);
         for changed in &step.changes {
             match &changed.value {
                 Some(value) => {
@@ -175,9 +179,7 @@ impl State {
     ) {
         match keys::parse(key) {
             Key::Site(name) => {
-                let Some(SiteRecord { owner, site }) = decode(key, value) else {
-                    return;
-                };
+                let SiteRecord { owner, site } = site_record(name, value);
                 let document = SiteDocument {
                     name: name.to_owned(),
                     created,
@@ -188,9 +190,7 @@ impl State {
                     .insert(name.to_owned(), StoredSite { owner, document });
             }
             Key::Purge(id) => {
-                let Some(record) = decode(key, value) else {
-                    return;
-                };
+                let record = purge_record(key, value);
                 let purge = Purge {
                     id: id.to_owned(),
                     record,
@@ -217,9 +217,14 @@ impl State {
                     changed: revision,
                 });
             }
-            Key::Edge(id) => self
-                .fleet
-                .register(id, decode(key, value), revision, now_ms),
+            Key::Edge(id) => {
+                // Who is registered stays so, for receipts to wait for.
+                let Some(registration) = decode(key, value) else {
+                    return;
+                };
+                self.fleet
+                    .register(id, Some(registration), revision, now_ms);
+            }
             Key::Plane(plane) => self.record(key, plane, value, revision, now_ms),
             Key::Counted(purge, plane) => {
                 let record = decode(key, value).unwrap_or_default();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use seawall_config::feed::{Frame, SNAPSHOT_BYTES_MAX};
-use seawall_config::{Revision, Token};
+use seawall_config::{Epoch, Revision, Token};
 use tokio::sync::watch;
 
 use super::{Plane, PlaneError, lock};
@@ -18,6 +18,8 @@ const CHUNK_BYTES_MAX: usize = 256 * 1024;
 /// One follower's place in the log.
 pub struct Subscription {
     plane: Arc<Plane>,
+    /// Of the history it follows.
+    epoch: Epoch,
     /// It has everything up to here.
     cursor: Revision,
     /// Nothing has been sent yet.
@@ -56,6 +58,7 @@ impl Plane {
         }
         Ok(Subscription {
             plane: self.clone(),
+            epoch: after.epoch,
             cursor: after.revision,
             new: true,
             lines,
@@ -103,6 +106,9 @@ impl Subscription {
 
     fn take(&mut self) -> Result<Bytes, Cut> {
         let state = self.plane.state();
+        if state.epoch != self.epoch {
+            return Err(Cut);
+        }
         let (chunk, reached) = state.tail.after(self.cursor, CHUNK_BYTES_MAX).ok_or(Cut)?;
         self.cursor = reached;
         if !std::mem::take(&mut self.new) || !chunk.is_empty() {

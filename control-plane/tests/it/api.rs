@@ -245,12 +245,15 @@ async fn without_the_store_nothing_is_promised() {
 }
 
 #[tokio::test]
-async fn a_lost_answer_is_looked_up_and_a_lost_request_is_admitted() {
+async fn a_lost_answer_is_looked_up_and_a_lost_request_is_sent_again() {
     let bench = Bench::new().await;
     bench.store.be(Mood::LosesAnswer);
     let purge = bench.post("/v1/purges", json!({"all": true})).await;
     assert_eq!(purge.status, 202, "it was written, and found by its id");
     bench.store.be(Mood::LosesRequest);
+    let purge = bench.post("/v1/purges", json!({"all": true})).await;
+    assert_eq!(purge.status, 202, "it was sent again under its id");
+    bench.store.be(Mood::LosesRequests);
     let purge = bench.post("/v1/purges", json!({"all": true})).await;
     assert_eq!(
         (purge.status.as_u16(), &purge.json["type"]),
@@ -258,15 +261,20 @@ async fn a_lost_answer_is_looked_up_and_a_lost_request_is_admitted() {
     );
     assert_eq!(purge.json["id"].as_str().map(str::len), Some(32));
 
-    bench.store.be(Mood::LosesAnswer);
-    let put = bench.put("/v1/sites/a", document("a.example")).await;
-    assert_eq!(put.status, 201);
+    for (mood, site) in [(Mood::LosesRequest, "b"), (Mood::LosesAnswer, "a")] {
+        bench.store.be(mood);
+        let document = document(&format!("{site}.example"));
+        let put = bench.put(&format!("/v1/sites/{site}"), document).await;
+        assert_eq!(put.status, 201, "{mood:?}");
+    }
+    bench.store.be(Mood::Fine);
+    let put = bench.put("/v1/sites/a", document("c.example")).await;
     assert_eq!(
         put.headers["etag"],
         bench.get("/v1/sites/a").await.headers["etag"]
     );
-    bench.store.be(Mood::LosesRequest);
-    let put = bench.put("/v1/sites/a", document("b.example")).await;
+    bench.store.be(Mood::LosesRequests);
+    let put = bench.put("/v1/sites/a", document("d.example")).await;
     assert_eq!(
         (put.status.as_u16(), &put.json["type"]),
         (503, &json!("outcome-unknown"))

@@ -7,6 +7,7 @@ mod api;
 mod etcd;
 mod feed;
 mod receipts;
+mod reconciling;
 mod sites;
 mod store;
 mod support;

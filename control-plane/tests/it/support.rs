@@ -230,7 +230,7 @@ pub async fn eventually(bench: &Bench, path: &str, content: impl Fn(&Answer) -> 
 /// An embedded store that fails on command.
 pub struct Tamed {
     inner: EmbeddedStore,
-    mood: AtomicU64,
+    mood: Arc<AtomicU64>,
     /// Its history is said to begin here.
     oldest: AtomicU64,
     folder: PathBuf,
@@ -247,6 +247,10 @@ pub enum Mood {
     LosesAnswer,
     /// The next commit is not done, and nobody hears of it.
     LosesRequest,
+    /// No commit is done, and nobody hears of any.
+    LosesRequests,
+    /// Followers are not told the next step.
+    LosesStep,
 }
 
 impl Tamed {
@@ -260,7 +264,7 @@ impl Tamed {
         let folder = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&folder).unwrap();
         let inner = EmbeddedStore::open(&folder).unwrap();
-        let (mood, oldest) = (AtomicU64::new(Mood::Fine as u64), AtomicU64::new(0));
+        let (mood, oldest) = (Arc::default(), AtomicU64::new(0));
         Arc::new(Self {
             inner,
             mood,
@@ -277,25 +281,53 @@ impl Tamed {
         self.oldest.store(oldest, Ordering::SeqCst);
     }
 
+    fn is(&self, mood: Mood) -> bool {
+        self.mood.load(Ordering::SeqCst) == mood as u64
+    }
+
     fn up(&self) -> Result<(), StoreError> {
-        match self.mood.load(Ordering::SeqCst) == Mood::Down as u64 {
+        match self.is(Mood::Down) {
             true => Err(StoreError::Unavailable("a test said so".into())),
             false => Ok(()),
         }
     }
 
     fn once(&self, mood: Mood) -> bool {
-        let fine = Mood::Fine as u64;
-        self.mood
-            .compare_exchange(mood as u64, fine, Ordering::SeqCst, Ordering::SeqCst)
-            .is_ok()
+        once(&self.mood, mood)
     }
+}
+
+fn once(mood: &AtomicU64, wanted: Mood) -> bool {
+    let fine = Mood::Fine as u64;
+    mood.compare_exchange(wanted as u64, fine, Ordering::SeqCst, Ordering::SeqCst)
+        .is_ok()
 }
 
 impl Drop for Tamed {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.folder);
     }
+}
+
+/// Tells everything but what [`Mood::LosesStep`] swallows.
+fn forgetful(mut follow: Follow, mood: Arc<AtomicU64>) -> Follow {
+    let (steps, told) = tokio::sync::mpsc::channel(1);
+    tokio::spawn(async move {
+        loop {
+            let step = tokio::select! {
+                step = follow.next() => step,
+                () = steps.closed() => return,
+            };
+            let Some(step) = step else { return };
+            if once(&mood, Mood::LosesStep) {
+                continue;
+            }
+            if steps.send(step).await.is_err() {
+                return;
+            }
+        }
+    });
+    Follow::new(told)
 }
 
 #[async_trait]
@@ -312,7 +344,7 @@ impl Store for Tamed {
     async fn commit(&self, txn: Txn) -> Result<Commit, StoreError> {
         self.up()?;
         let unknown = || Err(StoreError::OutcomeUnknown("a test said so".into()));
-        if self.once(Mood::LosesRequest) {
+        if self.is(Mood::LosesRequests) || self.once(Mood::LosesRequest) {
             return unknown();
         }
         let lost = self.once(Mood::LosesAnswer);
@@ -325,7 +357,10 @@ impl Store for Tamed {
         let oldest = Revision(self.oldest.load(Ordering::SeqCst));
         match after.next() < oldest {
             true => Err(StoreError::Compacted { oldest }),
-            false => self.inner.follow(prefix, after).await,
+            false => {
+                let follow = self.inner.follow(prefix, after).await?;
+                Ok(forgetful(follow, self.mood.clone()))
+            }
         }
     }
 

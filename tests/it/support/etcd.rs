@@ -159,10 +159,10 @@ impl Etcd {
                 let line = status.lines().find(|line| line.contains(name))?;
                 Some(line.split(':').nth(1)?.trim().to_owned())
             };
-            if let (Some(id), Some(leader)) = (field("\"MemberID\""), field("\"Leader\"")) {
-                if id == leader {
-                    return member;
-                }
+            if let (Some(id), Some(leader)) = (field("\"MemberID\""), field("\"Leader\""))
+                && id == leader
+            {
+                return member;
             }
         }
         panic!("no member leads");

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{IfMatch, Put};
 use crate::keys::{self, Key};
-use crate::plane::records::{Owner, SiteRecord, decode, encode};
+use crate::plane::records::{Owner, SiteRecord, encode, site_record};
 use crate::plane::{PlaneError, StoredSite};
 use crate::store::{View, Write};
 
@@ -45,7 +45,7 @@ impl Sites {
             let Key::Site(name) = keys::parse(&entry.key) else {
                 return None;
             };
-            let SiteRecord { owner, site } = decode(&entry.key, &entry.value)?;
+            let SiteRecord { owner, site } = site_record(name, &entry.value);
             let (created, revision) = (entry.created, entry.changed);
             let document = SiteDocument {
                 name: name.to_owned(),

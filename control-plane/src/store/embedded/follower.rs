@@ -34,7 +34,7 @@ pub(super) fn start(file: &Arc<DatabaseFile>, prefix: &str, position: Revision) 
         steps,
     };
     tokio::spawn(follower.run());
-    Follow { steps: following }
+    Follow::new(following)
 }
 
 impl Follower {

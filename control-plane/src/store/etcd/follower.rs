@@ -60,7 +60,7 @@ pub(super) fn start(cluster: &Arc<Cluster>, prefix: &str, after: Revision) -> Fo
         steps,
     };
     tokio::spawn(follower.run());
-    Follow { steps: following }
+    Follow::new(following)
 }
 
 impl Follower {
