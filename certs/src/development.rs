@@ -29,7 +29,7 @@ use crate::certificate::{Certificate, CertificateError};
 use crate::keyring::Keyring;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-const CA_DAYS: u32 = 3_650;
+pub(crate) const CA_DAYS: u32 = 3_650;
 const LEAF_DAYS: u32 = 90;
 /// Certificates begin this much before now: the clocks of clients differ.
 const BACKDATE: Duration = Duration::from_secs(60 * 60);
@@ -281,13 +281,13 @@ fn leaf_params(names: &[Name], now: SystemTime) -> Result<CertificateParams, Dev
     Ok(params)
 }
 
-fn common_name(text: &str) -> DistinguishedName {
+pub(crate) fn common_name(text: &str) -> DistinguishedName {
     let mut name = DistinguishedName::new();
     name.push(DnType::CommonName, text);
     name
 }
 
-fn days(
+pub(crate) fn days(
     now: SystemTime,
     count: u32,
 ) -> Result<(time::OffsetDateTime, time::OffsetDateTime), DevelopmentError> {
@@ -308,7 +308,7 @@ fn since_1970(time: SystemTime) -> Duration {
         .unwrap_or_default()
 }
 
-fn read_if_there(path: &Path) -> Result<Option<String>, DevelopmentError> {
+pub(crate) fn read_if_there(path: &Path) -> Result<Option<String>, DevelopmentError> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -317,7 +317,7 @@ fn read_if_there(path: &Path) -> Result<Option<String>, DevelopmentError> {
 }
 
 /// The whole file or the one before it, whenever the machine stops.
-fn write(path: &Path, text: &str, mode: u32) -> io::Result<()> {
+pub(crate) fn write(path: &Path, text: &str, mode: u32) -> io::Result<()> {
     let new = path.with_extension("new");
     // One left by an interrupted start could have another mode.
     match fs::remove_file(&new) {
@@ -336,7 +336,7 @@ fn write(path: &Path, text: &str, mode: u32) -> io::Result<()> {
         .map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 
-fn at(path: &Path) -> impl FnOnce(io::Error) -> DevelopmentError + use<> {
+pub(crate) fn at(path: &Path) -> impl FnOnce(io::Error) -> DevelopmentError + use<> {
     let path = path.to_owned();
     move |source| DevelopmentError::State { path, source }
 }

@@ -3,18 +3,23 @@
 //! - [`keyring`]: server name -> certificate, immutable. [`certificate`]: one of them, with its key.
 //! - [`resolver`]: what rustls asks during a handshake; its keyring can be replaced while it serves.
 //! - [`folder`]: a keyring from the files of a folder, every problem at once.
+//! - [`peers`]: what control planes and edges show each other. [`authority`]: who signs that.
 //! - [`development`]: a CA of one's own for `localhost`, so that TLS works before anyone bought a name.
 //!
 //! **Invariant: no clock.** Whoever calls says what time it is.
 
+pub mod authority;
 pub mod certificate;
 pub mod development;
 pub mod folder;
 pub mod keyring;
+pub mod peers;
 pub mod resolver;
 
+pub use authority::{Authority, Peer};
 pub use certificate::Certificate;
 pub use development::{DevelopmentCa, development_ca};
 pub use folder::{CertsError, Loaded};
 pub use keyring::Keyring;
+pub use peers::Peers;
 pub use resolver::{Resolver, server_config};

@@ -4,6 +4,7 @@
 mod development;
 mod folder;
 mod handshake;
+mod peers;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
