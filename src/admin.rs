@@ -21,6 +21,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
+use seawall_control_plane::api::{self, Access};
 use serde_json::json;
 
 pub(crate) use listener::{bind, cannot_listen};
@@ -108,20 +109,27 @@ impl Admin {
     }
 
     /// `api` is the control plane's, where this process has one; it guards itself, and knows what to say to a path
-    /// that nobody knows.
-    pub(crate) fn router(mut self, api: Option<Router>) -> Router {
+    /// that nobody knows. Where it asks who asks, so do the metrics; health is everyone's.
+    pub(crate) fn router(mut self, api: Option<(Router, &Access)>) -> Router {
         let routes = std::mem::take(&mut self.routes);
-        let own = Router::new()
+        let health = Router::new()
             .route("/healthz", get(healthz))
-            .route("/readyz", get(readyz))
-            .route("/metrics", get(metrics))
-            .method_not_allowed_fallback(no_such_method)
-            .with_state(Arc::new(self))
-            .merge(routes);
-        let guarded = |router: Router| router.layer(from_fn(guard::loopback_only));
+            .route("/readyz", get(readyz));
+        let inside = Router::new().route("/metrics", get(metrics));
+        let admin = Arc::new(self);
+        let [health, inside] = [health, inside].map(|router| {
+            router
+                .method_not_allowed_fallback(no_such_method)
+                .with_state(admin.clone())
+        });
+        let inside = inside.merge(routes);
+        let on_loopback = |router: Router| router.layer(from_fn(guard::loopback_only));
         match api {
-            Some(api) => guarded(own).merge(api),
-            None => guarded(own.fallback(no_such_path)),
+            Some((api, access @ Access::Guarded(_))) => {
+                health.merge(api::for_readers(inside, access)).merge(api)
+            }
+            Some((api, Access::Open)) => on_loopback(health.merge(inside)).merge(api),
+            None => on_loopback(health.merge(inside).fallback(no_such_path)),
         }
     }
 
@@ -254,8 +262,12 @@ mod tests {
         let address = listener.address();
         let serving = listener.serve(Admin::new(registry()).router(None));
         let check = async |url: String, path: &str, status: StatusCode, part: &str| {
-            let client = crate::client::Client::new(&crate::cli::Server { url, token: None })
-                .expect("a URL");
+            let client = crate::client::Client::new(&crate::cli::Server {
+                url,
+                ca: None,
+                token: None,
+            })
+            .expect("a URL");
             let answer = client.get(path).await.expect("an answer");
             let body = String::from_utf8_lossy(&answer.body).into_owned();
             assert_eq!(answer.status, status, "{path}: {body}");

@@ -1,12 +1,16 @@
 //! The command line: what can be said, and what each word means. `--help` is the manual.
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand};
 
+use crate::command::certs::CertsArgs;
 use crate::command::edges::EdgesArgs;
 use crate::command::explain::ExplainArgs;
 use crate::command::loadtest::LoadtestArgs;
 use crate::command::purge::PurgeArgs;
 use crate::command::site::SiteCommand;
+use crate::command::token::TokenArgs;
 use crate::control_plane::ControlPlaneArgs;
 use crate::demo::DemoArgs;
 use crate::edge::EdgeArgs;
@@ -39,6 +43,7 @@ Try it:
 Environment:
   SEAWALL_SERVER   where client commands find the control plane [default: http://127.0.0.1:9080]
   SEAWALL_TOKEN    what they show it
+  SEAWALL_CA       whose certificates they trust there
   SEAWALL_LOG      how much is logged: error, warn, info, debug, or by part: info,seawall_edge=debug
 
 Exit codes:
@@ -69,6 +74,10 @@ pub(crate) enum Command {
     Site(SiteCommand),
     /// List the edges, how far each has followed, and what is wrong there
     Edges(EdgesArgs),
+    /// Make the certificates that control planes and edges show each other
+    Certs(CertsArgs),
+    /// Make a token that control planes let in
+    Token(TokenArgs),
     /// Say what an edge would do with a request, and why
     ///
     /// Site, key, scopes, what is stored, every rule that was asked with its section, the freshness sum, the verdict,
@@ -95,7 +104,16 @@ pub(crate) struct Server {
     )]
     pub(crate) url: String,
 
-    /// What it asks to be shown; none is asked for on loopback. Better kept in the environment: others on this
+    /// PEM file with the authority that signed its certificate, for https
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "SEAWALL_CA",
+        help_heading = "Control plane"
+    )]
+    pub(crate) ca: Option<PathBuf>,
+
+    /// What it asks to be shown; `run` and `demo` ask for nothing. Better kept in the environment: others on this
     /// machine can read a command line
     #[arg(
         long,
@@ -115,6 +133,8 @@ impl Command {
             Self::Purge(_)
             | Self::Site(_)
             | Self::Edges(_)
+            | Self::Certs(_)
+            | Self::Token(_)
             | Self::Explain(_)
             | Self::Loadtest(_) => "warn",
         }
@@ -199,6 +219,27 @@ mod tests {
         check("seawall site delete default", None);
         check("seawall site check f.toml", None);
         check("seawall edges", None);
+        check(
+            "seawall certs d --control-plane cp1=10.0.0.1,a.example --edge e1",
+            None,
+        );
+        check(
+            "seawall certs d --edge ../x",
+            Some(ErrorKind::ValueValidation),
+        );
+        check(
+            "seawall certs d --control-plane cp1",
+            Some(ErrorKind::ValueValidation),
+        );
+        check("seawall token --name ci --scope purge --site shop", None);
+        check(
+            "seawall token --name ci --scope all",
+            Some(ErrorKind::ValueValidation),
+        );
+        check(
+            "seawall token --name ci",
+            Some(ErrorKind::MissingRequiredArgument),
+        );
         check("seawall explain http://a/ -H A:b -H C:d --json", None);
         check(
             "seawall explain http://a/ -H nonsense",

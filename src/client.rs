@@ -1,6 +1,7 @@
 //! A small HTTP client for the commands that talk to a control plane: one request, one bounded answer, in time.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,9 +9,12 @@ use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, ETAG, HOST, IF_MATCH, US
 use http::{HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 use crate::cli::Server;
 use crate::exit::{Exit, Failure};
@@ -25,7 +29,20 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub(crate) struct Client {
     authority: String,
     address: (String, u16),
+    /// None: in clear.
+    tls: Option<Tls>,
     token: Option<HeaderValue>,
+}
+
+struct Tls {
+    connector: TlsConnector,
+    name: ServerName<'static>,
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tls({:?})", self.name)
+    }
 }
 
 /// What was answered, whatever its status.
@@ -44,19 +61,15 @@ impl Client {
             .url
             .parse()
             .map_err(|_| usage("not a URL, such as http://127.0.0.1:9080"))?;
-        match uri.scheme_str() {
-            Some("http") => {}
-            Some("https") => {
-                return Err(usage(
-                    "https is not spoken to a control plane yet; use http, through a tunnel where it leaves this machine",
-                ));
-            }
+        let is_tls = match uri.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
             _ => {
                 return Err(usage(
                     "write it with its scheme, such as http://127.0.0.1:9080",
                 ));
             }
-        }
+        };
         if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
             return Err(usage("only a host and a port are needed, no path"));
         }
@@ -73,8 +86,11 @@ impl Client {
             .trim_start_matches('[')
             .trim_end_matches(']')
             .to_owned();
-        let address = (host, authority.port_u16().unwrap_or(80));
+        let tls = is_tls.then(|| Tls::new(server, &host)).transpose()?;
+        let port = if is_tls { 443 } else { 80 };
+        let address = (host, authority.port_u16().unwrap_or(port));
         Ok(Self {
+            tls,
             authority: authority.as_str().to_owned(),
             address,
             token,
@@ -134,7 +150,16 @@ impl Client {
                 return Err(self.unreachable(format!("no connection within {CONNECT_TIMEOUT:?}")));
             }
         };
-        match tokio::time::timeout(timeout, exchange(stream, request)).await {
+        let exchanged = async {
+            match &self.tls {
+                None => exchange(stream, request).await,
+                Some(tls) => {
+                    let stream = tls.connector.connect(tls.name.clone(), stream).await?;
+                    exchange(stream, request).await
+                }
+            }
+        };
+        match tokio::time::timeout(timeout, exchanged).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(self.unreachable(format!("it answered no HTTP: {error:#}"))),
             Err(_) => Err(self.unreachable(format!("it did not answer within {timeout:?}"))),
@@ -172,9 +197,26 @@ impl Client {
 
     fn unreachable(&self, why: impl fmt::Display) -> Failure {
         Exit::Unreachable.because(format!(
-            "no control plane at http://{}: {why}\n  start one with `seawall run --origin URL`, or say where it is with --server or SEAWALL_SERVER",
+            "no control plane at {}: {why}\n  start one with `seawall run --origin URL`, or say where it is with --server or SEAWALL_SERVER",
             self.authority
         ))
+    }
+}
+
+impl Tls {
+    fn new(server: &Server, host: &str) -> Result<Self, Failure> {
+        let Some(ca) = &server.ca else {
+            let why = "https needs --ca or SEAWALL_CA: the file with the authority that `seawall certs` made";
+            return Err(Exit::Usage.because(why));
+        };
+        let config = seawall_certs::peers::client_trusting(ca)
+            .map_err(|error| Exit::Usage.because(format!("--ca: {error}")))?;
+        let name = ServerName::try_from(host.to_owned())
+            .map_err(|error| Exit::Usage.because(format!("--server {}: {error}", server.url)))?;
+        Ok(Self {
+            connector: TlsConnector::from(Arc::new(config)),
+            name,
+        })
     }
 }
 
@@ -221,7 +263,10 @@ impl Answer {
 }
 
 /// One request over one connection.
-async fn exchange(stream: TcpStream, request: Request<Full<Bytes>>) -> anyhow::Result<Answer> {
+async fn exchange<S>(stream: S, request: Request<Full<Bytes>>) -> anyhow::Result<Answer>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let connection = tokio::spawn(connection);
@@ -250,6 +295,7 @@ mod tests {
         let check = |url: &str, expect: Result<(&str, u16), &str>| {
             let client = Client::new(&Server {
                 url: url.into(),
+                ca: None,
                 token: None,
             });
             let found = client
@@ -267,7 +313,7 @@ mod tests {
         check("http://127.0.0.1:9080/", Ok(("127.0.0.1", 9080)));
         check("http://[::1]:9080", Ok(("::1", 9080)));
         check("http://plane", Ok(("plane", 80)));
-        check("https://plane", Err("not spoken"));
+        check("https://plane", Err("needs --ca"));
         check("127.0.0.1:9080", Err("scheme"));
         check("http://plane/v1", Err("no path"));
         check("", Err("not a URL"));

@@ -8,13 +8,15 @@ use axum::Router;
 use clap::Args;
 use prometheus_client::registry::Registry;
 use seawall_config::roles::{ControlPlaneConfig, EtcdConfig, StoreConfig};
+use seawall_control_plane::Plane;
+use seawall_control_plane::api::{self, Access};
 use seawall_control_plane::store::embedded::EmbeddedStore;
 use seawall_control_plane::store::etcd::{EtcdStore, Options, Tls};
 use seawall_control_plane::store::{Store, StoreError};
-use seawall_control_plane::{Plane, api};
 
 use crate::addresses::Addresses;
 use crate::admin::{self, Admin, Stage, Starting};
+use crate::door::Door;
 use crate::exit::{Exit, Failure};
 use crate::print;
 use crate::signals::{Asked, Signals};
@@ -31,8 +33,10 @@ Example:
   listen = \"127.0.0.1:9080\"
   store = \"embedded\"
   state = \"/var/lib/seawall/control-plane\"
+  tokens_file = \"/etc/seawall/tokens.toml\"
 
-The API is described at /openapi.json. SIGTERM stops it; edges go on serving without it. Where the
+seawall token makes tokens, seawall certs what control planes and edges show each other; SIGHUP
+reads both again. The API is described at /openapi.json. SIGTERM stops it; edges go on serving without it. Where the
 store does not answer it waits, and /readyz says why. STATE/addresses.json says what listens where.
 
 After a backup of etcd was restored, every control plane refuses it until --raise-epoch has been
@@ -44,6 +48,9 @@ pub(crate) struct ControlPlaneArgs {
     /// Declare what etcd holds now the history from now on, and stop
     #[arg(long)]
     raise_epoch: bool,
+    /// Let in everyone on this machine, as the demo does
+    #[arg(long, hide = true)]
+    open: bool,
     /// Stop when stdin ends, that is, when the process that started this one is gone
     #[arg(long, hide = true)]
     exit_with_parent: bool,
@@ -57,6 +64,7 @@ pub(crate) async fn run(args: ControlPlaneArgs) -> Result<Exit, Failure> {
     }
     let state = State::open(&config.state, "state in [control_plane]")?;
     Addresses::forget(state.folder())?;
+    let door = Door::open(&config, args.open)?;
     let listener = admin::bind(config.listen, "listen in [control_plane]").await?;
     let addresses = Addresses {
         admin: Some(listener.address()),
@@ -64,11 +72,11 @@ pub(crate) async fn run(args: ControlPlaneArgs) -> Result<Exit, Failure> {
     };
     let waiting = Waiting::default();
     let (starting, router) = Starting::new(waiting.router());
-    let serving = listener.serve(router);
+    let serving = listener.serve_to(router, door.peers.clone());
     addresses.write(state.folder())?;
 
     let started = tokio::select! {
-        started = start(&config, state.folder(), &waiting) => Some(started?),
+        started = start(&config, state.folder(), &door.access, &waiting) => Some(started?),
         () = signals.stop() => None,
     };
     let Some((plane, router, stage)) = started else {
@@ -78,8 +86,9 @@ pub(crate) async fn run(args: ControlPlaneArgs) -> Result<Exit, Failure> {
     starting.become_(router);
     stage.start();
     tracing::info!(listen = %serving.address(), "the control plane serves");
-    // Nothing of it is in a file that could be read again.
-    while signals.next().await == Asked::Reload {}
+    while signals.next().await == Asked::Reload {
+        door.reload();
+    }
     tracing::info!("stopping");
     stage.drain();
     let stopped = async {
@@ -94,6 +103,7 @@ pub(crate) async fn run(args: ControlPlaneArgs) -> Result<Exit, Failure> {
 async fn start(
     config: &ControlPlaneConfig,
     state: &Path,
+    access: &Access,
     waiting: &Waiting,
 ) -> Result<(Arc<Plane>, Router, Arc<Stage>), Failure> {
     let mut registry = admin::registry();
@@ -114,7 +124,7 @@ async fn start(
     let ready = plane.clone();
     let admin = Admin::new(registry).check("control plane", move || ready.ready());
     let stage = admin.stage();
-    let router = admin.router(Some(api::router(plane.clone())));
+    let router = admin.router(Some((api::router(plane.clone(), access), access)));
     Ok((plane, router, stage))
 }
 

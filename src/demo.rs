@@ -201,7 +201,7 @@ fn origin(folder: &Path) -> Result<Child, Failure> {
 fn control_plane(folder: &Path) -> Result<Child, Failure> {
     let own = folder.join("control-plane");
     let config = control_plane_config(on_loopback(free(CONTROL_PLANE_PORT)), &own);
-    Child::spawn_with_config("control-plane", &own, "control-plane", &config)
+    Child::spawn_with_config("control-plane", &own, &["control-plane", "--open"], &config)
 }
 
 fn control_plane_config(listen: SocketAddr, state: &Path) -> String {
@@ -219,7 +219,7 @@ fn edge(folder: &Path, edge: &DemoEdge, control_plane: SocketAddr) -> Result<Chi
         on_loopback(free(edge.admin_port)),
     );
     let config = edge_config(edge, listen, admin, control_plane, &own);
-    Child::spawn_with_config(edge.id, &own, "edge", &config)
+    Child::spawn_with_config(edge.id, &own, &["edge"], &config)
 }
 
 fn edge_config(
@@ -252,6 +252,7 @@ fn edge_config(
 async fn prepare(admin: SocketAddr, origin: &str) -> Result<(), Failure> {
     let client = Client::new(&Server {
         url: format!("http://{admin}"),
+        ca: None,
         token: None,
     })?;
     for edge in &EDGES {

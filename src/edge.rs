@@ -8,11 +8,12 @@ use std::time::Duration;
 use clap::Args;
 use prometheus_client::registry::Registry;
 use seawall_config::roles::EdgeConfig;
-use seawall_edge::{AccessLog, Edge, EdgeOptions, StartError};
+use seawall_edge::{AccessLog, Credentials, Edge, EdgeOptions, StartError};
 
 use crate::addresses::{Addresses, EdgeAddress};
 use crate::admin::{self, Admin, cannot_listen};
 use crate::certificates::Certificates;
+use crate::door;
 use crate::exit::{Exit, Failure};
 use crate::explain;
 use crate::signals::{Asked, Signals};
@@ -56,6 +57,7 @@ pub(crate) async fn run(args: EdgeArgs) -> Result<Exit, Failure> {
         Some(_) => Some(Certificates::open(config.certs.as_deref(), state.folder())?),
         None => None,
     };
+    let credentials = credentials(&config)?;
     let mut registry = admin::registry();
     let options = EdgeOptions {
         id: config.id.clone(),
@@ -64,6 +66,7 @@ pub(crate) async fn run(args: EdgeArgs) -> Result<Exit, Failure> {
         listen_tls: config.listen_tls,
         keyring: certificates.as_deref().map(Certificates::resolver),
         control_planes: config.control_planes,
+        credentials,
         state: state.folder().to_owned(),
         cache_bytes: config
             .cache_bytes
@@ -108,6 +111,22 @@ pub(crate) async fn run(args: EdgeArgs) -> Result<Exit, Failure> {
         serving.stop().await;
     };
     Ok(signals.unless_stopped_again(stopped).await)
+}
+
+/// What it shows its control planes: its certificate, a token, or neither.
+fn credentials(config: &EdgeConfig) -> Result<Credentials, Failure> {
+    let peers = config.peer_certs.as_deref().map(door::peers).transpose()?;
+    let token = match &config.token_file {
+        None => None,
+        Some(file) => Some(sites_file::read(file).map_err(|why| {
+            let why = format!("edge.token_file: {} {why}", file.display());
+            Exit::BadConfiguration.because(why)
+        })?),
+    };
+    let token = token.as_deref().map(str::trim);
+    Credentials::new(peers, token).map_err(|_| {
+        Exit::BadConfiguration.because("edge.token_file: holds characters no header can carry")
+    })
 }
 
 /// Starts an edge; `flag` is what a person changes when its address is taken.

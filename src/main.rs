@@ -12,6 +12,7 @@ mod clock;
 mod command;
 mod control_plane;
 mod demo;
+mod door;
 mod edge;
 mod exit;
 mod explain;
@@ -56,6 +57,8 @@ fn serve_or_ask(cli: Cli) -> Result<Exit, Failure> {
             Command::Purge(args) => command::purge::run(args).await,
             Command::Site(command) => command::site::run(command).await,
             Command::Edges(args) => command::edges::run(args).await,
+            Command::Certs(args) => command::certs::run(&args),
+            Command::Token(args) => command::token::run(&args),
             Command::Explain(args) => command::explain::run(args).await,
             Command::Loadtest(args) => command::loadtest::run(args).await,
         }

@@ -13,8 +13,9 @@ use clap::Args;
 use seawall_config::feed::Applied;
 use seawall_config::file::SiteFile;
 use seawall_config::reader::{size, socket_address};
-use seawall_control_plane::{Plane, PlaneError, api};
-use seawall_edge::{AccessLog, Edge, EdgeOptions};
+use seawall_control_plane::api::{self, Access};
+use seawall_control_plane::{Plane, PlaneError};
+use seawall_edge::{AccessLog, Credentials, Edge, EdgeOptions};
 use tokio::task::block_in_place;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
@@ -116,6 +117,7 @@ pub(crate) async fn run(args: RunArgs) -> Result<Exit, Failure> {
         listen_tls: Some(args.listen_tls),
         keyring: Some(certificates.resolver()),
         control_planes: vec![format!("http://{}", listener.address())],
+        credentials: Credentials::default(),
         state: state.folder().join("edge"),
         cache_bytes: args
             .cache_bytes
@@ -143,7 +145,10 @@ pub(crate) async fn run(args: RunArgs) -> Result<Exit, Failure> {
         .check("sites", move || serves(edge_follows.applied(), wanted));
     let admin = admin.answer(explain::router(edge.clone()));
     let stage = admin.stage();
-    let serving = listener.serve(admin.router(Some(api::router(plane.clone()))));
+    let serving = listener.serve(admin.router(Some((
+        api::router(plane.clone(), &Access::Open),
+        &Access::Open,
+    ))));
     stage.start();
     let guide = guide::run(&addresses, state.folder(), certificates.ca_pem().as_deref());
     tokio::spawn(greet(edge.clone(), guide));

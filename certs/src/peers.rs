@@ -97,17 +97,19 @@ pub(crate) fn edge_uri(id: &str) -> String {
 
 /// Trusts `ca` and nobody else; shows no certificate.
 pub fn client_trusting(ca: &Path) -> Result<ClientConfig, PeersError> {
-    let roots = roots(ca)?;
-    let unusable = |error: rustls::Error| PeersError::Unusable {
-        folder: ca.to_owned(),
-        why: error.to_string(),
-    };
-    let builder =
-        ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
-    Ok(builder
-        .map_err(unusable)?
+    Ok(client_of(roots(ca)?))
+}
+
+/// No handshake succeeds.
+pub fn client_trusting_nobody() -> ClientConfig {
+    client_of(RootCertStore::empty())
+}
+
+fn client_of(roots: RootCertStore) -> ClientConfig {
+    // As the builder with ring alone does: both versions are ring's, too.
+    ClientConfig::builder()
         .with_root_certificates(roots)
-        .with_no_client_auth())
+        .with_no_client_auth()
 }
 
 fn read(folder: &Path) -> Result<Configs, PeersError> {

@@ -6,6 +6,7 @@
 //! - [`revision`]: the store's order of changes, and the token a client may carry.
 //! - [`problem`]: one thing wrong in a configuration, with its path.
 //! - [`site`]: what a customer configures, checked. [`scope`]: what one purge covers.
+//! - [`roles`]: what an edge and a control plane are told at their start. [`tokens`]: who is let in.
 //! - [`feed`]: what a control plane and an edge say to each other.
 //! - [`mod@file`]: TOML files, with line and caret under each problem. [`schema`]: every word, once.
 
@@ -18,6 +19,7 @@ pub mod roles;
 pub mod schema;
 pub mod scope;
 pub mod site;
+pub mod tokens;
 
 pub use problem::{Problem, Problems};
 pub use revision::{Epoch, Revision, Token};

@@ -25,12 +25,15 @@ pub struct EdgeConfig {
     pub listen: SocketAddr,
     pub listen_tls: Option<SocketAddr>,
     pub admin: SocketAddr,
-    /// `http://127.0.0.1:9080`, never empty, tried in order.
+    /// `https://10.0.0.1:9080`, never empty, tried in order; `http` on loopback only.
     pub control_planes: Vec<String>,
     pub state: PathBuf,
     /// None: a quarter of the memory, at most 4 GiB.
     pub cache_bytes: Option<u64>,
     pub certs: Option<PathBuf>,
+    /// Who it is to its control planes, and whom it trusts there.
+    pub peer_certs: Option<PathBuf>,
+    pub token_file: Option<PathBuf>,
 }
 
 /// `[control_plane]`, checked.
@@ -39,6 +42,8 @@ pub struct ControlPlaneConfig {
     pub listen: SocketAddr,
     pub store: StoreConfig,
     pub state: PathBuf,
+    pub peer_certs: Option<PathBuf>,
+    pub tokens_file: Option<PathBuf>,
 }
 
 /// Where sites and purges are kept.
@@ -69,7 +74,16 @@ impl EdgeConfig {
         let state = fields.text("state").map(PathBuf::from);
         let cache_bytes = fields.number("cache_bytes");
         let certs = fields.text("certs").map(PathBuf::from);
-        fields.not_yet("token_file");
+        let peer_certs = fields.text("peer_certs").map(PathBuf::from);
+        let token_file = fields.text("token_file").map(PathBuf::from);
+        if peer_certs.is_none()
+            && control_planes
+                .iter()
+                .any(|(_, url)| url.starts_with("https:"))
+        {
+            let message = "is missing; https needs the folder with ca.pem, cert.pem and key.pem";
+            problems.add(fields.at("peer_certs"), message);
+        }
         fields.done();
         Some(Self {
             id: id?,
@@ -81,6 +95,8 @@ impl EdgeConfig {
             state: state?,
             cache_bytes,
             certs,
+            peer_certs,
+            token_file,
         })
     }
 }
@@ -96,10 +112,17 @@ impl ControlPlaneConfig {
     }
 
     fn from_fields(mut fields: Fields<'_>, problems: &mut Problems) -> Option<Self> {
-        let listen = fields.parsed("listen", problems, loopback_address);
+        let listen = fields.parsed("listen", problems, socket_address);
         let wants_etcd = fields.text("store") == Some("etcd");
         let state = fields.text("state").map(PathBuf::from);
-        fields.not_yet("tokens_file");
+        let tokens_file = fields.text("tokens_file").map(PathBuf::from);
+        let peer_certs = fields.text("peer_certs").map(PathBuf::from);
+        let beyond = |listen: &SocketAddr| !listen.ip().to_canonical().is_loopback();
+        if peer_certs.is_none() && listen.as_ref().is_some_and(beyond) {
+            let message = "is missing; beyond loopback a control plane speaks TLS only, so name the folder with ca.pem, \
+                           cert.pem and key.pem that `seawall certs` makes";
+            problems.add(fields.at("peer_certs"), message);
+        }
         let etcd = fields.table("etcd");
         if wants_etcd && etcd.is_none() {
             let message = "is missing; the store is in etcd, so write [control_plane.etcd] with its endpoints";
@@ -121,6 +144,8 @@ impl ControlPlaneConfig {
             listen: listen.unwrap_or(on_loopback(9080)),
             store: store?,
             state: state?,
+            peer_certs,
+            tokens_file,
         })
     }
 }
@@ -160,22 +185,16 @@ fn loopback_address(text: &str) -> Result<SocketAddr, String> {
     }
     let port = address.port();
     Err(format!(
-        "{text} is not loopback; until there are tokens only loopback is allowed: write 127.0.0.1:{port}"
+        "{text} is not loopback, and this address asks for no token: write 127.0.0.1:{port}"
     ))
 }
 
-/// A control plane's URL, as `http://host:port`.
+/// A control plane's URL, as `https://host:port`.
 fn control_plane(text: &str) -> Result<String, String> {
     let server = site::server(text)?;
-    if server.tls {
+    if !server.tls && !is_loopback(&server.host) {
         return Err(format!(
-            "{} is https; until there are tokens control planes speak http on loopback only",
-            echo(text)
-        ));
-    }
-    if !is_loopback(&server.host) {
-        return Err(format!(
-            "{} is not loopback; until there are tokens only loopback is allowed",
+            "{} would be asked in clear over the network: write https",
             echo(text)
         ));
     }
@@ -184,7 +203,8 @@ fn control_plane(text: &str) -> Result<String, String> {
     } else {
         server.host
     };
-    Ok(format!("http://{host}:{}", server.port))
+    let scheme = if server.tls { "https" } else { "http" };
+    Ok(format!("{scheme}://{host}:{}", server.port))
 }
 
 /// A host that never leaves this machine.

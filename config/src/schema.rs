@@ -6,7 +6,7 @@
 mod roles;
 mod site;
 
-use roles::{CONTROL_PLANE, CONTROL_PLANE_ETCD, EDGE};
+use roles::{CONTROL_PLANE, CONTROL_PLANE_ETCD, EDGE, TOKEN};
 use site::{SITE_CACHE, SITE_ORIGIN, SITE_ORIGIN_SERVER, SITE_ORIGIN_TLS, SITE_RULE};
 
 pub use site::SITE;
@@ -82,7 +82,7 @@ pub enum Default {
 }
 
 /// Every table with words of its own, in the order of the reference.
-pub static TABLES: [&Table; 9] = [
+pub static TABLES: [&Table; 10] = [
     &SITE,
     &SITE_ORIGIN,
     &SITE_ORIGIN_SERVER,
@@ -92,10 +92,11 @@ pub static TABLES: [&Table; 9] = [
     &EDGE,
     &CONTROL_PLANE,
     &CONTROL_PLANE_ETCD,
+    &TOKEN,
 ];
 
 /// The kinds of file. `about` is the command that takes one.
-pub static FILES: [&Table; 3] = [&SITES_FILE, &EDGE_FILE, &CONTROL_PLANE_FILE];
+pub static FILES: [&Table; 4] = [&SITES_FILE, &EDGE_FILE, &CONTROL_PLANE_FILE, &TOKENS_FILE];
 
 /// A file for `seawall run --config`.
 pub static SITES_FILE: Table = Table {
@@ -137,6 +138,22 @@ pub static CONTROL_PLANE_FILE: Table = Table {
     }],
 };
 
+/// A file for `tokens_file` in `[control_plane]`.
+pub static TOKENS_FILE: Table = Table {
+    path: "",
+    about: "`tokens_file` in `[control_plane]`",
+    words: &[Word {
+        name: "token",
+        form: Form::Tables {
+            table: &TOKEN,
+            min: 1,
+            max: crate::tokens::TOKENS_MAX,
+        },
+        default: Default::Required,
+        about: "",
+    }],
+};
+
 /// Whether a problem's path ends in a word that exists there.
 pub fn knows(path: &str) -> bool {
     let plain: String = path
@@ -159,7 +176,7 @@ impl Table {
 
     /// As a person would write its header: `[edge]`, `[[site.rule]]`.
     pub fn header(&self) -> String {
-        match ["site", "site.rule", "site.origin.server"].contains(&self.path) {
+        match ["site", "site.rule", "site.origin.server", "token"].contains(&self.path) {
             true => format!("[[{}]]", self.path),
             false => format!("[{}]", self.path),
         }

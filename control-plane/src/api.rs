@@ -10,19 +10,28 @@ use axum::body::Body;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Uri};
+use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, delete, get, post, put};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 
 use crate::Plane;
+use crate::clock::Clock;
+use access::Right;
+use gate::Gate;
 use problem::Refusal;
 
+pub use access::{Access, Caller, Tokens, hash_of};
+
+mod access;
 mod edges;
 mod feed;
+mod gate;
 mod guard;
 mod openapi;
 mod problem;
 mod purges;
+mod rate;
 mod sites;
 
 /// Bytes of a body, where a resource does not say less.
@@ -30,35 +39,57 @@ const BODY_BYTES_MAX: usize = 1024 * 1024;
 /// A body is sent within this time.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The API of one plane.
-pub fn router(plane: Arc<Plane>) -> Router {
+/// The API of one plane, for those whom `access` lets in.
+pub fn router(plane: Arc<Plane>, access: &Access) -> Router {
+    let gate = Gate::new(access.clone(), plane.clock().clone());
     let router = routes()
         .into_iter()
-        .fold(Router::new(), |router, (path, _, handler)| {
-            router.route(path, handler)
+        .fold(Router::new(), |router, (path, _, right, handler)| {
+            let gated = from_fn_with_state(gate.to(right), gate::pass);
+            router.route(path, handler.layer(gated))
         });
     let router = router
         .fallback(|uri: Uri| async move { problem::no_such_path(uri.path()) })
         .method_not_allowed_fallback(|| async { problem::no_such_method() })
         .with_state(plane);
-    guard::guarded(router)
+    guard::guarded(router, access)
 }
 
-/// Every path, its method, and what answers it.
-fn routes() -> Vec<(&'static str, &'static str, MethodRouter<Arc<Plane>>)> {
+/// Something else that a control plane answers, for those who may see all.
+pub fn for_readers(router: Router, access: &Access) -> Router {
+    let gate = Gate::new(access.clone(), Clock::system()).to(Right::SeeAll);
+    let router = router.layer(from_fn_with_state(gate, gate::pass));
+    guard::guarded(router, access)
+}
+
+type Route = (&'static str, &'static str, Right, MethodRouter<Arc<Plane>>);
+
+/// Every path, its method, what it needs, and what answers it.
+fn routes() -> Vec<Route> {
+    use Right::{BeEdge, Follow, Purge, See, SeeAll, SeeSite, WriteAll, WriteSite};
     vec![
-        ("/v1/sites", "get", get(sites::list)),
-        ("/v1/sites/{name}", "get", get(sites::read)),
-        ("/v1/sites/{name}", "put", put(sites::write)),
-        ("/v1/sites/{name}", "delete", delete(sites::remove)),
-        ("/v1/purges", "post", post(purges::create)),
-        ("/v1/purges/{revision}", "get", get(purges::read)),
-        ("/v1/edges", "get", get(edges::list)),
-        ("/v1/edges/{id}", "delete", delete(edges::remove)),
-        ("/v1/edges/{id}/heartbeat", "post", post(edges::heartbeat)),
-        ("/v1/feed", "get", get(feed::follow)),
-        ("/v1/snapshot", "get", get(feed::snapshot)),
-        ("/openapi.json", "get", get(openapi::document)),
+        ("/v1/sites", "get", SeeAll, get(sites::list)),
+        ("/v1/sites/{name}", "get", SeeSite, get(sites::read)),
+        ("/v1/sites/{name}", "put", WriteSite, put(sites::write)),
+        (
+            "/v1/sites/{name}",
+            "delete",
+            WriteSite,
+            delete(sites::remove),
+        ),
+        ("/v1/purges", "post", Purge, post(purges::create)),
+        ("/v1/purges/{revision}", "get", See, get(purges::read)),
+        ("/v1/edges", "get", SeeAll, get(edges::list)),
+        ("/v1/edges/{id}", "delete", WriteAll, delete(edges::remove)),
+        (
+            "/v1/edges/{id}/heartbeat",
+            "post",
+            BeEdge,
+            post(edges::heartbeat),
+        ),
+        ("/v1/feed", "get", Follow, get(feed::follow)),
+        ("/v1/snapshot", "get", Follow, get(feed::snapshot)),
+        ("/openapi.json", "get", See, get(openapi::document)),
     ]
 }
 

@@ -178,6 +178,10 @@ impl Plane {
         self.store.epoch()
     }
 
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }

@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use crate::clock;
 use crate::explain::{Question, Report, explain};
 use crate::feed::client::{FollowConfig, follow};
+use crate::feed::wire::Credentials;
 use crate::front::Front;
 use crate::log::{AccessLog, Log};
 use crate::metrics::{Levels, Metrics};
@@ -45,8 +46,9 @@ pub struct EdgeOptions {
     pub listen_tls: Option<SocketAddr>,
     /// What TLS answers with; needed where `listen_tls` is set.
     pub keyring: Option<Arc<Resolver>>,
-    /// `http://127.0.0.1:9080`; the first that answers is followed.
+    /// `https://10.0.0.1:9080`; the first that answers is followed.
     pub control_planes: Vec<String>,
+    pub credentials: Credentials,
     /// Where the last-known-good snapshot is kept.
     pub state: PathBuf,
     /// The bound of the cache, in bytes.

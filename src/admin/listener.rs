@@ -1,5 +1,5 @@
-//! The admin address: HTTP/1.1 and HTTP/2 without TLS on one port, so that an edge follows the feed by HTTP/2 and
-//! `curl` needs no options. Everything a stranger may hold on to is bounded.
+//! The admin address: HTTP/1.1 and HTTP/2 on one port, in clear or over TLS, so that an edge follows the feed by HTTP/2
+//! and `curl` needs no options. Everything a stranger may hold on to is bounded.
 
 use std::future::Future;
 use std::io;
@@ -14,8 +14,11 @@ use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
+use seawall_certs::{Peers, peers};
+use seawall_control_plane::api::Caller;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::JoinHandle;
@@ -29,6 +32,8 @@ const HEADER_BYTES_MAX: usize = 32 * 1024;
 const STREAMS_MAX: u32 = 64;
 /// From the connection to its first request, and an idle HTTP/1.1 connection between two.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// For a TLS handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// What open answers get when the process stops. A feed never ends by itself.
@@ -87,9 +92,14 @@ impl Listener {
 
     /// Answers with `router` from now on.
     pub(crate) fn serve(self, router: Router) -> Serving {
+        self.serve_to(router, None)
+    }
+
+    /// Over TLS, where there are `peers`.
+    pub(crate) fn serve_to(self, router: Router, peers: Option<Arc<Peers>>) -> Serving {
         let address = self.address;
         let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(accept_until(self.listener, router, stopped));
+        let task = tokio::spawn(accept_until(self.listener, router, peers, stopped));
         Serving {
             address,
             stop,
@@ -110,33 +120,85 @@ impl Serving {
     }
 }
 
-async fn accept_until(listener: TcpListener, router: Router, mut stopped: oneshot::Receiver<()>) {
+async fn accept_until(
+    listener: TcpListener,
+    router: Router,
+    peers: Option<Arc<Peers>>,
+    mut stopped: oneshot::Receiver<()>,
+) {
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let open = GracefulShutdown::new();
     let builder = builder();
     loop {
-        let (stream, slot) = tokio::select! {
+        let (stream, from, slot) = tokio::select! {
             accepted = accept(&listener, &slots) => accepted,
             _ = &mut stopped => break,
         };
-        let used = Arc::new(AtomicBool::new(false));
-        let seen = used.clone();
-        let routed = TowerToHyperService::new(router.clone());
-        let service = service_fn(move |request: hyper::Request<Incoming>| {
-            seen.store(true, Ordering::Relaxed);
-            routed.call(request)
-        });
-        let connection = builder
-            .serve_connection(TokioIo::new(stream), service)
-            .into_owned();
-        let connection = open.watch(connection);
+        let caller = Caller {
+            address: from.ip().to_canonical(),
+            edge: None,
+        };
+        let (router, builder, watcher) = (router.clone(), builder.clone(), open.watcher());
+        let tls = peers.as_ref().map(|peers| peers.server());
         tokio::spawn(async move {
-            until_closed_or_silent(connection, &used).await;
+            match tls {
+                None => serve(stream, caller, router, &builder, watcher).await,
+                Some(tls) => {
+                    if let Some((stream, edge)) = shake_hands(stream, tls).await {
+                        let caller = Caller { edge, ..caller };
+                        serve(stream, caller, router, &builder, watcher).await;
+                    }
+                }
+            }
             drop(slot);
         });
     }
     drop(listener);
     let _ = tokio::time::timeout(CLOSE_GRACE, open.shutdown()).await;
+}
+
+/// The stream, and the edge that the certificate shown names.
+async fn shake_hands(
+    stream: TcpStream,
+    tls: Arc<rustls::ServerConfig>,
+) -> Option<(tokio_rustls::server::TlsStream<TcpStream>, Option<String>)> {
+    let acceptor = tokio_rustls::TlsAcceptor::from(tls);
+    match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => {
+            let shown = stream.get_ref().1.peer_certificates();
+            let edge = shown.and_then(|chain| peers::edge_id(chain.first()?));
+            Some((stream, edge))
+        }
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "a TLS handshake failed on the admin address");
+            None
+        }
+        Err(_) => None,
+    }
+}
+
+/// One connection, to its end.
+async fn serve<S>(
+    stream: S,
+    caller: Caller,
+    router: Router,
+    builder: &Builder<TokioExecutor>,
+    watcher: Watcher,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let used = Arc::new(AtomicBool::new(false));
+    let seen = used.clone();
+    let routed = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        seen.store(true, Ordering::Relaxed);
+        request.extensions_mut().insert(caller.clone());
+        routed.call(request)
+    });
+    let connection = builder
+        .serve_connection(TokioIo::new(stream), service)
+        .into_owned();
+    until_closed_or_silent(watcher.watch(connection), &used).await;
 }
 
 fn builder() -> Builder<TokioExecutor> {
@@ -161,16 +223,16 @@ fn builder() -> Builder<TokioExecutor> {
 async fn accept(
     listener: &TcpListener,
     slots: &Arc<Semaphore>,
-) -> (TcpStream, OwnedSemaphorePermit) {
+) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
     loop {
         let Ok(slot) = slots.clone().acquire_owned().await else {
             std::future::pending().await
         };
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, from)) => {
                 // Frames of the feed are small, and each is awaited.
                 let _ = stream.set_nodelay(true);
-                return (stream, slot);
+                return (stream, from, slot);
             }
             Err(error) => {
                 // Out of file descriptors, most likely: wait until something closes.

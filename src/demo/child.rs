@@ -48,17 +48,19 @@ pub(super) struct Ended {
 }
 
 impl Child {
-    /// Writes `config` into `folder` and starts `seawall ROLE --config` there.
+    /// Writes `config` into `folder` and starts `seawall ROLE --config` there; `role` may have flags.
     pub(super) fn spawn_with_config(
         name: &str,
         folder: &Path,
-        role: &str,
+        role: &[&str],
         config: &str,
     ) -> Result<Self, Failure> {
         let file = folder.join("seawall.toml");
         let written = fs::create_dir_all(folder).and_then(|()| fs::write(&file, config));
         written.map_err(|error| cannot_start(name, &error))?;
-        Self::spawn(name, folder, &[role, "--config", &file.to_string_lossy()])
+        let file = file.to_string_lossy();
+        let arguments: Vec<_> = role.iter().copied().chain(["--config", &*file]).collect();
+        Self::spawn(name, folder, &arguments)
     }
 
     /// Its stdout goes to `access.log`, its stderr to `log`, both in `folder` and begun anew.
@@ -113,6 +115,7 @@ impl Child {
         let admin = addresses.admin.ok_or_else(|| self.silent())?;
         let client = Client::new(&Server {
             url: format!("http://{admin}"),
+            ca: None,
             token: None,
         })?;
         let ready = async {

@@ -14,10 +14,12 @@ fn every_example_is_read_by_the_command_that_it_names() {
         let path = entry.unwrap().path();
         let text = fs::read_to_string(&path).unwrap();
         let name = path.file_name().unwrap().to_str().unwrap();
-        match ["[edge]", "[control_plane]"]
+        match ["[edge]", "[control_plane]", "[[token]]"]
             .into_iter()
             .find(|table| text.contains(table))
         {
+            // The control plane's example names it.
+            Some("[[token]]") => {}
             None => is_good_for_site_check(&path),
             Some("[edge]") => starts("edge", name, &text),
             Some(_) => starts("control-plane", name, &text),
@@ -44,6 +46,8 @@ fn is_good_for_site_check(file: &Path) {
 /// As it stands but for what belongs to the machine: ports, and folders.
 fn starts(role: &str, name: &str, example: &str) {
     let folder = Folder::new();
+    let tokens = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/examples/tokens.toml");
+    folder.write("token", "secret\n");
     let lines = example
         .lines()
         .map(|line| match line.split(" = ").next().unwrap() {
@@ -53,6 +57,8 @@ fn starts(role: &str, name: &str, example: &str) {
             "control_planes" => "control_planes = [\"http://127.0.0.1:1\"]".to_owned(),
             // Without a folder of certificates: the development CA.
             "certs" => String::new(),
+            "tokens_file" => format!("tokens_file = {tokens:?}"),
+            "token_file" => "token_file = \"token\"".to_owned(),
             _ => line.to_owned(),
         });
     let text: Vec<_> = lines.collect();

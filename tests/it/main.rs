@@ -22,6 +22,7 @@ mod invalidating;
 mod nginx;
 mod parts;
 mod passing;
+mod peers;
 mod posting;
 mod purging;
 mod ranges;

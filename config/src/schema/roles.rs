@@ -36,7 +36,7 @@ pub(super) static EDGE: Table = Table {
             name: "admin",
             form: Form::Text,
             default: Default::Value("\"127.0.0.1:9081\""),
-            about: "Address and port for `/healthz`, `/readyz` and `/metrics`. Loopback only, until there are tokens.",
+            about: "Address and port for `/healthz`, `/readyz` and `/metrics`. Loopback only: it asks for no token.",
         },
         Word {
             name: "control_planes",
@@ -44,8 +44,7 @@ pub(super) static EDGE: Table = Table {
                 max: CONTROL_PLANES_MAX,
             },
             default: Default::Required,
-            about: "The control planes it may follow, tried in order: `http://127.0.0.1:9080`. Loopback only, until \
-                    there are tokens.",
+            about: "The control planes it may follow, tried in order: `https://10.0.0.1:9080`; `http` on loopback only.",
         },
         Word {
             name: "state",
@@ -66,10 +65,18 @@ pub(super) static EDGE: Table = Table {
             about: "The folder of certificates and keys for `listen_tls`.",
         },
         Word {
+            name: "peer_certs",
+            form: Form::Text,
+            default: Default::None("`https` needs it"),
+            about: "The folder of what it shows its control planes and whom it trusts there: `ca.pem`, `cert.pem`, \
+                    `key.pem`, as `seawall certs` makes them. Read again on SIGHUP.",
+        },
+        Word {
             name: "token_file",
             form: Form::Text,
-            default: Default::NotYet,
-            about: "The file with the token it shows its control planes.",
+            default: Default::None("no token"),
+            about: "The file with the token, of scope `edge`, that it shows its control planes; not needed with \
+                    `peer_certs`.",
         },
     ],
 };
@@ -82,8 +89,8 @@ pub(super) static CONTROL_PLANE: Table = Table {
             name: "listen",
             form: Form::Text,
             default: Default::Value("\"127.0.0.1:9080\""),
-            about: "Address and port of the API and the feed; port 0 takes a free one. Loopback only, until there \
-                    are tokens.",
+            about: "Address and port of the API and the feed; port 0 takes a free one. Beyond loopback it needs \
+                    `peer_certs`.",
         },
         Word {
             name: "store",
@@ -100,10 +107,18 @@ pub(super) static CONTROL_PLANE: Table = Table {
                     needs its own.",
         },
         Word {
+            name: "peer_certs",
+            form: Form::Text,
+            default: Default::None("no TLS"),
+            about: "The folder of what it shows edges and whom it trusts: `ca.pem`, `cert.pem`, `key.pem`, as `seawall \
+                    certs` makes them. With it the address speaks TLS only. Read again on SIGHUP.",
+        },
+        Word {
             name: "tokens_file",
             form: Form::Text,
-            default: Default::NotYet,
-            about: "The file with the tokens that are let in.",
+            default: Default::None("only certificates are let in"),
+            about: "The file with the tokens that are let in, `[[token]]` tables. This or `peer_certs` is needed. Read \
+                    again on SIGHUP.",
         },
         Word {
             name: "etcd",
@@ -154,6 +169,41 @@ pub(super) static CONTROL_PLANE_ETCD: Table = Table {
             form: Form::Text,
             default: Default::None("`username` needs it"),
             about: "The file with the user's password; one line.",
+        },
+    ],
+};
+
+pub(super) static TOKEN: Table = Table {
+    path: "token",
+    about: "One token that a control plane lets in, for the file `tokens_file`. `seawall token` makes them.",
+    words: &[
+        Word {
+            name: "name",
+            form: Form::Text,
+            default: Default::Required,
+            about: "Who it was given to, as the audit log calls them: 1 to 63 of `a-z 0-9 - _ .`.",
+        },
+        Word {
+            name: "sha256",
+            form: Form::Text,
+            default: Default::Required,
+            about: "The SHA-256 of the token, in hexadecimal. A token has 256 random bits, so a fast hash is enough.",
+        },
+        Word {
+            name: "scopes",
+            form: Form::Texts { max: 4 },
+            default: Default::Required,
+            about: "What it may do: `read` sites, receipts, edges and the feed; `purge`, and see its receipts; `write` \
+                    sites, and deregister edges; be an `edge`.",
+        },
+        Word {
+            name: "sites",
+            form: Form::Texts {
+                max: crate::tokens::TOKEN_SITES_MAX,
+            },
+            default: Default::None("all sites"),
+            about: "The sites it is limited to: reading and writing these, and purging them as a whole, or hosts, \
+                    prefixes and URLs of hosts that they name exactly. Tags belong to no site, so not those.",
         },
     ],
 };

@@ -13,6 +13,7 @@ pub(crate) const SITE: &str = include_str!("../../examples/site.toml");
 pub(crate) const SITES: &str = include_str!("../../examples/sites.toml");
 pub(crate) const EDGE: &str = include_str!("../../examples/edge.toml");
 pub(crate) const CONTROL_PLANE: &str = include_str!("../../examples/control-plane.toml");
+pub(crate) const TOKENS: &str = include_str!("../../examples/tokens.toml");
 pub(crate) const CONFORMANCE: &str = include_str!("../../examples/conformance.toml");
 
 fn sites(text: &str) -> SiteFile {
@@ -139,6 +140,10 @@ fn the_roles_load() {
     let plane =
         ControlPlaneConfig::parse(CONTROL_PLANE).unwrap_or_else(|problems| panic!("{problems}"));
     assert_eq!(plane.listen, "127.0.0.1:9080".parse().unwrap());
+    let tokens = seawall_config::tokens::parse(TOKENS).unwrap_or_else(|it| panic!("{it}"));
+    let names: Vec<_> = tokens.iter().map(|token| token.name.as_str()).collect();
+    assert_eq!(names, ["operators", "shop-cms", "edges"]);
+    assert_eq!(tokens[1].sites, ["shop"]);
 }
 
 #[test]
@@ -159,7 +164,7 @@ fn every_word_stands_in_an_example_and_what_is_not_built_in_a_comment() {
     // Headers are made plain, so that `[[site.rule]]` and `path = …` become `site.rule.path`.
     let mut live = std::collections::BTreeSet::new();
     let mut comments = String::new();
-    for text in [SITE, SITES, CONFORMANCE, EDGE, CONTROL_PLANE] {
+    for text in [SITE, SITES, CONFORMANCE, EDGE, CONTROL_PLANE, TOKENS] {
         let mut header = String::new();
         for line in text.lines() {
             if let Some(comment) = line.strip_prefix('#') {

@@ -40,6 +40,7 @@ fn whatever_an_operator_types_is_answered_and_never_a_panic() {
         examples::SITES,
         examples::EDGE,
         examples::CONTROL_PLANE,
+        examples::TOKENS,
         examples::CONFORMANCE,
     ] {
         for _ in 0..2_000 {
@@ -58,6 +59,7 @@ fn whatever_an_operator_types_is_answered_and_never_a_panic() {
                 SiteFile::parse(&text).map(drop),
                 EdgeConfig::parse(&text).map(drop),
                 ControlPlaneConfig::parse(&text).map(drop),
+                seawall_config::tokens::parse(&text).map(drop),
             ];
             for result in results {
                 match result {

@@ -12,7 +12,7 @@ Every word of Seawall's configuration. This page is written from `config/src/sch
 run `UPDATE=1 cargo test -p seawall-config`. Complete files to start from are in `config/examples/`.
 
 A file is TOML: `[[site]]` tables for `seawall run --config`, one `[edge]` for `seawall edge --config`, one
-`[control_plane]` for `seawall control-plane --config`. The API takes one site as a JSON document with the
+`[control_plane]` for `seawall control-plane --config`, `[[token]]` tables for its `tokens_file`. The API takes one site as a JSON document with the
 same words, without the `[[site]]` around them. All problems of a file are told at once, each with its line.
 
 A *duration* is a text with its unit: `\"500ms\"`, `\"60s\"`, `\"5m\"`, `\"1h\"`, `\"7d\"`; at most ten years. A *size* is

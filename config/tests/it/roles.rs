@@ -6,7 +6,7 @@ use seawall_config::roles::{ControlPlaneConfig, EdgeConfig};
 use crate::{examples, lines};
 
 #[test]
-fn a_role_is_refused_what_it_cannot_keep_yet() {
+fn a_role_is_refused_what_it_cannot_keep() {
     let edge = |line: &str| {
         let good = "[edge]\nid = \"a\"\nplace = \"p\"\nstate = \"s\"\n";
         let planes = if line.starts_with("control_planes") {
@@ -29,20 +29,16 @@ fn a_role_is_refused_what_it_cannot_keep_yet() {
         none
     );
     check(
-        edge("token_file = \"t\""),
-        "edge.token_file: is not built yet; leave it out",
-    );
-    check(
         edge("admin = \"0.0.0.0:9081\""),
-        "edge.admin: 0.0.0.0:9081 is not loopback; until there are tokens only loopback is allowed: write 127.0.0.1:9081",
+        "edge.admin: 0.0.0.0:9081 is not loopback, and this address asks for no token: write 127.0.0.1:9081",
     );
     check(
         edge("control_planes = [\"http://10.0.0.1:9080\"]"),
-        "edge.control_planes[0]: \"http://10.0.0.1:9080\" is not loopback; until there are tokens only loopback is allowed",
+        "edge.control_planes[0]: \"http://10.0.0.1:9080\" would be asked in clear over the network: write https",
     );
     check(
         edge("control_planes = [\"https://127.0.0.1:9080\"]"),
-        "edge.control_planes[0]: \"https://127.0.0.1:9080\" is https; until there are tokens control planes speak http on loopback only",
+        "edge.peer_certs: is missing; https needs the folder with ca.pem, cert.pem and key.pem",
     );
     check(
         edge("listen = \":8080\""),
@@ -57,16 +53,64 @@ fn a_role_is_refused_what_it_cannot_keep_yet() {
         "edge.cache_bytes: 512 of what? Write the unit, such as \"512MiB\" (B, KiB, MiB, GiB, TiB)",
     );
     check(
-        plane("tokens_file = \"t\""),
-        "control_plane.tokens_file: is not built yet; leave it out",
-    );
-    check(
         plane("listen = \"[::]:9080\""),
-        "control_plane.listen: [::]:9080 is not loopback; until there are tokens only loopback is allowed: write 127.0.0.1:9080",
+        "control_plane.peer_certs: is missing; beyond loopback a control plane speaks TLS only, so name the folder with ca.pem, cert.pem and key.pem that `seawall certs` makes",
     );
     for id in ["", "1a", "A", "a b", "a\"", "-a", &"a".repeat(64)] {
         assert!(seawall_config::roles::edge_id(id).is_err(), "{id:?}");
     }
+}
+
+#[test]
+fn tokens_are_told_apart() {
+    let token = |name: &str, sha256: &str, more: &str| {
+        format!("[[token]]\nname = {name:?}\nsha256 = {sha256:?}\n{more}\n")
+    };
+    let (a, b) = ("0a".repeat(32), "0b".repeat(32));
+    let check = |text: &str, expect: &[&str]| {
+        let found = lines(seawall_config::tokens::parse(text));
+        assert_eq!(found.len(), expect.len(), "{text}{found:#?}");
+        for (found, expect) in found.iter().zip(expect) {
+            assert!(found.contains(expect), "{text}{found}");
+        }
+    };
+    let read = "scopes = [\"read\"]";
+    check(&token("a", &a, read), &[]);
+    check(
+        &(token("a", &a, read)
+            + &token("b", &b, "scopes = [\"purge\", \"write\"]\nsites = [\"s\"]")),
+        &[],
+    );
+    check("", &["token: is missing"]);
+    check(&token("a", &a, ""), &["token[0].scopes: is missing"]);
+    check(
+        &token("a", &a, "scopes = [\"all\"]"),
+        &["token[0].scopes[0]: \"all\" is not a scope"],
+    );
+    check(
+        &token("A", &a, read),
+        &["token[0].name: \"A\" is not a name"],
+    );
+    check(
+        &token("a", "secret", read),
+        &["token[0].sha256: is no SHA-256"],
+    );
+    check(
+        &token("a", &"+1".repeat(32), read),
+        &["token[0].sha256: is no SHA-256"],
+    );
+    check(
+        &(token("a", &a, read) + &token("a", &b, read)),
+        &["token[1].name: is another token's name"],
+    );
+    check(
+        &(token("a", &a, read) + &token("b", &a, read)),
+        &["token[1].sha256: is another token's"],
+    );
+    check(
+        &token("a", &a, "scopes = [\"edge\"]\nsites = [\"s\"]"),
+        &["token[0].sites: an edge serves all sites"],
+    );
 }
 
 #[test]

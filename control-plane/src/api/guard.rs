@@ -1,5 +1,5 @@
-//! Who may ask, and how much at once. There are no tokens yet, so only a request that names this machine is
-//! answered, and only JSON changes anything: no web page that a browser here opens can send either.
+//! How much is asked at once. Where nobody is asked for a token, only a request that names this machine is answered;
+//! and only JSON changes anything: no web page that a browser here opens can send either.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use tokio::sync::Semaphore;
 
+use super::access::Access;
 use super::problem::{self, Refusal};
 use crate::PlaneError;
 
@@ -22,18 +23,29 @@ const REQUESTS_MAX: usize = 1_024;
 /// More than the longest wait for a purge.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(75);
 
-pub(super) fn guarded(router: Router) -> Router {
-    router.layer(from_fn_with_state(
-        Arc::new(Semaphore::new(REQUESTS_MAX)),
-        guard,
-    ))
+pub(super) fn guarded(router: Router, access: &Access) -> Router {
+    let guard = Guard {
+        slots: Arc::new(Semaphore::new(REQUESTS_MAX)),
+        is_open: matches!(access, Access::Open),
+    };
+    router.layer(from_fn_with_state(guard, pass))
 }
 
-async fn guard(State(slots): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
-    let Ok(_slot) = slots.try_acquire() else {
+#[derive(Clone)]
+struct Guard {
+    slots: Arc<Semaphore>,
+    /// Nobody is asked who he is.
+    is_open: bool,
+}
+
+async fn pass(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+    let Ok(_slot) = guard.slots.try_acquire() else {
         return Refusal::from(PlaneError::Busy).into_response();
     };
-    if let Err(refusal) = admit(request.method(), request.uri(), request.headers()) {
+    if guard.is_open && !names_this_machine(request.uri(), request.headers()) {
+        return problem::foreign_host().into_response();
+    }
+    if let Err(refusal) = admit(request.method(), request.headers()) {
         return refusal.into_response();
     }
     match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
@@ -42,10 +54,7 @@ async fn guard(State(slots): State<Arc<Semaphore>>, request: Request, next: Next
     }
 }
 
-fn admit(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
-    if !names_this_machine(uri, headers) {
-        return Err(problem::foreign_host());
-    }
+fn admit(method: &Method, headers: &HeaderMap) -> Result<(), Refusal> {
     let changes = *method == Method::POST || *method == Method::PUT;
     if changes && !is_json(headers) {
         return Err(problem::not_json());

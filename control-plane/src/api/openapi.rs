@@ -36,7 +36,7 @@ mod tests {
             .collect();
         let routed: BTreeSet<_> = routes()
             .iter()
-            .map(|(path, method, _)| (*path, *method))
+            .map(|(path, method, ..)| (*path, *method))
             .collect();
         assert_eq!(described, routed);
     }

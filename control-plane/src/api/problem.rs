@@ -1,6 +1,6 @@
 //! RFC 9457 problems: what each error of the plane, and of HTTP itself, is called on the wire.
 
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use seawall_config::{Problem, Revision};
@@ -42,8 +42,18 @@ impl IntoResponse for Refusal {
             HeaderValue::from_static("application/problem+json"),
         );
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if self.0.status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        match self.0.status {
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            // RFC 6750 §3.
+            StatusCode::UNAUTHORIZED => {
+                headers.insert(
+                    WWW_AUTHENTICATE,
+                    HeaderValue::from_static("Bearer realm=\"seawall\""),
+                );
+            }
+            _ => {}
         }
         response
     }
@@ -130,9 +140,24 @@ pub(super) fn no_such_method() -> Refusal {
 }
 
 pub(super) fn foreign_host() -> Refusal {
-    let detail = "until there are tokens, only a request that names this machine is answered: \
+    let detail = "here nobody is asked for a token, so only a request that names this machine is answered: \
                   use localhost, 127.0.0.1 or [::1]";
     Refusal::new(403, "foreign-host", "Not for this host", detail)
+}
+
+pub(super) fn unauthorized() -> Refusal {
+    let detail = "show a token that this control plane knows (Authorization: Bearer …, or SEAWALL_TOKEN for \
+                  the commands), or the certificate of an edge";
+    Refusal::new(401, "unauthorized", "Who are you?", detail)
+}
+
+pub(super) fn forbidden(why: String) -> Refusal {
+    Refusal::new(403, "forbidden", "Not for you", why)
+}
+
+pub(super) fn too_often() -> Refusal {
+    let detail = "this caller asks too often; nothing was done: try again in a second";
+    Refusal::new(429, "too-often", "Too often", detail)
 }
 
 pub(super) fn not_json() -> Refusal {

@@ -3,19 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::LOCATION;
 use axum::response::{IntoResponse, Response};
-use seawall_config::Revision;
+use axum::{Extension, Json};
 use seawall_config::scope::PurgeRequest;
+use seawall_config::{Revision, Site};
 use serde::Deserialize;
 
+use super::access::{Denied, Who, may_purge};
+use super::gate::Made;
 use super::problem::{self, Refusal};
 use super::{BODY_BYTES_MAX, Query, Segment, read_json};
-use crate::plane::{Plane, PurgeReceipt, PurgeState, Wait};
+use crate::plane::{Plane, PlaneError, PurgeReceipt, PurgeState, Wait};
 
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
 const TIMEOUT_MAX: Duration = Duration::from_secs(60);
@@ -30,18 +32,34 @@ pub(super) struct Waiting {
 /// 200 only when it is complete.
 pub(super) async fn create(
     State(plane): State<Arc<Plane>>,
+    Extension(who): Extension<Who>,
     Query(waiting): Query<Waiting>,
     body: Body,
 ) -> Result<Response, Refusal> {
     let wait = waiting.checked()?;
     let request: PurgeRequest = read_json(body, BODY_BYTES_MAX).await?;
+    if let Some(limit) = who.limit() {
+        check_limit(&plane, limit, &request)?;
+    }
     let receipt = plane.purge(&request, wait).await?;
     let status = match (wait, receipt.state) {
         (Wait::Complete(_), PurgeState::Complete) => StatusCode::OK,
         _ => StatusCode::ACCEPTED,
     };
     let location = [(LOCATION, format!("/v1/purges/{}", receipt.revision))];
-    Ok((status, location, Json(receipt)).into_response())
+    let made = Extension(Made(receipt.revision));
+    Ok((status, location, made, Json(receipt)).into_response())
+}
+
+/// For a token that is limited to some sites.
+fn check_limit(plane: &Plane, limit: &[String], request: &PurgeRequest) -> Result<(), Refusal> {
+    let scopes = request.check().map_err(PlaneError::from)?;
+    let documents = limit.iter().filter_map(|site| plane.get_site(site).ok());
+    let sites = documents.filter_map(|site| Site::from_document(&site.document.site).ok());
+    match may_purge(&scopes, &sites.collect::<Vec<_>>()) {
+        Err(Denied::Forbidden(why)) => Err(problem::forbidden(why)),
+        _ => Ok(()),
+    }
 }
 
 pub(super) async fn read(

@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{ETAG, LOCATION};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use seawall_config::Revision;
 use seawall_config::site::{DOCUMENT_BYTES_MAX, site_name};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::gate::Made;
 use super::problem::{self, Refusal, etag};
 use super::{Segment, members, read_json};
 use crate::plane::{IfMatch, Owner, Plane, Put, StoredSite};
@@ -84,13 +85,13 @@ pub(super) async fn write(
         words.entry("name").or_insert_with(|| name.clone().into());
     }
     let (revision, put) = plane.put_site(&name, document.clone(), &expect).await?;
-    let etag = [(ETAG, etag(revision))];
+    let (etag, made) = ([(ETAG, etag(revision))], Extension(Made(revision)));
     Ok(match put {
         Put::Created => {
             let location = [(LOCATION, format!("/v1/sites/{name}"))];
-            (StatusCode::CREATED, etag, location, Json(document)).into_response()
+            (StatusCode::CREATED, etag, made, location, Json(document)).into_response()
         }
-        Put::Changed | Put::Unchanged => (etag, Json(document)).into_response(),
+        Put::Changed | Put::Unchanged => (etag, made, Json(document)).into_response(),
     })
 }
 

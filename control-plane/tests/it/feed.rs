@@ -304,8 +304,13 @@ async fn the_feed_is_followed_over_http_1_and_over_http_2_without_tls() {
     let purge = bench.purge(json!({"all": true})).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let server =
-        tokio::spawn(axum::serve(listener, api::router(bench.plane.clone())).into_future());
+    let server = tokio::spawn(
+        axum::serve(
+            listener,
+            api::router(bench.plane.clone(), &api::Access::Open),
+        )
+        .into_future(),
+    );
     for version in [Version::HTTP_11, Version::HTTP_2] {
         let stream = TokioIo::new(TcpStream::connect(address).await.unwrap());
         let uri = format!(

@@ -11,3 +11,4 @@ mod reconciling;
 mod sites;
 mod store;
 mod support;
+mod tokens;

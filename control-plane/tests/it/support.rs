@@ -13,9 +13,10 @@ use http_body_util::BodyExt;
 use prometheus_client::registry::Registry;
 use seawall_config::feed::Frame;
 use seawall_config::{Epoch, Revision};
+use seawall_control_plane::api::{self, Access};
 use seawall_control_plane::store::embedded::EmbeddedStore;
 use seawall_control_plane::store::{Commit, Follow, Store, StoreError, Txn, View};
-use seawall_control_plane::{Clock, Plane, api};
+use seawall_control_plane::{Clock, Plane};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -57,7 +58,7 @@ impl Bench {
         let plane = Plane::start_with(store.clone(), registry, clock.clone())
             .await
             .unwrap();
-        let router = api::router(plane.clone());
+        let router = api::router(plane.clone(), &Access::Open);
         let bench = Self {
             plane,
             clock,

@@ -12,7 +12,7 @@ use tokio::sync::{Notify, watch};
 
 use super::metrics::FeedMetrics;
 use super::saver::Saver;
-use super::wire::{Client, Conversation, Failure};
+use super::wire::{Client, Conversation, Credentials, Failure};
 use super::{Ask, Effect, Followed, Follower, Input, Now, Position};
 use crate::clock;
 use crate::edge::EdgeOptions;
@@ -29,6 +29,7 @@ pub struct FollowConfig {
     pub id: String,
     pub place: String,
     pub control_planes: Vec<String>,
+    pub credentials: Credentials,
     pub state_folder: PathBuf,
 }
 
@@ -38,6 +39,7 @@ impl FollowConfig {
             id: options.id.clone(),
             place: options.place.clone(),
             control_planes: options.control_planes.clone(),
+            credentials: options.credentials.clone(),
             state_folder: options.state.clone(),
         }
     }
@@ -66,6 +68,7 @@ pub fn follow(
         id,
         place,
         control_planes,
+        credentials,
         ..
     } = parts.config.clone();
     tokio::spawn(sender::run(
@@ -74,6 +77,7 @@ pub fn follow(
             id,
             place,
             control_planes,
+            credentials,
         },
         news,
         stop.clone(),
@@ -137,6 +141,7 @@ impl Following {
             parts.metrics.snapshot_unsaved.clone(),
         );
         let (follower, effects) = Follower::new(kept);
+        let client = Client::new(&parts.config.credentials);
         let talk = Talk::Later {
             at_ms: 0,
             ask: Ask::Snapshot,
@@ -145,7 +150,7 @@ impl Following {
         let mut following = Self {
             parts,
             follower,
-            client: Client::new(),
+            client,
             talk,
             saver,
             opened: false,

@@ -1,17 +1,20 @@
-//! Speaking HTTP/2 with a control plane: a feed line by line, a snapshot, a heartbeat. Every answer is bounded
-//! in bytes and in time.
+//! Speaking HTTP/2 with a control plane, in clear or over TLS: a feed line by line, a snapshot, a heartbeat. Every
+//! answer is bounded in bytes and in time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures::future::BoxFuture;
-use http::header::CONTENT_TYPE;
-use http::{Method, Request, StatusCode};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, InvalidHeaderValue};
+use http::{HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use seawall_certs::Peers;
 use seawall_config::feed::{FRAME_BYTES_MAX, Frame, SNAPSHOT_BYTES_MAX, Snapshot};
 use serde::Deserialize;
 
@@ -27,9 +30,21 @@ const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(60);
 /// Bytes of an answer that is neither feed nor snapshot.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
+/// What an edge shows its control planes.
+#[derive(Clone, Debug, Default)]
+pub struct Credentials {
+    /// Its certificate, and whom it trusts: for `https`.
+    peers: Option<Arc<Peers>>,
+    /// `Bearer` and the token; marked so that it is printed nowhere.
+    token: Option<HeaderValue>,
+}
+
 /// Asks control planes. Each has one connection.
 #[derive(Clone, Debug)]
-pub struct Client(HttpClient<HttpConnector, Full<Bytes>>);
+pub struct Client {
+    http: HttpClient<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    token: Option<HeaderValue>,
+}
 
 /// Why there was no answer, or no more of it.
 #[derive(Debug, thiserror::Error)]
@@ -48,11 +63,34 @@ pub enum Failure {
     Ended,
 }
 
+impl Credentials {
+    /// Err: the token holds what no header can carry.
+    pub fn new(peers: Option<Arc<Peers>>, token: Option<&str>) -> Result<Self, InvalidHeaderValue> {
+        let token = token.map(|token| HeaderValue::try_from(format!("Bearer {token}")));
+        let mut token = token.transpose()?;
+        if let Some(token) = &mut token {
+            token.set_sensitive(true);
+        }
+        Ok(Self { peers, token })
+    }
+}
+
 impl Client {
-    pub fn new() -> Self {
+    pub fn new(credentials: &Credentials) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
         connector.set_nodelay(true);
+        connector.enforce_http(false);
+        let builder = HttpsConnectorBuilder::new();
+        let builder = match &credentials.peers {
+            Some(peers) => builder.with_tls_config((*peers.client()).clone()),
+            // Nobody is trusted: without certificates only `http` is spoken.
+            None => builder.with_tls_config(seawall_certs::peers::client_trusting_nobody()),
+        };
+        let connector = builder
+            .https_or_http()
+            .enable_http2()
+            .wrap_connector(connector);
         let http = HttpClient::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .http2_only(true)
@@ -60,7 +98,10 @@ impl Client {
             .http2_keep_alive_timeout(PING_TIMEOUT)
             .http2_keep_alive_while_idle(true)
             .build(connector);
-        Self(http)
+        Self {
+            http,
+            token: credentials.token.clone(),
+        }
     }
 
     /// Posts a JSON document; the answer's status and body.
@@ -118,14 +159,18 @@ impl Client {
         path: &str,
         body: Vec<u8>,
     ) -> Result<(StatusCode, Incoming), Failure> {
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(method)
             .uri(format!("{plane}{path}"))
-            .header(CONTENT_TYPE, "application/json")
+            .header(CONTENT_TYPE, "application/json");
+        if let Some(token) = &self.token {
+            request = request.header(AUTHORIZATION, token);
+        }
+        let request = request
             .body(Full::from(body))
             .map_err(|error| Failure::Address(plane.to_owned(), error))?;
         let response = self
-            .0
+            .http
             .request(request)
             .await
             .map_err(|error| Failure::Connect(causes(&error)))?;

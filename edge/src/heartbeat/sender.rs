@@ -13,7 +13,7 @@ use tokio::task::{JoinError, JoinSet};
 use super::{Heartbeats, Sent, Verdict};
 use crate::clock;
 use crate::feed::Position;
-use crate::feed::wire::{Client, Failure, Refusal};
+use crate::feed::wire::{Client, Credentials, Failure, Refusal};
 use crate::state::State;
 
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -32,6 +32,7 @@ pub struct Who {
     pub id: String,
     pub place: String,
     pub control_planes: Vec<String>,
+    pub credentials: Credentials,
 }
 
 /// What the follower tells the heartbeat.
@@ -67,12 +68,13 @@ struct Post {
 
 /// Until `stop`. Takes nothing for granted: whatever goes wrong, the next heartbeat is sent.
 pub async fn run(state: Arc<State>, who: Who, news: News, mut stop: watch::Receiver<bool>) {
+    let client = Client::new(&who.credentials);
     let mut sender = Sender {
         state,
         who,
         news,
         boot: boot_id(),
-        client: Client::new(),
+        client,
         heartbeats: Heartbeats::default(),
         plane: 0,
         posts: JoinSet::new(),

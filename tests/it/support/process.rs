@@ -90,6 +90,11 @@ impl Process {
         self.signal(Signal::TERM);
     }
 
+    /// SIGHUP: it reads its files again.
+    pub fn hang_up(&self) {
+        self.signal(Signal::HUP);
+    }
+
     fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(self.pid().try_into().unwrap()).unwrap();
         kill_process(pid, signal).unwrap();

@@ -188,6 +188,7 @@ fn edge(folder: &Folder, planes: &[&str]) -> (Arc<State>, watch::Sender<bool>) {
         id: "e1".into(),
         place: "p".into(),
         control_planes: planes.iter().map(|url| (*url).to_owned()).collect(),
+        credentials: Credentials::default(),
         state_folder: folder.0.clone(),
     };
     let (stop, stopped) = watch::channel(false);
