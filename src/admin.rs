@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::extract::{RawQuery, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::{StatusCode, Uri};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -133,6 +133,15 @@ impl Admin {
         }
     }
 
+    /// Before the work can begin: health, and for everything else that it is too early.
+    pub(crate) fn router_while_starting(self) -> Router {
+        Router::new()
+            .route("/healthz", get(healthz))
+            .route("/readyz", get(readyz))
+            .fallback(too_early)
+            .with_state(Arc::new(self))
+    }
+
     /// One line a check, and whether all of them passed.
     fn verdicts(&self) -> (bool, String) {
         let (mut ready, mut lines) = (true, String::new());
@@ -188,6 +197,15 @@ async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
             &error.to_string(),
         ),
     }
+}
+
+async fn too_early() -> Response {
+    let detail = "this process is starting; /readyz says what it waits for";
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    let mut response = problem(status, "starting", "Not yet", detail);
+    let again = HeaderValue::from_static("1");
+    response.headers_mut().insert(RETRY_AFTER, again);
+    response
 }
 
 async fn no_such_path(uri: Uri) -> Response {

@@ -142,7 +142,7 @@ impl Waiting {
         };
         let admin = Admin::new(admin::registry()).check("store", check);
         admin.stage().start();
-        admin.router(None)
+        admin.router_while_starting()
     }
 
     /// Asks until it does; what it says meanwhile is logged when it changes.

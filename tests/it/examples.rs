@@ -14,7 +14,7 @@ fn every_example_is_read_by_the_command_that_it_names() {
         let path = entry.unwrap().path();
         let text = fs::read_to_string(&path).unwrap();
         let name = path.file_name().unwrap().to_str().unwrap();
-        match ["[edge]", "[control_plane]", "[[token]]"]
+        match ["[[token]]", "[edge]", "[control_plane]"]
             .into_iter()
             .find(|table| text.contains(table))
         {

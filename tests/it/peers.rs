@@ -72,7 +72,11 @@ impl Site {
         let text = format!("[control_plane]\nlisten = \"127.0.0.1:0\"\nstate = \"cp\"\n{words}\n");
         self.folder.write("cp.toml", text);
         let process = Process::start(&["control-plane", "--config", "cp.toml"], &self.folder);
-        (process, listens_at(&self.path("cp"), "admin"))
+        let address = listens_at(&self.path("cp"), "admin");
+        eventually("it serves", || {
+            process.output().contains("the control plane serves")
+        });
+        (process, address)
     }
 
     fn edge(&self, id: &str, planes: &[String], words: &str) -> Process {
