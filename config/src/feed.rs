@@ -22,6 +22,8 @@ pub const MARGIN_MS: u64 = 1_000;
 pub const BEACON_MS: u64 = 1_000;
 /// Bytes of one line of the feed.
 pub const FRAME_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Sites that a heartbeat names as refused; more are told as all.
+pub const REFUSED_SITES_MAX: usize = 16;
 /// Bytes of one snapshot.
 pub const SNAPSHOT_BYTES_MAX: usize = 256 * 1024 * 1024;
 
@@ -101,11 +103,26 @@ pub struct Heartbeat {
     pub lag_ms: Option<u64>,
     #[serde(default)]
     pub problems: Vec<Problem>,
+    /// Sites that this edge does not serve as the newest documents say.
+    #[serde(default)]
+    pub refused: Vec<RefusedSite>,
     #[serde(default)]
     pub load: Load,
     /// Purges whose objects have been counted since the last answered heartbeat.
     #[serde(default)]
     pub counted: Vec<Counted>,
+}
+
+/// A site whose newest document an edge refuses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedSite {
+    /// None: more are refused than are named, so it may be any.
+    pub site: Option<String>,
+    /// Its own newest document is in force, and an old version of another site may hold some of its hosts.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub behind: bool,
+    /// From this revision on the edge does not do as the documents say.
+    pub since: Revision,
 }
 
 /// How far an edge has followed.

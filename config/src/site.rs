@@ -39,7 +39,7 @@ pub struct Site {
 }
 
 /// Which hosts a site answers for. An exact host wins over a wildcard, a longer wildcard over a shorter.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum HostPattern {
     /// `*`: every host that no other site names.
     Any,

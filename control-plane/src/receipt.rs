@@ -16,7 +16,7 @@ pub(crate) struct Edge {
     /// The revision that registered it.
     pub(crate) registered: Revision,
     pub(crate) vouching: Vouching,
-    /// Another machine with its id was refused, while this one may still vouch.
+    /// It refuses the newest document of a site that the purge covers, and does as an older one says.
     pub(crate) refused: bool,
     /// Whether, cut off, it goes on serving some site that the purge covers: judged by the
     /// configuration of the last revision it acknowledged.
@@ -33,7 +33,8 @@ pub enum EdgeStanding {
     Pending,
     /// It has been cut off for so long that it may not vouch for what it holds.
     Fenced,
-    /// Pending, and another machine uses its id.
+    /// It has applied the purge, and refuses the newest document of a site that the purge covers: an older one
+    /// says what is fetched, and which hosts are whose.
     Refused,
 }
 
@@ -44,7 +45,8 @@ pub enum PurgeState {
     Pending,
     /// No edge vouches for what it covers.
     Complete,
-    /// Every edge that can be reached has applied it; a fenced one may still serve old copies.
+    /// Every edge that can be reached has applied it; a fenced one may still serve old copies, and one that refused
+    /// does as an older configuration says.
     CompleteReachable,
 }
 
@@ -62,16 +64,14 @@ pub(crate) struct Judgement {
 
 pub(crate) fn judge(purge: Revision, edges: &[Edge]) -> Judgement {
     let standings: Vec<_> = edges.iter().map(|edge| standing(purge, edge)).collect();
-    let is_pending = |standing: &Option<EdgeStanding>| {
-        matches!(
-            standing,
-            Some(EdgeStanding::Pending | EdgeStanding::Refused)
-        )
-    };
+    let is_pending = |standing: &Option<EdgeStanding>| *standing == Some(EdgeStanding::Pending);
     let both = || edges.iter().zip(&standings);
     // Rule 3: a fenced edge counts as complete only where it would not go on serving.
-    let may_serve =
-        both().any(|(edge, standing)| *standing == Some(EdgeStanding::Fenced) && edge.may_serve);
+    let may_serve = both().any(|(edge, standing)| match standing {
+        Some(EdgeStanding::Fenced) => edge.may_serve,
+        Some(EdgeStanding::Refused) => true,
+        _ => false,
+    });
     let state = match (standings.iter().any(is_pending), may_serve) {
         (true, _) => PurgeState::Pending,
         (false, true) => PurgeState::CompleteReachable,
@@ -80,7 +80,12 @@ pub(crate) fn judge(purge: Revision, edges: &[Edge]) -> Judgement {
     let matched = match state {
         PurgeState::Pending => None,
         _ => both()
-            .filter(|(_, standing)| **standing == Some(EdgeStanding::Applied))
+            .filter(|(_, standing)| {
+                matches!(
+                    standing,
+                    Some(EdgeStanding::Applied | EdgeStanding::Refused)
+                )
+            })
             .try_fold(Matched::default(), |sum, (edge, _)| {
                 edge.matched.map(|matched| sum.plus(matched))
             }),
@@ -97,16 +102,18 @@ pub(crate) fn judge(purge: Revision, edges: &[Edge]) -> Judgement {
 
 fn standing(purge: Revision, edge: &Edge) -> Option<EdgeStanding> {
     if edge.applied.is_some_and(|applied| applied >= purge) {
-        return Some(EdgeStanding::Applied);
+        return Some(match edge.refused {
+            true => EdgeStanding::Refused,
+            false => EdgeStanding::Applied,
+        });
     }
     // Rule 2: one that registered after the purge vouches only from a revision later than it.
     if edge.registered > purge {
         return None;
     }
-    Some(match (edge.vouching.ended(), edge.refused) {
-        (true, _) => EdgeStanding::Fenced,
-        (false, true) => EdgeStanding::Refused,
-        (false, false) => EdgeStanding::Pending,
+    Some(match edge.vouching.ended() {
+        true => EdgeStanding::Fenced,
+        false => EdgeStanding::Pending,
     })
 }
 
@@ -253,25 +260,25 @@ mod tests {
             ..GONE
         };
         check("3: applied, then gone", &[gone], Complete, &[Some(Applied)]);
-        let doubled = Edge {
+        let refused = Edge {
+            refused: true,
+            ..DONE
+        };
+        check(
+            "it does as an older document says",
+            &[DONE, refused],
+            CompleteReachable,
+            &[Some(Applied), Some(Refused)],
+        );
+        let refused = Edge {
             refused: true,
             ..BEHIND
         };
         check(
-            "5: another machine has its id",
-            &[doubled],
+            "what it refuses says nothing before it has applied",
+            &[refused],
             pending,
-            &[Some(Refused)],
-        );
-        let doubled = Edge {
-            refused: true,
-            ..strict
-        };
-        check(
-            "5: until it cannot vouch",
-            &[doubled],
-            Complete,
-            &[Some(Fenced)],
+            &[Some(Pending)],
         );
     }
 
@@ -296,6 +303,11 @@ mod tests {
         check(&[counted(1), DONE], Complete, None);
         check(&[counted(1), counted(2)], Complete, Some(3));
         check(&[counted(1), GONE], CompleteReachable, Some(1));
+        let refused = Edge {
+            refused: true,
+            ..counted(2)
+        };
+        check(&[counted(1), refused], CompleteReachable, Some(3));
         check(&[counted(1), BEHIND], PurgeState::Pending, None);
         check(
             &[counted(u64::MAX / 20), counted(u64::MAX / 20)],

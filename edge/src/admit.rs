@@ -99,7 +99,7 @@ pub fn admit(
     let named = |site| Key::new(site, scheme, authority, target).map_err(Refused::from);
     let unrouted = named(Revision(0))?;
     let served = snapshot
-        .routes
+        .routes()
         .find(unrouted.host())
         .ok_or(Refused::NoSite)?
         .clone();
@@ -108,7 +108,7 @@ pub fn admit(
     }
     let wanted = wanted(fields, snapshot.epoch)?;
     let journey = Journey {
-        key: named(served.incarnation)?,
+        key: named(served.document.created)?,
         birth: birth(&served),
         wanted: wanted.filter(|wanted| *wanted > snapshot.revision),
         snapshot: snapshot.clone(),

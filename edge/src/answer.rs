@@ -318,7 +318,7 @@ async fn plain(state: &Arc<State>, journey: &Arc<Journey>, interims: &Interims) 
 fn begin_again(state: &State, journey: Arc<Journey>) -> Arc<Journey> {
     let snapshot = state.snapshot.load_full();
     let same = snapshot
-        .routes
+        .routes()
         .find(journey.key.host())
         .is_some_and(|served| Arc::ptr_eq(served, &journey.served));
     if !same {

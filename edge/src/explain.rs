@@ -104,11 +104,10 @@ pub fn explain(
         Err(refused) => {
             report.verdict = format!("refuse: {} {}", refused.status().as_u16(), refused.detail());
             if refused == Refused::NoSite {
-                let hosts = snapshot
-                    .sites
-                    .values()
-                    .flat_map(|served| &served.site.hosts);
-                let hosts: Vec<_> = hosts.map(ToString::to_string).collect();
+                let served = snapshot.sites.served.iter();
+                let hosts = served.flat_map(|(_, served)| &served.site.hosts);
+                let mut hosts: Vec<_> = hosts.map(ToString::to_string).collect();
+                hosts.sort();
                 report.rules.push(Spoken::new(
                     "hosts",
                     format!("there are: {}", hosts.join(" ")),
@@ -172,8 +171,8 @@ impl Report {
             .find(|rule| rule.path.matches(journey.key.path()));
         self.site = Some(SiteView {
             name: served.name.to_string(),
-            created: served.incarnation.0,
-            version: served.version.0,
+            created: served.document.created.0,
+            version: served.document.revision.0,
             hosts: served.site.hosts.iter().map(ToString::to_string).collect(),
             rule: rule.map(|rule| rule.path.0.clone()),
             policy: journey.policy().words(),

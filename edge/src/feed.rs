@@ -9,6 +9,7 @@ use seawall_config::feed::{Applied, Change, Frame, Snapshot};
 use seawall_config::{Problem, Revision, Token};
 
 pub mod client;
+mod document;
 mod followed;
 mod history;
 mod metrics;
@@ -17,7 +18,8 @@ pub mod wire;
 
 use history::{Verdict, judge};
 
-pub use followed::Followed;
+pub use document::Document;
+pub use followed::{Followed, Unsound};
 
 /// A control plane that says nothing for so long is taken for gone: a beacon comes each second.
 pub const SILENCE_MS: u64 = 3_000;
@@ -136,14 +138,14 @@ pub struct Position {
 
 impl Follower {
     /// Begins with what was kept, if anything was; its effects are the first to be carried out.
-    pub fn new(kept: Option<Followed>) -> (Self, Vec<Effect>) {
+    pub fn new(kept: Option<Arc<Followed>>) -> (Self, Vec<Effect>) {
         let phase = if kept.is_some() {
             Phase::Asking
         } else {
             Phase::NeedSnapshot { differs: false }
         };
         let follower = Self {
-            followed: kept.map(Arc::new),
+            followed: kept,
             phase,
             retries: 0,
             plane: 0,

@@ -1,42 +1,54 @@
 //! Which site answers for a host.
+//!
+//! The tables share what did not change with those they were made from: a changed site costs its own hosts.
 
-use std::collections::HashMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use seawall_config::Problem;
+use seawall_config::problem::PROBLEMS_MAX;
 use seawall_config::site::HostPattern;
+use seawall_config::{Problem, Revision};
 
-use crate::snapshot::Served;
+use crate::snapshot::{Served, Shards};
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Routes {
-    exact: HashMap<String, Arc<Served>>,
+    exact: Shards<Claims>,
     /// By the part after `*.`.
-    below: HashMap<String, Arc<Served>>,
-    any: Option<Arc<Served>>,
+    below: Shards<Claims>,
+    any: Option<Claims>,
+    /// The patterns that more than one site claims.
+    contested: Arc<BTreeSet<HostPattern>>,
+}
+
+/// The sites that claim one pattern.
+#[derive(Clone, Debug)]
+struct Claims {
+    /// The oldest of them.
+    owner: Arc<Served>,
+    /// By age.
+    others: Vec<Arc<Served>>,
 }
 
 impl Routes {
-    /// Where two sites claim one host the older has it, and the other a problem.
-    pub fn new<'a>(
-        sites: impl Iterator<Item = &'a Arc<Served>>,
-        problems: &mut Vec<Problem>,
-    ) -> Self {
-        let mut sites: Vec<_> = sites.collect();
-        sites.sort_by_key(|served| served.incarnation);
-        let mut routes = Self::default();
-        for served in sites {
-            for pattern in &served.site.hosts {
-                if let Some(owner) = routes.claim(pattern, served) {
-                    let path = format!("site {}", served.site.name);
-                    problems.push(Problem::new(
-                        path,
-                        format!("host {pattern:?} belongs to site {owner}"),
-                    ));
-                }
+    /// The site gets its hosts. Where two sites claim one host the older has it.
+    pub fn add(&mut self, served: &Arc<Served>) {
+        for pattern in &served.site.hosts {
+            let claims = match self.claims(pattern) {
+                None => Claims::of(served.clone()),
+                Some(claims) => claims.with(served),
+            };
+            self.set(pattern, Some(claims));
+        }
+    }
+
+    /// The site loses its hosts, each to the next that claims it.
+    pub fn remove(&mut self, served: &Served) {
+        for pattern in &served.site.hosts {
+            if let Some(claims) = self.claims(pattern) {
+                self.set(pattern, claims.without(&served.name));
             }
         }
-        routes
     }
 
     /// `host` is a key's: lower-case, perhaps with a port, which no pattern names.
@@ -45,26 +57,113 @@ impl Routes {
             Some(at) if !host.ends_with(']') => host.get(..at).unwrap_or(host),
             _ => host,
         };
-        let wild = || {
-            name.match_indices('.')
-                .find_map(|(at, _)| self.below.get(name.get(at + 1..)?))
-        };
-        self.exact.get(name).or_else(wild).or(self.any.as_ref())
+        let claims = self.exact.get(name).or_else(|| self.wild(name).next());
+        claims.map(|claims| &claims.owner)
     }
 
-    /// The name of the site that has the pattern already.
-    fn claim(&mut self, pattern: &HostPattern, served: &Arc<Served>) -> Option<String> {
-        let owner = match pattern {
-            HostPattern::Exact(host) => self
-                .exact
-                .entry(host.clone())
-                .or_insert_with(|| served.clone()),
-            HostPattern::Below(host) => self
-                .below
-                .entry(host.clone())
-                .or_insert_with(|| served.clone()),
-            HostPattern::Any => self.any.get_or_insert_with(|| served.clone()),
+    /// Whose the pattern would be if the site of this name gave up all of its own.
+    pub fn rival(&self, pattern: &HostPattern, name: &str) -> Option<&Arc<Served>> {
+        let above = match pattern {
+            HostPattern::Any => "",
+            HostPattern::Below(host) | HostPattern::Exact(host) => host,
         };
-        (!Arc::ptr_eq(owner, served)).then(|| owner.site.name.clone())
+        let levels = self.claims(pattern).into_iter().chain(self.wild(above));
+        let mut all = levels.flat_map(Claims::all);
+        all.find(|served| *served.name != *name)
     }
+
+    /// Each site that does not have a host it claims; no more than can be told.
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        for pattern in self.contested.iter().take(PROBLEMS_MAX) {
+            let Some(claims) = self.claims(pattern) else {
+                continue;
+            };
+            let message = format!("host \"{pattern}\" belongs to site {}", claims.owner.name);
+            let losers = claims.others.iter().take(PROBLEMS_MAX);
+            problems.extend(
+                losers.map(|served| Problem::new(format!("site {}", served.name), &*message)),
+            );
+        }
+        problems
+    }
+
+    /// The wildcards that cover a name, the longest first.
+    fn wild<'s, 'n>(&'s self, name: &'n str) -> impl Iterator<Item = &'s Claims> + use<'s, 'n> {
+        let parents = name
+            .match_indices('.')
+            .filter_map(|(at, _)| name.get(at + 1..));
+        parents
+            .filter_map(|parent| self.below.get(parent))
+            .chain(&self.any)
+    }
+
+    fn claims(&self, pattern: &HostPattern) -> Option<&Claims> {
+        match pattern {
+            HostPattern::Exact(host) => self.exact.get(host),
+            HostPattern::Below(host) => self.below.get(host),
+            HostPattern::Any => self.any.as_ref(),
+        }
+    }
+
+    fn set(&mut self, pattern: &HostPattern, claims: Option<Claims>) {
+        let contested = claims
+            .as_ref()
+            .is_some_and(|claims| !claims.others.is_empty());
+        if contested != self.contested.contains(pattern) {
+            let patterns = Arc::make_mut(&mut self.contested);
+            match contested {
+                true => patterns.insert(pattern.clone()),
+                false => patterns.remove(pattern),
+            };
+        }
+        let (table, host) = match pattern {
+            HostPattern::Exact(host) => (&mut self.exact, host),
+            HostPattern::Below(host) => (&mut self.below, host),
+            HostPattern::Any => {
+                self.any = claims;
+                return;
+            }
+        };
+        match claims {
+            Some(claims) => table.insert(host, claims),
+            None => table.remove(host),
+        };
+    }
+}
+
+impl Claims {
+    fn of(owner: Arc<Served>) -> Self {
+        let others = Vec::new();
+        Self { owner, others }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Arc<Served>> {
+        [&self.owner].into_iter().chain(&self.others)
+    }
+
+    fn with(&self, served: &Arc<Served>) -> Self {
+        let mut all: Vec<_> = self.all().cloned().collect();
+        // One site may name a host twice; it claims it once.
+        all.retain(|other| other.name != served.name);
+        let older = all.partition_point(|other| age(other) < age(served));
+        all.insert(older, served.clone());
+        Self {
+            owner: all.remove(0),
+            others: all,
+        }
+    }
+
+    fn without(&self, name: &str) -> Option<Self> {
+        let mut all = self.all().filter(|served| *served.name != *name).cloned();
+        let owner = all.next()?;
+        Some(Self {
+            owner,
+            others: all.collect(),
+        })
+    }
+}
+
+fn age(served: &Served) -> (Revision, &str) {
+    (served.document.created, &served.name)
 }

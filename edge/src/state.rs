@@ -10,8 +10,8 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use http::HeaderMap;
 use moka::sync::Cache;
+use seawall_config::Revision;
 use seawall_config::feed::{Change, Counted, Frame, Load};
-use seawall_config::{Problem, Revision};
 
 use tokio::sync::watch;
 
@@ -29,7 +29,8 @@ use crate::metrics::Metrics;
 use crate::origin::request::Pseudonym;
 use crate::rules::storing::Why;
 use crate::rules::{fields, invalidation};
-use crate::snapshot::{Served, Snapshot};
+use crate::snapshot::disk::Kept;
+use crate::snapshot::{self, Served, Sites, Snapshot};
 use crate::storage::Storage;
 use crate::sweep::Sweeper;
 
@@ -96,6 +97,17 @@ impl State {
         }
     }
 
+    /// The good versions of sites whose newest documents were refused before a restart; the picture comes next.
+    pub fn keep(&self, followed: &Followed, kept: &[Kept]) {
+        let kept = kept.iter().map(|kept| (&kept.document, kept.until));
+        let (epoch, sites) = (followed.epoch, Arc::new(Sites::kept(kept)));
+        self.snapshot.store(Arc::new(Snapshot {
+            epoch,
+            sites,
+            ..Snapshot::default()
+        }));
+    }
+
     /// A whole new picture: every site is looked at again, every purge record entered.
     pub fn reset(&self, followed: &Followed) {
         self.ledger.change(|ledger| {
@@ -108,7 +120,7 @@ impl State {
         let next = self
             .snapshot
             .load()
-            .next(followed.epoch, followed.revision, &followed.sites);
+            .reset(followed.epoch, followed.revision, &followed.sites);
         self.serve_from(next);
         self.sweeper.look_soon();
     }
@@ -123,15 +135,17 @@ impl State {
                 self.sweeper.count(frame.revision, scopes, *mode);
             }
         }
-        let now = self.snapshot.load();
-        let sites_changed = frame
-            .changes
-            .iter()
-            .any(|c| matches!(c, Change::PutSite(_) | Change::DeleteSite { .. }));
-        let next = match sites_changed {
-            true => now.next(followed.epoch, frame.revision, &followed.sites),
-            false => now.at(frame.revision),
-        };
+        let changes = frame.changes.iter().filter_map(|change| {
+            let name = match change {
+                Change::PutSite(site) => &site.name,
+                Change::DeleteSite { name } => name,
+                Change::Purge { .. } | Change::Beacon(_) => return None,
+            };
+            // What it is in the end: one revision may name it twice.
+            let document = followed.sites.get(name);
+            Some(document.map_or(snapshot::Change::Delete(name), snapshot::Change::Put))
+        });
+        let next = self.snapshot.load().after(frame.revision, changes);
         self.serve_from(next);
     }
 
@@ -177,15 +191,11 @@ impl State {
     /// What a fetch that is routed now, with `snapshot`, is born as. Its epoch is the snapshot's, too: what an old
     /// one routed is dead in the new.
     pub fn birth(&self, snapshot: &Snapshot, served: &Served) -> Birth {
-        let revision = served.birth_revision(snapshot.revision);
+        let revision = snapshot.birth_revision(served);
         Birth {
             epoch: snapshot.epoch,
             ..self.ledger.read(|ledger| ledger.birth(revision))
         }
-    }
-
-    pub fn problems(&self) -> Vec<Problem> {
-        self.snapshot.load().problems.to_vec()
     }
 
     pub fn load(&self) -> Load {

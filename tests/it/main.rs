@@ -19,6 +19,7 @@ mod explaining;
 mod faults;
 mod interim;
 mod invalidating;
+mod last_good;
 mod nginx;
 mod parts;
 mod passing;

@@ -4,20 +4,24 @@
 mod answer;
 mod connection;
 mod curl;
+mod etcd;
 mod folder;
 mod message;
 mod origin;
 mod process;
 mod response;
+mod role;
 mod seawall;
 mod start;
 mod wait;
 
 pub use answer::{Answer, Gate, ok};
 pub use connection::Connection;
+pub use etcd::{Etcd, Version};
 pub use folder::Folder;
 pub use origin::Origin;
 pub use process::Process;
 pub use response::Response;
+pub use role::Role;
 pub use seawall::Seawall;
 pub use wait::{eventually, within};

@@ -205,6 +205,7 @@ mod tests {
             applied: None,
             lag_ms: None,
             problems: Vec::new(),
+            refused: Vec::new(),
             load: Load::default(),
             counted: Vec::new(),
         };

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use seawall_config::feed::{EdgeState, Heartbeat};
+use seawall_config::feed::{EdgeState, Heartbeat, RefusedSite};
 use seawall_config::{Epoch, Revision};
 
 use super::records::{EdgeRecord, PlaneRecord, Registration};
@@ -41,6 +41,9 @@ pub(crate) struct Party {
     pub(crate) record: EdgeRecord,
     /// The newest revision it has applied in this epoch. It only grows: a boot never goes back.
     pub(crate) applied: Option<Revision>,
+    /// What it refused when it had applied that. What it said when it was not there yet does not count: it may
+    /// arrive later, by way of another plane.
+    pub(crate) refused: Vec<RefusedSite>,
     /// The plane that recorded its last renewal, and the time that record names.
     renewal: Option<(String, u64)>,
     /// When this plane saw that renewal.
@@ -263,11 +266,13 @@ impl Party {
             applied: None,
             lag_ms: None,
             problems: Vec::new(),
+            refused: Vec::new(),
             at_ms: 0,
         };
         Self {
             record,
             applied: None,
+            refused: Vec::new(),
             renewal: None,
             renewed_ms: now_ms,
         }
@@ -276,7 +281,10 @@ impl Party {
     fn says(&mut self, record: EdgeRecord, epoch: Epoch) -> Option<Moved> {
         let (id, from) = (record.id.clone(), self.applied);
         let applied = record.applied.filter(|applied| applied.epoch == epoch);
-        self.applied = self.applied.max(applied.map(|applied| applied.revision));
+        let applied = applied.map(|applied| applied.revision);
+        if applied >= self.applied {
+            (self.applied, self.refused) = (applied, record.refused.clone());
+        }
         self.record = record;
         let to = self.applied?;
         (from != Some(to)).then_some(Moved { id, from, to })

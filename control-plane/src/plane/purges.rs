@@ -232,13 +232,15 @@ fn judge(state: &State, purge: Revision, now_ms: u64) -> Option<(PurgeReceipt, O
     let parties: Vec<_> = state.fleet.parties().collect();
     let edges = parties.iter().map(|(registered, party)| {
         let id = &party.record.id;
-        let stopped_at = party.applied.unwrap_or_default();
+        let (stopped_at, stances) = (party.applied.unwrap_or_default(), &state.stances);
+        let refused = stances.is_refused(&record.scopes, purge, &party.refused);
         receipt::Edge {
             applied: party.applied,
             registered: registered.revision,
             vouching: state.fleet.vouching(party),
-            refused: state.fleet.refusal(id, now_ms).is_some(),
-            may_serve: stopped_at < purge && state.stances.may_serve(&record.scopes, stopped_at),
+            refused,
+            may_serve: refused
+                || stopped_at < purge && state.stances.may_serve(&record.scopes, stopped_at),
             matched: state.tally.said(purge, id).matched,
         }
     });
@@ -270,7 +272,15 @@ fn judge(state: &State, purge: Revision, now_ms: u64) -> Option<(PurgeReceipt, O
         edges: edges.collect(),
         warnings: Vec::new(),
     };
-    let warnings = warnings(&receipt);
+    let mut warnings = warnings(&receipt);
+    let doubled = |edge: &&EdgeReceipt| {
+        edge.state == EdgeStanding::Pending && state.fleet.refusal(&edge.id, now_ms).is_some()
+    };
+    warnings.extend(named(
+        &receipt,
+        doubled,
+        "is pending while another machine uses its id",
+    ));
     Some((
         PurgeReceipt {
             warnings,
@@ -282,13 +292,35 @@ fn judge(state: &State, purge: Revision, now_ms: u64) -> Option<(PurgeReceipt, O
 
 fn warnings(receipt: &PurgeReceipt) -> Vec<String> {
     let nothing = receipt.matched == Some(Matched::default());
-    match (nothing, receipt.edges.is_empty()) {
-        (true, true) => vec!["nothing matched: no edge is registered".into()],
-        (true, false) => vec![
-            "nothing matched: no edge held an object of these scopes; check host, scheme, path and query, \
-             and how tags are spelt"
-                .into(),
-        ],
-        (false, _) => Vec::new(),
-    }
+    let nothing = nothing.then(|| match receipt.edges.is_empty() {
+        true => "nothing matched: no edge is registered".to_owned(),
+        false => "nothing matched: no edge held an object of these scopes; check host, scheme, path and query, \
+                  and how tags are spelt"
+            .to_owned(),
+    });
+    let refused = named(
+        receipt,
+        |edge| edge.state == EdgeStanding::Refused,
+        "refuses the newest version of a site that this purge covers, and answers with an older one: see its problems",
+    );
+    nothing.into_iter().chain(refused).collect()
+}
+
+/// One warning for all edges of a kind.
+fn named(
+    receipt: &PurgeReceipt,
+    is_meant: impl Fn(&&EdgeReceipt) -> bool,
+    what: &str,
+) -> Option<String> {
+    let ids: Vec<_> = receipt
+        .edges
+        .iter()
+        .filter(is_meant)
+        .map(|edge| edge.id.as_str())
+        .collect();
+    let (first, others) = ids.split_first()?;
+    Some(match others.len() {
+        0 => format!("edge {first} {what}"),
+        others => format!("edge {first} {what}; and {others} more"),
+    })
 }

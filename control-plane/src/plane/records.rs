@@ -2,7 +2,7 @@
 //! newer version may have written it, or a hand that slipped.
 
 use bytes::Bytes;
-use seawall_config::feed::{Applied, Counted, EdgeState, Heartbeat};
+use seawall_config::feed::{Applied, Counted, EdgeState, Heartbeat, RefusedSite};
 use seawall_config::{Mode, Problem, Scope};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -10,6 +10,8 @@ use serde_json::Value;
 
 /// Problems of an edge that its record keeps; more stay with the edge.
 const PROBLEMS_KEPT_MAX: usize = 2;
+/// Refused sites that its record names; more are told as any.
+const REFUSED_KEPT_MAX: usize = 4;
 /// Characters of each text of a problem that a record keeps.
 const PROBLEM_CHARS_MAX: usize = 160;
 
@@ -71,6 +73,8 @@ pub(crate) struct EdgeRecord {
     pub lag_ms: Option<u64>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<Problem>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<RefusedSite>,
     /// When it was heard, by the wall clock of the plane that heard it: only ever compared for being another.
     pub at_ms: u64,
 }
@@ -103,8 +107,28 @@ impl EdgeRecord {
             applied: heartbeat.applied,
             lag_ms: heartbeat.lag_ms,
             problems: problems.collect(),
+            refused: folded(&heartbeat.refused),
             at_ms,
         }
+    }
+}
+
+/// No site is forgotten: one that is not named is among all.
+fn folded(refused: &[RefusedSite]) -> Vec<RefusedSite> {
+    let named = |refused: &RefusedSite| {
+        let name = refused.site.as_deref();
+        name.is_none_or(|name| seawall_config::site::site_name(name).is_ok())
+    };
+    match refused.iter().map(|refused| refused.since).min() {
+        Some(since) if refused.len() > REFUSED_KEPT_MAX || !refused.iter().all(named) => {
+            let (site, behind) = (None, false);
+            vec![RefusedSite {
+                site,
+                behind,
+                since,
+            }]
+        }
+        _ => refused.to_vec(),
     }
 }
 

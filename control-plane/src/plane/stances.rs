@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use seawall_config::feed::RefusedSite;
 use seawall_config::site::{HostPattern, OnPartition, Policy};
 use seawall_config::{Revision, Scope, Site};
 
@@ -93,35 +94,76 @@ impl Stances {
             At::Absent => false,
             At::Known(placed) => placed.serves,
         };
-        let all = || self.sites.values().map(|stances| known(stances, at));
-        let host = match scope {
+        let mut all = self.sites.values().map(|stances| known(stances, at));
+        match scope {
             Scope::Site(name) => {
-                return self
-                    .sites
-                    .get(name)
-                    .is_some_and(|stances| serves(known(stances, at)));
+                let stances = self.sites.get(name);
+                stances.is_some_and(|stances| serves(known(stances, at)))
             }
-            Scope::Everything | Scope::Tag(_) => return all().any(serves),
-            Scope::Host(host) => host,
-            Scope::Prefix(target) | Scope::Url(target) => &target.host,
+            Scope::Everything | Scope::Tag(_) => all.any(serves),
+            Scope::Host(host) => serves(self.owner(host, at).1),
+            Scope::Prefix(target) | Scope::Url(target) => serves(self.owner(&target.host, at).1),
+        }
+    }
+
+    /// Whether an edge that refuses newer documents of some sites does for a purge as older ones say.
+    pub(crate) fn is_refused(
+        &self,
+        scopes: &[Scope],
+        purge: Revision,
+        refused: &[RefusedSite],
+    ) -> bool {
+        let concerns = |refused: &RefusedSite, scope: &Scope| {
+            let Some(site) = refused.site.as_deref() else {
+                return true;
+            };
+            // The old version may hold a host that the site no longer has, or not yet.
+            let before = Revision(refused.since.0.saturating_sub(1));
+            let holds = |host: &str| {
+                [before, purge].iter().any(|at| {
+                    let owner = self.owner(host, *at);
+                    *at < self.known_from || owner.0 == Some(site) || matches!(owner.1, At::Unknown)
+                })
+            };
+            match scope {
+                Scope::Site(name) => name == site,
+                // A host covers what is stored for it under whatever site.
+                _ if refused.behind => false,
+                Scope::Everything | Scope::Tag(_) => true,
+                Scope::Host(host) => holds(host),
+                Scope::Prefix(target) | Scope::Url(target) => holds(&target.host),
+            }
         };
-        // The edge sends a host to the site that names it best.
+        let since = refused.iter().filter(|refused| refused.since <= purge);
+        since
+            .into_iter()
+            .any(|refused| scopes.iter().any(|scope| concerns(refused, scope)))
+    }
+
+    /// The site that names a host best, which is where the edge sends it.
+    fn owner(&self, host: &str, at: Revision) -> (Option<&str>, At<'_>) {
         let mut best = None;
-        for stance in all() {
-            match stance {
-                At::Unknown => return true,
+        for (name, stances) in &self.sites {
+            match known(stances, at) {
+                At::Unknown => return (None, At::Unknown),
                 At::Absent => {}
                 At::Known(placed) => {
-                    let rank = placed
+                    let ranks = placed
                         .hosts
                         .iter()
-                        .filter_map(|pattern| rank(pattern, host))
-                        .max();
-                    best = best.max(rank.map(|rank| (rank, placed.serves)));
+                        .filter_map(|pattern| rank(pattern, host));
+                    // The older has a host that two claim; where it is not plain, the one that serves on.
+                    let rank = ranks.max().map(|rank| (rank, placed.serves));
+                    if rank > best.map(|(rank, _, _)| rank) {
+                        best = rank.map(|rank| (rank, name.as_str(), placed));
+                    }
                 }
             }
         }
-        best.is_some_and(|(_, serves)| serves)
+        match best {
+            Some((_, name, placed)) => (Some(name), At::Known(placed)),
+            None => (None, At::Absent),
+        }
     }
 
     fn push(&mut self, name: &str, stance: Stance) {
@@ -287,6 +329,44 @@ mod tests {
         check("a.example:81", false);
         check("b.example", true);
         check("[::1]:81", true);
+    }
+
+    #[test]
+    fn a_purge_since_a_refusal_is_refused_where_the_old_version_may_answer() {
+        let mut stances = Stances::new(Revision(0));
+        let named = |host: &str| site(&[HostPattern::Exact(host.into())], OnPartition::Serve);
+        stances.put("a", Revision(1), Revision(1), Some(&named("old.test")));
+        stances.put("a", Revision(1), Revision(20), Some(&named("new.test")));
+        stances.put("b", Revision(2), Revision(2), Some(&named("b.test")));
+        let told = |site: Option<&str>, behind: bool| RefusedSite {
+            site: site.map(str::to_owned),
+            behind,
+            since: Revision(10),
+        };
+        let check = |refused: RefusedSite, scope: Scope, purge: u64, expect: bool| {
+            let case = format!("{refused:?} {scope} at {purge}");
+            let is = stances.is_refused(&[scope], Revision(purge), &[refused]);
+            assert_eq!(is, expect, "{case}");
+        };
+        let (a, host) = (
+            || told(Some("a"), false),
+            |host: &str| Scope::Host(host.into()),
+        );
+        check(a(), Scope::Site("a".into()), 10, true);
+        check(a(), Scope::Site("a".into()), 9, false);
+        check(a(), Scope::Site("b".into()), 30, false);
+        check(a(), Scope::Everything, 30, true);
+        check(a(), Scope::Tag("t".into()), 30, true);
+        check(a(), host("old.test"), 30, true);
+        check(a(), host("new.test"), 30, true);
+        check(a(), host("new.test"), 19, false);
+        check(a(), host("b.test"), 30, false);
+        let b = || told(Some("b"), true);
+        check(b(), Scope::Site("b".into()), 30, true);
+        check(b(), host("b.test"), 30, false);
+        check(b(), Scope::Everything, 30, false);
+        check(told(None, false), host("b.test"), 30, true);
+        assert!(!stances.is_refused(&[Scope::Everything], Revision(30), &[]));
     }
 
     #[test]

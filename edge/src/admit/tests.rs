@@ -1,19 +1,11 @@
 //! Which requests are taken, passed on or refused.
 
 use super::*;
-use seawall_config::feed::SiteDocument;
 
 fn snapshot() -> Arc<Snapshot> {
     let site =
         serde_json::json!({"name": "a", "hosts": ["a.test"], "origin": "http://127.0.0.1:9"});
-    let document = SiteDocument {
-        name: "a".into(),
-        created: Revision(1),
-        revision: Revision(1),
-        site,
-    };
-    let documents = [("a".to_owned(), document)].into_iter().collect();
-    Arc::new(Snapshot::default().next(Epoch(7), Revision(2), &documents))
+    Arc::new(Snapshot::of_one(Epoch(7), &site))
 }
 
 #[test]

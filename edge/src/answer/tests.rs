@@ -5,7 +5,6 @@ use crate::rules::directives::Response;
 use crate::rules::freshness::{By, Freshness};
 use crate::rules::testing::head;
 use crate::rules::variants::Selection;
-use seawall_config::feed::SiteDocument;
 use seawall_config::scope::Scheme;
 use seawall_config::{Epoch, Revision};
 use std::time::Duration;
@@ -52,16 +51,9 @@ fn journey(cache: &str, method: &str, fields: HeaderMap) -> Journey {
     let site =
         format!(r#"{{"name": "a", "hosts": ["*"], "origin": "http://127.0.0.1:9" {cache}}}"#);
     let site = serde_json::from_str(&site).unwrap();
-    let document = SiteDocument {
-        name: "a".into(),
-        created: Revision(1),
-        revision: Revision(1),
-        site,
-    };
-    let documents = [("a".to_owned(), document)].into_iter().collect();
-    let snapshot = Arc::new(Snapshot::default().next(Epoch(1), Revision(2), &documents));
-    assert!(snapshot.problems.is_empty(), "{:?}", snapshot.problems);
-    let served = snapshot.routes.find("a.test").unwrap().clone();
+    let snapshot = Arc::new(Snapshot::of_one(Epoch(1), &site));
+    assert!(snapshot.problems().is_empty(), "{:?}", snapshot.problems());
+    let served = snapshot.routes().find("a.test").unwrap().clone();
     let key = Key::new(Revision(1), Scheme::Http, "a.test", "/").unwrap();
     Journey {
         snapshot,

@@ -2,7 +2,7 @@
 //! everything a control plane can say, and every way of not being one.
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ use tokio::sync::{Notify, watch};
 use super::metrics::FeedMetrics;
 use super::saver::Saver;
 use super::wire::{Client, Conversation, Credentials, Failure};
-use super::{Ask, Effect, Followed, Follower, Input, Now, Position};
+use super::{Ask, Effect, Follower, Input, Now, Position};
 use crate::clock;
 use crate::edge::EdgeOptions;
 use crate::heartbeat::sender::{self, News, Who};
-use crate::snapshot::disk;
+use crate::snapshot::disk::{self, Generation};
 use crate::state::State;
 
 /// After a fault of its own the task begins anew; not faster than this.
@@ -133,8 +133,18 @@ enum Talk {
 
 impl Following {
     fn boot(parts: Arc<Parts>) -> Self {
-        let kept = load(&parts.config.state_folder);
-        let saved = kept.as_ref().map(Followed::applied);
+        let loaded = disk::load(&parts.config.state_folder);
+        for note in &loaded.notes {
+            tracing::error!("last-known-good snapshot: {note}");
+        }
+        // Begun anew after a fault of its own, the edge has what it serves from.
+        if let Some(Generation { followed, kept }) = &loaded.generation
+            && !parts.state.is_configured()
+        {
+            parts.state.keep(followed, kept);
+        }
+        let kept = loaded.generation.map(|generation| generation.followed);
+        let saved = kept.as_ref().map(|kept| kept.applied());
         let saver = Saver::new(
             parts.config.state_folder.clone(),
             saved,
@@ -168,7 +178,8 @@ impl Following {
                 input = self.talk.hear(&self.parts, &self.client) => self.note(input),
                 () = sleep_until(silent_ms.unwrap_or_default()), if silent_ms.is_some() => Input::Tick,
                 () = self.saver.due() => {
-                    self.saver.begin(self.follower.followed());
+                    let state = &self.parts.state;
+                    self.saver.begin(self.follower.followed(), || state.snapshot.load().kept());
                     continue;
                 }
             };
@@ -215,7 +226,7 @@ impl Following {
             .iter()
             .any(|change| matches!(change, Change::PutSite(_) | Change::DeleteSite { .. }))
         {
-            self.measure_rejected();
+            self.measure_sites();
         }
         self.publish();
         self.measure_lag(self.follower.position().lag_ms);
@@ -232,7 +243,7 @@ impl Following {
             false => "the last-known-good snapshot on disk",
         };
         tracing::info!(%epoch, %revision, sites, from, "serves");
-        self.measure_rejected();
+        self.measure_sites();
         self.publish();
     }
 
@@ -251,9 +262,12 @@ impl Following {
         });
     }
 
-    fn measure_rejected(&self) {
-        let problems = self.parts.state.problems();
-        let sites: HashSet<_> = problems
+    fn measure_sites(&self) {
+        let snapshot = self.parts.state.snapshot.load();
+        let built = &self.parts.metrics.sites_built;
+        built.inc_by(snapshot.sites.built.saturating_sub(built.get()));
+        let sites: HashSet<_> = snapshot
+            .problems()
             .iter()
             .filter_map(|problem| problem.path.split(':').next())
             .collect();
@@ -324,20 +338,6 @@ impl Talk {
                     };
                 }
             }
-        }
-    }
-}
-
-fn load(folder: &Path) -> Option<Followed> {
-    let loaded = disk::load(folder);
-    for note in &loaded.notes {
-        tracing::error!("last-known-good snapshot: {note}");
-    }
-    match Followed::from_snapshot(loaded.snapshot?) {
-        Ok(followed) => Some(followed),
-        Err(unsound) => {
-            tracing::error!(%unsound, "the last-known-good snapshot does not hold together, and is not used");
-            None
         }
     }
 }

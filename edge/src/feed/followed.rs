@@ -1,12 +1,15 @@
 //! The edge's own copy of what it follows, at one revision. Pure: snapshots and frames come in, each is
 //! taken whole or not at all.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use seawall_config::feed::{
     Applied, Beacon, Change, Frame, PurgeRecord, SNAPSHOT_BYTES_MAX, SiteDocument, Snapshot,
 };
 use seawall_config::{Epoch, Mode, Revision, Scope};
+
+use super::Document;
+use crate::snapshot::Shards;
 
 /// Bytes of all sites, as JSON.
 pub const SITES_BYTES_MAX: usize = SNAPSHOT_BYTES_MAX / 2;
@@ -26,9 +29,9 @@ pub struct Followed {
     pub floor: Revision,
     /// The newest beacon, and the revision that wrote it: which history this is.
     pub beacon: Option<(Revision, Beacon)>,
-    pub sites: BTreeMap<String, SiteDocument>,
+    pub sites: Shards<Arc<Document>>,
     /// Oldest first.
-    pub purges: Vec<PurgeRecord>,
+    pub purges: Vec<Arc<PurgeRecord>>,
     sites_bytes: usize,
     purge_scopes: usize,
     purge_bytes: usize,
@@ -78,7 +81,7 @@ impl Followed {
             ..Self::default()
         };
         for site in sites {
-            if followed.sites.contains_key(&site.name) {
+            if followed.sites.get(&site.name).is_some() {
                 return Err(Unsound::SiteTwice(site.name));
             }
             followed.put_site(site);
@@ -90,18 +93,6 @@ impl Followed {
             .into_iter()
             .for_each(|record| followed.keep_purge(record));
         Ok(followed)
-    }
-
-    /// What is kept on disk.
-    pub fn to_snapshot(&self) -> Snapshot {
-        Snapshot {
-            epoch: self.epoch,
-            revision: self.revision,
-            floor: self.floor,
-            beacon: self.beacon.clone(),
-            sites: self.sites.values().cloned().collect(),
-            purges: self.purges.clone(),
-        }
     }
 
     /// Whether a later frame of the same epoch can be taken; asked before any of it is.
@@ -152,21 +143,21 @@ impl Followed {
     }
 
     fn put_site(&mut self, site: SiteDocument) {
-        self.drop_site(&site.name);
-        self.sites_bytes += weight(&site);
-        self.sites.insert(site.name.clone(), site);
+        let document = Arc::new(Document::from(site));
+        self.sites_bytes += document.weight();
+        let before = self.sites.insert(&document.name, document.clone());
+        self.sites_bytes -= before.map_or(0, |before| before.weight());
     }
 
     fn drop_site(&mut self, name: &str) {
-        if let Some(site) = self.sites.remove(name) {
-            self.sites_bytes -= weight(&site);
-        }
+        let before = self.sites.remove(name);
+        self.sites_bytes -= before.map_or(0, |before| before.weight());
     }
 
     fn keep_purge(&mut self, record: PurgeRecord) {
         self.purge_scopes += record.scopes.len();
         self.purge_bytes += names_bytes(&record.scopes);
-        self.purges.push(record);
+        self.purges.push(Arc::new(record));
         if self.purge_scopes > PURGE_SCOPES_MAX || self.purge_bytes > PURGE_BYTES_MAX {
             self.fold_purges();
         }
@@ -182,10 +173,13 @@ impl Followed {
                 .max()
         };
         let fold = |mode| {
-            newest(mode).map(|revision| PurgeRecord {
-                revision,
-                scopes: vec![Scope::Everything],
-                mode,
+            let scopes = vec![Scope::Everything];
+            newest(mode).map(|revision| {
+                Arc::new(PurgeRecord {
+                    revision,
+                    scopes,
+                    mode,
+                })
             })
         };
         let mut folded: Vec<_> = [Mode::Hard, Mode::Soft]

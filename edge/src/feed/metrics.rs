@@ -13,6 +13,7 @@ pub struct FeedMetrics {
     pub feed_lag: Gauge<f64, AtomicU64>,
     pub feed_reconnects: Counter,
     pub config_rejected: Gauge,
+    pub sites_built: Counter,
     pub snapshot_unsaved: Gauge,
 }
 
@@ -40,6 +41,11 @@ impl FeedMetrics {
             "config_rejected",
             "Sites with something wrong with them at this edge",
             m.config_rejected,
+        );
+        registry.register(
+            "sites_built",
+            "How often a site was built; one that says what it said before is not",
+            m.sites_built,
         );
         registry.register(
             "snapshot_unsaved",

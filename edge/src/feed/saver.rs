@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::Followed;
 use crate::clock;
-use crate::snapshot::disk;
+use crate::snapshot::disk::{self, Generation, Kept};
 
 /// Between two saves.
 const PAUSE_MS: u64 = 1_000;
@@ -77,7 +77,8 @@ impl Saver {
         tokio::time::sleep(Duration::from_millis(wait_ms)).await;
     }
 
-    pub fn begin(&mut self, followed: Option<&Arc<Followed>>) {
+    /// `kept`: the good versions that are in force of refused sites.
+    pub fn begin(&mut self, followed: Option<&Arc<Followed>>, kept: impl FnOnce() -> Vec<Kept>) {
         self.position_due_ms = clock::boottime_ms() + POSITION_MS;
         let wanted = std::mem::take(&mut self.wanted);
         let Some(followed) =
@@ -85,11 +86,14 @@ impl Saver {
         else {
             return;
         };
-        let (folder, followed, position) =
-            (self.folder.clone(), followed.clone(), followed.applied());
+        let (folder, position) = (self.folder.clone(), followed.applied());
+        let generation = Generation {
+            followed: followed.clone(),
+            kept: kept(),
+        };
         let done = tokio::task::spawn_blocking(move || {
             let began_ms = clock::boottime_ms();
-            disk::save(&folder, &followed.to_snapshot())?;
+            disk::save(&folder, &generation)?;
             Ok(clock::boottime_ms() - began_ms)
         });
         self.running = Some(Running { position, done });

@@ -119,7 +119,7 @@ fn following(revision: u64) -> Follower {
         &format!("1-{revision}"),
         Some(&format!("{}-b", revision - 1)),
     );
-    let (mut follower, _) = Follower::new(Some(Followed::from_snapshot(kept).unwrap()));
+    let (mut follower, _) = Follower::new(Some(Arc::new(Followed::from_snapshot(kept).unwrap())));
     play(&mut follower, "opened =>");
     follower
 }
@@ -161,7 +161,7 @@ fn an_edge_that_kept_something_serves_it_at_once_and_asks_what_came_after() {
         ..picture("3-9", None)
     })
     .unwrap();
-    let (mut follower, first) = Follower::new(Some(kept));
+    let (mut follower, first) = Follower::new(Some(Arc::new(kept)));
     assert_eq!(
         (told(&first), delay_ms(&first)),
         ("reset, feed 3-9 of 0".into(), Some(0))

@@ -6,7 +6,6 @@ use http::Method;
 use http::header::{
     CONNECTION, CONTENT_LOCATION, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION,
 };
-use seawall_config::feed::SiteDocument;
 use seawall_config::scope::Scheme;
 use seawall_config::{Epoch, Revision};
 use sfv::{List, ListEntry, Parser};
@@ -141,14 +140,8 @@ fn is_told_as_it_is(key: &Key) {
 
 /// One site for every host.
 static SNAPSHOT: LazyLock<Arc<Snapshot>> = LazyLock::new(|| {
-    let document = SiteDocument {
-        name: "a".into(),
-        created: Revision(1),
-        revision: Revision(1),
-        site: serde_json::json!({"name": "a", "hosts": ["*"], "origin": "http://127.0.0.1:9"}),
-    };
-    let documents = [("a".to_owned(), document)].into_iter().collect();
-    Arc::new(Snapshot::default().next(Epoch(1), Revision(2), &documents))
+    let site = serde_json::json!({"name": "a", "hosts": ["*"], "origin": "http://127.0.0.1:9"});
+    Arc::new(Snapshot::of_one(Epoch(1), &site))
 });
 
 /// What the origin is sent of what only the key may say.

@@ -147,13 +147,10 @@ impl Sender {
 
     fn heartbeat(&self, sent: Sent, counted: Vec<Counted>) -> Heartbeat {
         let position = self.news.position.borrow();
+        let snapshot = self.state.snapshot.load();
         let mut problems = Problems::default();
-        position
-            .problem
-            .iter()
-            .cloned()
-            .chain(self.state.problems())
-            .for_each(|problem| problems.push(brief(&problem)));
+        let all = position.problem.iter().chain(snapshot.problems());
+        all.for_each(|problem| problems.push(brief(problem)));
         Heartbeat {
             boot: self.boot.clone(),
             place: self.who.place.clone(),
@@ -162,6 +159,7 @@ impl Sender {
             applied: sent.applied,
             lag_ms: position.lag_ms,
             problems: problems.0,
+            refused: snapshot.sites.refusals.clone(),
             load: self.state.load(),
             counted,
         }

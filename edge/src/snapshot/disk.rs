@@ -8,8 +8,14 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::Arc;
 
-use seawall_config::feed::{SNAPSHOT_BYTES_MAX, Snapshot};
+use seawall_config::Revision;
+use seawall_config::feed::SNAPSHOT_BYTES_MAX;
+
+use crate::feed::{Document, Followed, Unsound};
+
+mod json;
 
 const NEWEST: &str = "snapshot.json";
 const OLDER: &str = "snapshot.1.json";
@@ -21,10 +27,25 @@ const HEADER_BYTES_MAX: usize = 64;
 /// A site may hold secrets of its origin: nobody else reads it.
 const MODE: u32 = 0o600;
 
+/// What an edge boots from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Generation {
+    pub followed: Arc<Followed>,
+    /// Of the sites whose newest documents are refused.
+    pub kept: Vec<Kept>,
+}
+
+/// The last good version of a site, and the last revision at which it was the newest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    pub document: Arc<Document>,
+    pub until: Revision,
+}
+
 /// What was found on disk.
 #[derive(Debug, Default)]
 pub struct Loaded {
-    pub snapshot: Option<Snapshot>,
+    pub generation: Option<Generation>,
     /// What was wrong with what was passed over, for the log.
     pub notes: Vec<String>,
 }
@@ -42,12 +63,14 @@ enum Damage {
     Checksum,
     #[error("it does not read as a snapshot: {0}")]
     Document(#[from] serde_json::Error),
+    #[error("it does not hold together: {0}")]
+    Unsound(#[from] Unsound),
 }
 
-/// Keeps `snapshot` as the newest generation in `folder`, and the newest before it as the older one. Durable
+/// Keeps `generation` as the newest generation in `folder`, and the newest before it as the older one. Durable
 /// when it returns. After an error the generations are as they were, or the new one is the newest.
-pub fn save(folder: &Path, snapshot: &Snapshot) -> io::Result<()> {
-    let body = serde_json::to_vec(snapshot)?;
+pub fn save(folder: &Path, generation: &Generation) -> io::Result<()> {
+    let body = json::write(generation)?;
     if body.len() > SNAPSHOT_BYTES_MAX {
         let message = format!(
             "a snapshot of {} bytes; at most {SNAPSHOT_BYTES_MAX} can be kept",
@@ -77,8 +100,8 @@ pub fn load(folder: &Path) -> Loaded {
     for name in [NEWEST, TEMPORARY, OLDER] {
         let path = folder.join(name);
         match read(&path) {
-            Ok(snapshot) => {
-                loaded.snapshot = Some(snapshot);
+            Ok(generation) => {
+                loaded.generation = Some(generation);
                 break;
             }
             Err(Damage::Read(error)) if error.kind() == io::ErrorKind::NotFound => {}
@@ -106,7 +129,7 @@ fn header(body: &[u8]) -> String {
     format!("{FORMAT} {} {:08x}\n", body.len(), crc32fast::hash(body))
 }
 
-fn read(path: &Path) -> Result<Snapshot, Damage> {
+fn read(path: &Path) -> Result<Generation, Damage> {
     let mut bytes = Vec::new();
     let bytes_max = HEADER_BYTES_MAX + SNAPSHOT_BYTES_MAX;
     File::open(path)?
@@ -136,7 +159,7 @@ fn read(path: &Path) -> Result<Snapshot, Damage> {
     if header(body).as_bytes() != head {
         return Err(Damage::Checksum);
     }
-    Ok(serde_json::from_slice(body)?)
+    json::read(body)
 }
 
 #[cfg(test)]

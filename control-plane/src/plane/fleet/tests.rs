@@ -18,6 +18,7 @@ fn heartbeat(boot: &str, epoch: Epoch, applied: u64) -> Heartbeat {
         }),
         lag_ms: None,
         problems: Vec::new(),
+        refused: Vec::new(),
         load: Load::default(),
         counted: Vec::new(),
     }
@@ -107,4 +108,40 @@ fn a_boot_that_lost_its_id_counts_while_it_may_vouch() {
     fleet.register("e", None, Revision(6), 300);
     assert_eq!(boots(&fleet), [""; 0]);
     assert_eq!(fleet.vouched_from(), None);
+}
+
+#[test]
+fn what_an_edge_refuses_counts_as_of_the_newest_revision_it_has_applied() {
+    let mut fleet = fleet();
+    let says = |applied: u64, refused: &[&str]| {
+        let refused = refused.iter().map(|site| RefusedSite {
+            site: Some((*site).into()),
+            behind: false,
+            since: Revision(6),
+        });
+        Heartbeat {
+            refused: refused.collect(),
+            ..heartbeat("b", EPOCH, applied)
+        }
+    };
+    let refused = |fleet: &Fleet| {
+        let (_, party) = fleet.parties().next().unwrap();
+        let names = party
+            .refused
+            .iter()
+            .filter_map(|refused| refused.site.clone());
+        names.collect::<Vec<_>>()
+    };
+    fleet.hear("e", &says(7, &["a"]));
+    // Heard late, by way of another plane: what it said at revision 5.
+    let late = PlaneRecord(vec![EdgeRecord::new("e", &says(5, &[]), 1)]);
+    fleet.record("other", late, Revision(20), 200);
+    assert_eq!(refused(&fleet), ["a"]);
+    fleet.hear("e", &says(9, &[]));
+    assert_eq!(refused(&fleet), [""; 0]);
+    // More than a record names are any.
+    fleet.hear("e", &says(10, &["a", "b", "c", "d", "e"]));
+    assert_eq!(refused(&fleet), [""; 0]);
+    let (_, party) = fleet.parties().next().unwrap();
+    assert_eq!((party.refused.len(), &party.refused[0].site), (1, &None));
 }

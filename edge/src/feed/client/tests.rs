@@ -252,9 +252,8 @@ async fn an_edge_takes_a_snapshot_follows_vouches_and_boots_from_disk() {
     feed.say(1, 7, vec![]);
     eventually("it vouches", || state.vouches()).await;
     eventually("it is on disk", || {
-        disk::load(&folder.0)
-            .snapshot
-            .is_some_and(|kept| kept.revision >= Revision(6))
+        let kept = disk::load(&folder.0).generation;
+        kept.is_some_and(|kept| kept.followed.revision >= Revision(6))
     })
     .await;
     stop.send(true).unwrap();

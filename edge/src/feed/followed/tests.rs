@@ -70,10 +70,22 @@ fn frames_and_the_snapshot_of_them_are_the_same() {
         (followed.revision, &followed.beacon),
         (Revision(6), &Some((Revision(5), beacon)))
     );
-    assert_eq!(followed.sites.keys().collect::<Vec<_>>(), ["a"]);
+    let names: Vec<_> = followed.sites.iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["a"]);
     assert_eq!(followed.purges[0].revision, Revision(3));
     assert_eq!(
-        Followed::from_snapshot(followed.to_snapshot()),
+        Followed::from_snapshot(Snapshot {
+            epoch: Epoch(1),
+            revision: Revision(6),
+            floor: Revision(0),
+            beacon: followed.beacon.clone(),
+            sites: vec![site("a", 4)],
+            purges: followed
+                .purges
+                .iter()
+                .map(|record| (**record).clone())
+                .collect(),
+        }),
         Ok(followed)
     );
 }
@@ -187,7 +199,7 @@ fn sites_are_bounded_together_and_one_that_goes_makes_room() {
     ));
     assert_eq!(
         followed.sites_bytes,
-        weight(&site("a", 3)),
+        Document::from(site("a", 3)).weight(),
         "a site put twice weighs once"
     );
 }
@@ -204,10 +216,12 @@ fn too_many_purges_fold_into_one_of_everything_for_each_mode() {
     }
     assert_eq!(followed.purges.len(), PURGE_SCOPES_MAX);
     followed.advance(&frame(200_000, vec![purge("hard", Mode::Hard)]));
-    let record = |revision, mode| PurgeRecord {
-        revision: Revision(revision),
-        scopes: vec![Scope::Everything],
-        mode,
+    let record = |revision, mode| {
+        Arc::new(PurgeRecord {
+            revision: Revision(revision),
+            scopes: vec![Scope::Everything],
+            mode,
+        })
     };
     assert_eq!(
         followed.purges,

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use seawall_config::feed::{Beacon, PurgeRecord, SiteDocument};
+use seawall_config::feed::{Beacon, PurgeRecord, SiteDocument, Snapshot};
 use seawall_config::{Epoch, Mode, Revision, Scope};
 use serde_json::json;
 
@@ -37,7 +37,7 @@ impl Folder {
     fn boots(&self) -> (Option<u64>, usize) {
         let loaded = load(&self.0);
         (
-            loaded.snapshot.map(|snapshot| snapshot.revision.0),
+            loaded.generation.map(|kept| kept.followed.revision.0),
             loaded.notes.len(),
         )
     }
@@ -49,10 +49,15 @@ impl Drop for Folder {
     }
 }
 
-fn snapshot(revision: u64) -> Snapshot {
+fn snapshot(revision: u64) -> Generation {
     let revision = Revision(revision);
-    let site = json!({"name": "a", "hosts": ["é"]});
-    Snapshot {
+    let site = |host: &str| SiteDocument {
+        name: "a".into(),
+        created: Revision(1),
+        revision: Revision(1),
+        site: json!({"name": "a", "hosts": [host]}),
+    };
+    let followed = Followed::from_snapshot(Snapshot {
         epoch: Epoch(3),
         revision,
         floor: Revision(1),
@@ -63,16 +68,18 @@ fn snapshot(revision: u64) -> Snapshot {
                 at_ms: 5,
             },
         )),
-        sites: vec![SiteDocument {
-            name: "a".into(),
-            created: Revision(1),
-            revision: Revision(1),
-            site,
-        }],
+        sites: vec![site("é")],
         purges: vec![PurgeRecord {
             revision,
             scopes: vec![Scope::Everything],
             mode: Mode::Soft,
+        }],
+    });
+    Generation {
+        followed: Arc::new(followed.unwrap()),
+        kept: vec![Kept {
+            document: Arc::new(site("before").into()),
+            until: Revision(1),
         }],
     }
 }
@@ -87,7 +94,7 @@ fn what_is_saved_is_loaded_and_the_one_before_is_kept() {
     );
     for revision in 1..=3 {
         save(&folder.0, &snapshot(revision)).unwrap();
-        assert_eq!(load(&folder.0).snapshot, Some(snapshot(revision)));
+        assert_eq!(load(&folder.0).generation, Some(snapshot(revision)));
     }
     fs::remove_file(folder.0.join(NEWEST)).unwrap();
     assert_eq!(folder.boots(), (Some(2), 0));
@@ -154,7 +161,7 @@ fn what_cannot_be_saved_is_an_error_and_leaves_what_was_there() {
     // A folder in the way stops root, too, as a missing permission would not.
     fs::create_dir(folder.0.join(TEMPORARY)).unwrap();
     assert!(save(&folder.0, &snapshot(2)).is_err());
-    assert_eq!(load(&folder.0).snapshot, Some(snapshot(1)));
+    assert_eq!(load(&folder.0).generation, Some(snapshot(1)));
     assert!(save(&folder.0.join("missing"), &snapshot(2)).is_err());
     assert!(
         save(&folder.0.join(NEWEST), &snapshot(2)).is_err(),
@@ -175,7 +182,7 @@ fn a_later_format_is_not_guessed_at() {
             .replacen("snapshot-1", "snapshot-2", 1);
     folder.write(NEWEST, later.as_bytes());
     let loaded = load(&folder.0);
-    assert_eq!(loaded.snapshot, None);
+    assert_eq!(loaded.generation, None);
     assert!(
         loaded.notes[0].ends_with("it does not begin as a snapshot of this version does"),
         "{:?}",

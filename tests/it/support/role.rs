@@ -1,0 +1,167 @@
+//! One role in a process of its own: an edge or a control plane, to be killed and started again.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use super::connection::Connection;
+use super::folder::Folder;
+use super::origin::Origin;
+use super::process::Process;
+use super::response::Response;
+use super::wait::eventually;
+
+/// `seawall edge` or `seawall control-plane`, with a configuration and a state folder of its own.
+pub struct Role {
+    name: &'static str,
+    process: Process,
+    folder: Folder,
+    addresses: Value,
+}
+
+impl Role {
+    pub fn control_plane() -> Self {
+        Self::control_plane_on("store = \"embedded\"\nstate = \"state\"\n")
+    }
+
+    /// On another store: the rest of its table.
+    pub fn control_plane_on(store: &str) -> Self {
+        let config = format!("[control_plane]\nlisten = \"127.0.0.1:0\"\n{store}");
+        Self::start("control-plane", &config)
+    }
+
+    pub fn edge(plane: &Self) -> Self {
+        Self::edge_named("edge-x", plane)
+    }
+
+    pub fn edge_named(id: &str, plane: &Self) -> Self {
+        let plane = plane.admin();
+        let config = format!(
+            "[edge]\nid = \"{id}\"\nplace = \"here\"\nlisten = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n\
+             control_planes = [\"http://{plane}\"]\nstate = \"state\"\n"
+        );
+        Self::start("edge", &config)
+    }
+
+    fn start(name: &'static str, config: &str) -> Self {
+        let folder = Folder::new();
+        folder.write("seawall.toml", config);
+        let process = Process::start(&[name, "--config", "seawall.toml"], &folder);
+        let mut role = Self {
+            name,
+            process,
+            folder,
+            addresses: Value::Null,
+        };
+        role.wait();
+        role
+    }
+
+    /// Until it says where it listens, and listens.
+    fn wait(&mut self) {
+        eventually("it listens", || {
+            assert_eq!(self.process.ended(), None, "{} ended", self.name);
+            let text = fs::read(self.state().join("addresses.json")).unwrap_or_default();
+            self.addresses = serde_json::from_slice(&text).unwrap_or_default();
+            self.addresses["admin"].is_string()
+                && std::net::TcpStream::connect(self.admin()).is_ok()
+        });
+    }
+
+    /// What it has printed since its first start.
+    pub fn output(&self) -> String {
+        self.process.output()
+    }
+
+    pub fn kill_9(&mut self) {
+        self.process.kill_9();
+    }
+
+    /// Kills it if it still runs. On the same ports: whoever knows it finds it again.
+    pub fn restart(&mut self) {
+        if self.process.ended().is_none() {
+            self.kill_9();
+        }
+        let file = self.folder.path().join("seawall.toml");
+        let mut config = fs::read_to_string(&file).unwrap();
+        let listen = if self.name == "edge" {
+            "listen"
+        } else {
+            "admin"
+        };
+        let listen = self.addresses[listen].as_str().unwrap();
+        config = config.replace(
+            "\nlisten = \"127.0.0.1:0\"",
+            &format!("\nlisten = \"{listen}\""),
+        );
+        fs::write(file, config).unwrap();
+        fs::remove_file(self.state().join("addresses.json")).unwrap();
+        self.process = Process::start(&[self.name, "--config", "seawall.toml"], &self.folder);
+        self.wait();
+    }
+
+    pub fn state(&self) -> PathBuf {
+        self.folder.path().join("state")
+    }
+
+    pub fn admin(&self) -> SocketAddr {
+        self.addresses["admin"].as_str().unwrap().parse().unwrap()
+    }
+
+    pub fn admin_get(&self, path: &str) -> Response {
+        Connection::open(self.admin()).request("GET", path, &[], b"")
+    }
+
+    #[track_caller]
+    pub fn ask(&self, method: &str, path: &str, body: &Value) -> Value {
+        let json = [("content-type", "application/json")];
+        let answer = Connection::open(self.admin()).request(
+            method,
+            path,
+            &json,
+            body.to_string().as_bytes(),
+        );
+        assert!(
+            (200..300).contains(&answer.status),
+            "{} {}",
+            answer.status,
+            answer.text()
+        );
+        serde_json::from_slice(&answer.body).unwrap()
+    }
+
+    pub fn put_site(&self, name: &str, origin: &Origin) {
+        let site = json!({"hosts": [format!("{name}.test")], "origin": origin.url()});
+        self.ask("PUT", &format!("/v1/sites/{name}"), &site);
+    }
+
+    /// What a counter or gauge says, all its labels together.
+    pub fn metric(&self, name: &str) -> f64 {
+        let metrics = self.admin_get("/metrics").text();
+        let values = metrics.lines().filter_map(|line| {
+            let (series, value) = line.rsplit_once(' ')?;
+            (series.split('{').next() == Some(name)).then(|| value.parse::<f64>().unwrap())
+        });
+        values.sum()
+    }
+
+    pub fn get(&self, host: &str) -> Response {
+        let listen = self.addresses["listen"].as_str().unwrap().parse().unwrap();
+        Connection::open(listen).request("GET", "/a", &[("host", host)], b"")
+    }
+
+    pub fn eventually_serves(&self, host: &str) {
+        eventually("the edge serves", || self.get(host).status == 200);
+    }
+
+    pub fn eventually_keeps(&self, host: &str) {
+        let newest = self.state().join("snapshot.json");
+        eventually("the snapshot is on disk", || {
+            fs::read_to_string(&newest)
+                .unwrap_or_default()
+                .contains(host)
+        });
+    }
+}
