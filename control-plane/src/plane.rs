@@ -76,6 +76,8 @@ pub struct Plane {
     snapshot: Mutex<Option<(Revision, Bytes)>>,
     /// When the store answered last, by the plane's clock.
     answered_ms: AtomicU64,
+    /// What it said instead, last.
+    trouble: Mutex<String>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -135,6 +137,7 @@ impl Plane {
             waits: tokio::sync::Semaphore::new(purges::WAITS_MAX),
             snapshot: Mutex::new(None),
             answered_ms: AtomicU64::new(now_ms),
+            trouble: Mutex::default(),
             tasks: Mutex::new(Vec::new()),
         });
         let tasks = [
@@ -165,10 +168,12 @@ impl Plane {
             .now_ms()
             .saturating_sub(self.answered_ms.load(Ordering::Relaxed));
         match silent_ms > SILENT_MS_MAX {
-            true => Err(format!(
-                "the store has not answered for {} s",
-                silent_ms / 1_000
-            )),
+            true => {
+                let (seconds, trouble) = (silent_ms / 1_000, lock(&self.trouble));
+                Err(format!(
+                    "the store has not answered for {seconds} s: {trouble}"
+                ))
+            }
             false => Ok(()),
         }
     }
@@ -193,7 +198,7 @@ impl Plane {
                 "no answer in {STORE_TIMEOUT:?}"
             )))
         };
-        let committed = committed.unwrap_or_else(|_| unknown())?;
+        let committed = self.noted(committed.unwrap_or_else(|_| unknown()))?;
         self.metrics.store_writes.inc();
         self.answered();
         Ok(committed)
@@ -201,9 +206,17 @@ impl Plane {
 
     async fn read(&self, prefix: &str) -> Result<View, StoreError> {
         let view = tokio::time::timeout(STORE_TIMEOUT, self.store.read(prefix)).await;
-        let view = view.unwrap_or_else(|_| Err(no_answer()))?;
+        let view = self.noted(view.unwrap_or_else(|_| Err(no_answer())))?;
         self.answered();
         Ok(view)
+    }
+
+    /// Keeps what went wrong, for whoever asks why the plane is not ready.
+    fn noted<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        if let Err(error) = &result {
+            *lock(&self.trouble) = error.to_string();
+        }
+        result
     }
 
     /// Whether the plane has followed as far as `revision`, which the store is known to have reached.

@@ -6,6 +6,7 @@
 
 mod asking;
 mod bad_input;
+mod cluster;
 mod collapsing;
 mod compressing;
 mod conformance;

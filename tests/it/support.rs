@@ -4,7 +4,7 @@
 mod answer;
 mod connection;
 mod curl;
-mod etcd;
+pub mod etcd;
 mod folder;
 mod message;
 mod origin;

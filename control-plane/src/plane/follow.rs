@@ -85,7 +85,7 @@ async fn until_lost(plane: &Plane, follow: &mut Follow) -> StoreError {
 
 async fn reload(plane: &Plane) -> Follow {
     loop {
-        match load(&*plane.store, plane.clock.now_ms()).await {
+        match plane.noted(load(&*plane.store, plane.clock.now_ms()).await) {
             Ok((state, follow)) => {
                 plane.know(state);
                 return follow;

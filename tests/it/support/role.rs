@@ -48,7 +48,7 @@ impl Role {
     fn start(name: &'static str, config: &str) -> Self {
         let folder = Folder::new();
         folder.write("seawall.toml", config);
-        let process = Process::start(&[name, "--config", "seawall.toml"], &folder);
+        let process = Process::start(&arguments(name), &folder);
         let mut role = Self {
             name,
             process,
@@ -98,7 +98,7 @@ impl Role {
         );
         fs::write(file, config).unwrap();
         fs::remove_file(self.state().join("addresses.json")).unwrap();
-        self.process = Process::start(&[self.name, "--config", "seawall.toml"], &self.folder);
+        self.process = Process::start(&arguments(self.name), &self.folder);
         self.wait();
     }
 
@@ -164,4 +164,13 @@ impl Role {
                 .contains(host)
         });
     }
+}
+
+/// A control plane of a test asks nobody who he is.
+fn arguments(name: &'static str) -> Vec<&'static str> {
+    let mut arguments = vec![name, "--config", "seawall.toml"];
+    if name == "control-plane" {
+        arguments.push("--open");
+    }
+    arguments
 }
