@@ -2,9 +2,12 @@
 //!
 //! `GET /v1/feed?after=<epoch>-<revision>` answers a stream of [`Frame`]s, one JSON document a line, one
 //! whole revision each. `410` says that it cannot be continued; then `GET /v1/snapshot` answers a
-//! [`Snapshot`]. `POST /v1/edges/{id}/heartbeat` takes a [`Heartbeat`] and answers a [`Renewal`].
+//! [`Snapshot`]. What a newer version says in words that this one does not know is read so that no purge is lost:
+//! see [`newer`]. `POST /v1/edges/{id}/heartbeat` takes a [`Heartbeat`] and answers a [`Renewal`].
 
 use serde::{Deserialize, Serialize};
+
+mod newer;
 
 use crate::problem::Problem;
 use crate::revision::{Epoch, Revision};
@@ -32,7 +35,11 @@ pub const SNAPSHOT_BYTES_MAX: usize = 256 * 1024 * 1024;
 pub struct Frame {
     pub epoch: Epoch,
     pub revision: Revision,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "newer::changes"
+    )]
     pub changes: Vec<Change>,
 }
 
@@ -86,6 +93,7 @@ pub struct Snapshot {
     pub beacon: Option<(Revision, Beacon)>,
     pub sites: Vec<SiteDocument>,
     /// Every live purge record, oldest first.
+    #[serde(deserialize_with = "newer::purges")]
     pub purges: Vec<PurgeRecord>,
 }
 

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
 
 mod request;
 
@@ -16,8 +17,10 @@ const URL_BYTES_MAX: usize = 16 * 1024;
 
 /// What one purge covers. The texts are canonical: a host is lower-case without its default port,
 /// a path is exactly what the edge's key holds.
+///
+/// What cannot be read as one of these, because a newer version wrote it, is read as everything.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(remote = "Self", rename_all = "snake_case")]
 pub enum Scope {
     Everything,
     Site(String),
@@ -31,6 +34,7 @@ pub enum Scope {
 
 /// Where a URL or a prefix points.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Target {
     /// None covers both schemes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -78,6 +82,20 @@ impl Scheme {
             Self::Http => 80,
             Self::Https => 443,
         }
+    }
+}
+
+impl Serialize for Scope {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Self::serialize(self, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Scope {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        // To purge too much is the safe mistake.
+        Ok(Self::deserialize(value).unwrap_or(Self::Everything))
     }
 }
 
