@@ -27,8 +27,8 @@ use serde_json::json;
 pub(crate) use listener::{bind, cannot_listen};
 pub(crate) use starting::Starting;
 
-/// What is asked before this process calls itself ready.
-type Check = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
+/// What is asked before this process calls itself ready. Ok: what there is to say of it, if anything.
+type Check = Box<dyn Fn() -> Result<String, String> + Send + Sync>;
 
 /// Everything the admin address knows of its process.
 pub(crate) struct Admin {
@@ -82,7 +82,10 @@ impl Admin {
         let own = stage.clone();
         Self {
             registry,
-            checks: vec![("process", Box::new(move || own.check()))],
+            checks: vec![(
+                "process",
+                Box::new(move || own.check().map(|()| String::new())),
+            )],
             stage,
             routes: Router::new(),
         }
@@ -96,9 +99,18 @@ impl Admin {
 
     /// Adds a part that must be ready too. Its name is what `/readyz?verbose` calls it.
     pub(crate) fn check(
-        mut self,
+        self,
         name: &'static str,
         check: impl Fn() -> Result<(), String> + Send + Sync + 'static,
+    ) -> Self {
+        self.tell(name, move || check().map(|()| String::new()))
+    }
+
+    /// The same of a part that says, when it is ready, how it is.
+    pub(crate) fn tell(
+        mut self,
+        name: &'static str,
+        check: impl Fn() -> Result<String, String> + Send + Sync + 'static,
     ) -> Self {
         self.checks.push((name, Box::new(check)));
         self
@@ -142,17 +154,23 @@ impl Admin {
             .with_state(Arc::new(self))
     }
 
-    /// One line a check, and whether all of them passed.
-    fn verdicts(&self) -> (bool, String) {
-        let (mut ready, mut lines) = (true, String::new());
+    /// Whether all checks passed; all that is to be said of it in one line, and a line for each.
+    fn verdicts(&self) -> (bool, String, String) {
+        let (mut ready, mut line, mut lines) = (true, "ok".to_owned(), String::new());
         for (name, check) in &self.checks {
             let verdict = check();
             ready &= verdict.is_ok();
-            let verdict =
-                verdict.map_or_else(|reason| format!("not ready: {reason}"), |()| "ok".into());
-            let _ = writeln!(lines, "{name}: {verdict}");
+            let _ = match verdict {
+                Ok(text) if text.is_empty() => writeln!(lines, "{name}: ok"),
+                Ok(text) => {
+                    let _ = write!(line, "; {name}: {text}");
+                    writeln!(lines, "{name}: ok: {text}")
+                }
+                Err(reason) => writeln!(lines, "{name}: not ready: {reason}"),
+            };
         }
-        (ready, lines)
+        line.push('\n');
+        (ready, line, lines)
     }
 }
 
@@ -173,11 +191,11 @@ async fn healthz() -> &'static str {
 
 /// 200 when this process should get traffic. `?verbose` lists every check; a refusal always does.
 async fn readyz(State(admin): State<Arc<Admin>>, RawQuery(query): RawQuery) -> Response {
-    let (ready, lines) = admin.verdicts();
+    let (ready, line, lines) = admin.verdicts();
     let verbose =
         query.is_some_and(|query| query.split('&').any(|word| word.starts_with("verbose")));
     match (ready, verbose) {
-        (true, false) => "ok\n".into_response(),
+        (true, false) => line.into_response(),
         (true, true) => lines.into_response(),
         (false, _) => (StatusCode::SERVICE_UNAVAILABLE, lines).into_response(),
     }
@@ -240,16 +258,18 @@ mod tests {
     fn a_process_is_ready_when_every_part_is_and_says_which_is_not() {
         let part = Arc::new(AtomicBool::new(false));
         let asked = part.clone();
-        let admin = Admin::new(registry()).check("edge", move || {
+        let admin = Admin::new(registry()).tell("edge", move || {
             if asked.load(Ordering::Relaxed) {
-                Ok(())
+                Ok("live".into())
             } else {
                 Err("no snapshot yet".into())
             }
         });
         let stage = admin.stage();
-        let check =
-            |ready: bool, lines: &str| assert_eq!(admin.verdicts(), (ready, lines.to_owned()));
+        let check = |ready: bool, lines: &str| {
+            let verdicts = admin.verdicts();
+            assert_eq!((verdicts.0, verdicts.2.as_str()), (ready, lines));
+        };
         check(
             false,
             "process: not ready: starting: not everything listens yet\nedge: not ready: no snapshot yet\n",
@@ -257,11 +277,12 @@ mod tests {
         stage.start();
         check(false, "process: ok\nedge: not ready: no snapshot yet\n");
         part.store(true, Ordering::Relaxed);
-        check(true, "process: ok\nedge: ok\n");
+        check(true, "process: ok\nedge: ok: live\n");
+        assert_eq!(admin.verdicts().1, "ok; edge: live\n");
         stage.drain();
         check(
             false,
-            "process: not ready: draining: this process has been asked to stop\nedge: ok\n",
+            "process: not ready: draining: this process has been asked to stop\nedge: ok: live\n",
         );
     }
 

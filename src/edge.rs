@@ -33,7 +33,8 @@ Example:
   control_planes = [\"http://127.0.0.1:9080\"]
   state = \"/var/lib/seawall/edge\"
 
-It serves from its last snapshot at once, also when no control plane answers. SIGTERM drains it,
+It serves from its last snapshot at once, also when no control plane answers. Where the state folder
+cannot be written it serves on without keeping anything, and says so. SIGTERM drains it,
 SIGHUP reads the certificates again. STATE/addresses.json says what listens where.")]
 pub(crate) struct EdgeArgs {
     /// What this edge is: the table [edge]
@@ -50,8 +51,8 @@ pub(crate) struct EdgeArgs {
 pub(crate) async fn run(args: EdgeArgs) -> Result<Exit, Failure> {
     let mut signals = Signals::listen(args.exit_with_parent)?;
     let config = sites_file::read_and_parse(&args.config, EdgeConfig::parse)?;
-    let state = State::open(&config.state, "state in [edge]")?;
-    Addresses::forget(state.folder())?;
+    let state = State::open_if_possible(&config.state, "state in [edge]")?;
+    let told = Addresses::forget(state.folder());
     let listener = admin::bind(config.admin, "admin in [edge]").await?;
     let certificates = match config.listen_tls {
         Some(_) => Some(Certificates::open(config.certs.as_deref(), state.folder())?),
@@ -88,11 +89,14 @@ pub(crate) async fn run(args: EdgeArgs) -> Result<Exit, Failure> {
             pid: process::id(),
         }],
     };
-    addresses.write(state.folder())?;
+    // It serves all the same; only nobody finds it there.
+    if let Err(error) = told.and_then(|()| addresses.write(state.folder())) {
+        tracing::warn!("{error:#}");
+    }
 
     let ready = edge.clone();
     let admin = Admin::new(registry)
-        .check("edge", move || ready.ready())
+        .tell("edge", move || ready.ready())
         .answer(explain::router(edge.clone()));
     let stage = admin.stage();
     let serving = listener.serve(admin.router(None));

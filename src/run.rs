@@ -141,7 +141,7 @@ pub(crate) async fn run(args: RunArgs) -> Result<Exit, Failure> {
     });
     let admin = Admin::new(registry)
         .check("control plane", move || plane_ready.ready())
-        .check("edge", move || edge_ready.ready())
+        .tell("edge", move || edge_ready.ready())
         .check("sites", move || serves(edge_follows.applied(), wanted));
     let admin = admin.answer(explain::router(edge.clone()));
     let stage = admin.stage();

@@ -10,21 +10,46 @@ use crate::exit::{Exit, Failure};
 #[derive(Debug)]
 pub(crate) struct State {
     folder: PathBuf,
-    _lock: File,
+    /// None where the folder cannot be written: then nobody can be disturbed there.
+    _lock: Option<File>,
 }
 
 impl State {
     /// Makes `folder` if it is not there. `flag` is what a person would change to use another one.
     pub(crate) fn open(folder: &Path, flag: &str) -> Result<Self, Failure> {
-        let cannot = |error: io::Error| {
-            let folder = folder.display();
-            Exit::Failed.because(format!(
-                "the state folder {folder} cannot be used ({flag}): {error}"
-            ))
+        let (state, written) = Self::lock(folder).map_err(|why| why.told(folder, flag))?;
+        match written {
+            Ok(()) => Ok(state),
+            Err(error) => Err(Unusable::Failed(error).told(folder, flag)),
+        }
+    }
+
+    /// The same for a process that does its work without a disk, too: a folder that cannot be written is a warning,
+    /// and only one that is taken is an error.
+    pub(crate) fn open_if_possible(folder: &Path, flag: &str) -> Result<Self, Failure> {
+        let (state, written) = match Self::lock(folder) {
+            Ok(locked) => locked,
+            Err(Unusable::Failed(error)) => {
+                let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+                let state = Self {
+                    folder,
+                    _lock: None,
+                };
+                (state, Err(error))
+            }
+            Err(taken) => return Err(taken.told(folder, flag)),
         };
-        fs::create_dir_all(folder).map_err(cannot)?;
+        if let Err(error) = written {
+            tracing::warn!("{}; goes on without it", cannot(folder, flag, &error));
+        }
+        Ok(state)
+    }
+
+    /// And whether anything can be written.
+    fn lock(folder: &Path) -> Result<(Self, io::Result<()>), Unusable> {
+        fs::create_dir_all(folder)?;
         // Absolute: what is printed and written for others holds wherever they stand.
-        let folder = folder.canonicalize().map_err(cannot)?;
+        let folder = folder.canonicalize()?;
         let path = folder.join("seawall.lock");
         let mut options = OpenOptions::new();
         let mut lock = options
@@ -32,28 +57,58 @@ impl State {
             .write(true)
             .create(true)
             .truncate(false)
-            .open(path)
-            .map_err(cannot)?;
+            .open(path)?;
         match lock.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(in_use(&folder, &mut lock, flag)),
-            Err(TryLockError::Error(error)) => return Err(cannot(error)),
+            Err(TryLockError::WouldBlock) => return Err(Unusable::Taken(lock)),
+            Err(TryLockError::Error(error)) => return Err(error.into()),
         }
-        lock.set_len(0).map_err(cannot)?;
-        // Also finds out whether the disk takes anything at all.
-        lock.write_all(format!("{}\n", std::process::id()).as_bytes())
-            .map_err(cannot)?;
-        lock.sync_all().map_err(cannot)?;
-        Ok(Self {
+        let written = sign(&mut lock);
+        let state = Self {
             folder,
-            _lock: lock,
-        })
+            _lock: Some(lock),
+        };
+        Ok((state, written))
     }
 
     /// Absolute.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
+}
+
+/// Why a folder cannot be used.
+enum Unusable {
+    /// By the owner of this lock.
+    Taken(File),
+    Failed(io::Error),
+}
+
+impl From<io::Error> for Unusable {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl Unusable {
+    fn told(self, folder: &Path, flag: &str) -> Failure {
+        match self {
+            Self::Taken(mut lock) => in_use(folder, &mut lock, flag),
+            Self::Failed(error) => Exit::Failed.because(cannot(folder, flag, &error)),
+        }
+    }
+}
+
+/// Finds out, too, whether the disk takes anything at all.
+fn sign(lock: &mut File) -> io::Result<()> {
+    lock.set_len(0)?;
+    lock.write_all(format!("{}\n", std::process::id()).as_bytes())?;
+    lock.sync_all()
+}
+
+fn cannot(folder: &Path, flag: &str, error: &io::Error) -> String {
+    let folder = folder.display();
+    format!("the state folder {folder} cannot be used ({flag}): {error}")
 }
 
 fn in_use(folder: &Path, lock: &mut File, flag: &str) -> Failure {
@@ -111,6 +166,11 @@ mod tests {
                 .to_string()
                 .contains("/dev/null/state cannot be used (--state)"),
             "{error}"
+        );
+        let without = State::open_if_possible(Path::new("/dev/null/state"), "state");
+        assert_eq!(
+            without.expect("a warning").folder(),
+            Path::new("/dev/null/state")
         );
     }
 }

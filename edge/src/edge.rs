@@ -14,7 +14,7 @@ use pingora_core::server::configuration::ServerConf;
 use pingora_proxy::HttpProxy;
 use prometheus_client::registry::Registry;
 use seawall_certs::Resolver;
-use seawall_config::feed::Applied;
+use seawall_config::feed::{Applied, EdgeState};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -81,8 +81,6 @@ pub enum StartError {
     Tls(#[from] rustls::Error),
     #[error("cannot write the access log: {0}")]
     AccessLog(io::Error),
-    #[error("cannot write to {path}: {source}")]
-    State { path: PathBuf, source: io::Error },
 }
 
 impl Edge {
@@ -100,10 +98,8 @@ impl Edge {
             }
             None => None,
         };
-        std::fs::create_dir_all(&options.state).map_err(|source| StartError::State {
-            path: options.state.clone(),
-            source,
-        })?;
+        // It serves without a disk; what that costs is told with the first save.
+        let _ = std::fs::create_dir_all(&options.state);
         let listen_tls = secure.as_ref().map(|(_, address, _)| *address);
         let metrics = Metrics::register(registry);
         let log = Log::open(&options.access_log, &options.id, metrics.clone())
@@ -153,15 +149,20 @@ impl Edge {
         self.listen_tls
     }
 
-    /// Why it should get no traffic yet; `Ok` says what it serves from.
-    pub fn ready(&self) -> Result<(), String> {
-        match self.state.is_configured() {
-            true => Ok(()),
-            false => Err(
-                "no configuration yet: no snapshot on disk, and no control plane has answered"
-                    .into(),
-            ),
-        }
+    /// What it serves from; Err: why it should get no traffic yet.
+    pub fn ready(&self) -> Result<String, String> {
+        let Some(Applied { epoch, revision }) = self.applied() else {
+            let why =
+                "no configuration yet: no snapshot on disk, and no control plane has answered";
+            return Err(why.into());
+        };
+        let state = match self.state.vouching.state(clock::boottime_ms()) {
+            EdgeState::Live if self.state.vouches() => "live",
+            EdgeState::Live => "live, but may not vouch yet",
+            EdgeState::Lkg => "lkg, from disk: no control plane has answered since it started",
+            EdgeState::Fenced => "fenced: no control plane has answered for too long",
+        };
+        Ok(format!("{state}, at revision {revision} of epoch {epoch}"))
     }
 
     /// What it serves from; None before the first snapshot.

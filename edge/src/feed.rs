@@ -134,6 +134,8 @@ pub struct Position {
     /// A control plane has said something since the edge started.
     pub heard: bool,
     pub problem: Option<Problem>,
+    /// What is wrong with what is kept on disk; the follower does not know it.
+    pub disk: Option<Problem>,
 }
 
 impl Follower {
@@ -324,6 +326,7 @@ impl Follower {
             lag_ms,
             heard,
             problem,
+            disk: None,
         }
     }
 

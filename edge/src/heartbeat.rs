@@ -5,7 +5,7 @@
 //! milliseconds of CLOCK_BOOTTIME, which goes on while a machine is suspended. The shell is in [`sender`].
 //! The rules are those of ARCHITECTURE.md, "Vouching, fencing, receipts".
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use seawall_config::Revision;
 use seawall_config::feed::{Applied, EdgeState, HEARTBEAT_MS, Renewal, VOUCH_MS};
@@ -17,17 +17,29 @@ pub const IN_FLIGHT_MAX: usize = 4;
 
 /// Until when this edge may vouch, as the request path reads it. Only the heartbeat's shell sets it.
 #[derive(Debug, Default)]
-pub struct Vouching(AtomicU64);
+pub struct Vouching {
+    /// 0: it never could.
+    deadline_ms: AtomicU64,
+    heard: AtomicBool,
+}
 
 impl Vouching {
     /// Whether this edge may vouch at `now_ms`, of CLOCK_BOOTTIME.
     pub fn vouches(&self, now_ms: u64) -> bool {
-        now_ms < self.0.load(Ordering::Acquire)
+        now_ms < self.deadline_ms.load(Ordering::Acquire)
     }
 
-    fn set(&self, deadline_ms: Option<u64>) {
-        self.0
-            .store(deadline_ms.unwrap_or_default(), Ordering::Release);
+    /// What it serves from.
+    pub fn state(&self, now_ms: u64) -> EdgeState {
+        let deadline_ms = self.deadline_ms.load(Ordering::Acquire);
+        let deadline_ms = (deadline_ms > 0).then_some(deadline_ms);
+        state(self.heard.load(Ordering::Acquire), deadline_ms, now_ms)
+    }
+
+    fn set(&self, deadline_ms: Option<u64>, heard: bool) {
+        let deadline_ms = deadline_ms.unwrap_or_default();
+        self.deadline_ms.store(deadline_ms, Ordering::Release);
+        self.heard.store(heard, Ordering::Release);
     }
 }
 
@@ -169,11 +181,7 @@ impl Heartbeats {
 
     /// What it says of itself. `heard`: a control plane has said something since the edge started.
     pub fn state(&self, heard: bool, now_ms: u64) -> EdgeState {
-        match self.deadline_ms {
-            _ if !heard => EdgeState::Lkg,
-            Some(deadline_ms) if deadline_ms <= now_ms => EdgeState::Fenced,
-            _ => EdgeState::Live,
-        }
+        state(heard, self.deadline_ms, now_ms)
     }
 
     fn vouches(&self, now_ms: u64) -> bool {
@@ -183,6 +191,14 @@ impl Heartbeats {
 
     fn landed(&mut self) {
         self.in_flight = self.in_flight.saturating_sub(1);
+    }
+}
+
+fn state(heard: bool, deadline_ms: Option<u64>, now_ms: u64) -> EdgeState {
+    match deadline_ms {
+        _ if !heard => EdgeState::Lkg,
+        Some(deadline_ms) if deadline_ms <= now_ms => EdgeState::Fenced,
+        _ => EdgeState::Live,
     }
 }
 

@@ -7,8 +7,7 @@ mod net;
 
 use std::time::Instant;
 
-use crate::support::etcd::Version;
-use crate::support::eventually;
+use crate::support::{Version, eventually};
 use fleet::Fleet;
 use load::Load;
 

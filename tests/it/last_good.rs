@@ -1,5 +1,7 @@
 //! An edge stays with the last good version of what it was sent: of one site, and of everything.
 
+mod booting;
+
 use serde_json::{Value, json};
 
 use crate::support::{Etcd, Origin, Role, Version, eventually, ok};

@@ -4,7 +4,8 @@
 mod answer;
 mod connection;
 mod curl;
-pub mod etcd;
+mod disk;
+mod etcd;
 mod folder;
 mod message;
 mod origin;
@@ -17,6 +18,7 @@ mod wait;
 
 pub use answer::{Answer, Gate, ok};
 pub use connection::Connection;
+pub use disk::Disk;
 pub use etcd::{Etcd, Version};
 pub use folder::Folder;
 pub use origin::Origin;

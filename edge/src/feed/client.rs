@@ -133,21 +133,27 @@ enum Talk {
 
 impl Following {
     fn boot(parts: Arc<Parts>) -> Self {
-        let loaded = disk::load(&parts.config.state_folder);
+        let mut loaded = disk::load(&parts.config.state_folder);
         for note in &loaded.notes {
             tracing::error!("last-known-good snapshot: {note}");
         }
+        let passed_over = i64::try_from(loaded.notes.len()).unwrap_or(i64::MAX);
+        parts.metrics.snapshot_passed_over.set(passed_over);
         // Begun anew after a fault of its own, the edge has what it serves from.
         if let Some(Generation { followed, kept }) = &loaded.generation
             && !parts.state.is_configured()
         {
             parts.state.keep(followed, kept);
         }
-        let kept = loaded.generation.map(|generation| generation.followed);
+        let kept = loaded
+            .generation
+            .take()
+            .map(|generation| generation.followed);
         let saved = kept.as_ref().map(|kept| kept.applied());
         let saver = Saver::new(
             parts.config.state_folder.clone(),
             saved,
+            &loaded.notes,
             parts.metrics.snapshot_unsaved.clone(),
         );
         let (follower, effects) = Follower::new(kept);
@@ -167,6 +173,7 @@ impl Following {
             failing: false,
         };
         following.carry_out(effects);
+        loaded.survived();
         following
     }
 
@@ -249,7 +256,10 @@ impl Following {
 
     /// Only now that the state has it may anyone say that it is applied.
     fn publish(&self) {
-        let position = self.follower.position();
+        let position = Position {
+            disk: self.saver.problem().cloned(),
+            ..self.follower.position()
+        };
         let revision = position.applied.map_or(0, |applied| applied.revision.0);
         self.parts
             .metrics

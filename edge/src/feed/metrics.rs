@@ -15,6 +15,7 @@ pub struct FeedMetrics {
     pub config_rejected: Gauge,
     pub sites_built: Counter,
     pub snapshot_unsaved: Gauge,
+    pub snapshot_passed_over: Gauge,
 }
 
 impl FeedMetrics {
@@ -51,6 +52,11 @@ impl FeedMetrics {
             "snapshot_unsaved",
             "1 while the last-known-good snapshot cannot be kept on disk",
             m.snapshot_unsaved,
+        );
+        registry.register(
+            "snapshot_passed_over",
+            "Generations of the snapshot on disk that could not be used when the edge started",
+            m.snapshot_passed_over,
         );
         metrics
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus_client::metrics::gauge::Gauge;
+use seawall_config::Problem;
 use seawall_config::feed::Applied;
 use tokio::task::JoinHandle;
 
@@ -14,6 +15,8 @@ use super::Followed;
 use crate::clock;
 use crate::snapshot::disk::{self, Generation, Kept};
 
+/// The word that says where the snapshot is kept.
+const PATH: &str = "state";
 /// Between two saves.
 const PAUSE_MS: u64 = 1_000;
 /// The pause is also so many times as long as the last save took: saving costs a small share of one core.
@@ -32,6 +35,8 @@ pub struct Saver {
     running: Option<Running>,
     /// 1 while the newest save has failed.
     failing: Gauge,
+    /// What was found at the start, or why the newest save failed; none once there is a new generation.
+    problem: Option<Problem>,
 }
 
 struct Running {
@@ -41,7 +46,11 @@ struct Running {
 }
 
 impl Saver {
-    pub fn new(folder: PathBuf, saved: Option<Applied>, failing: Gauge) -> Self {
+    /// `notes`: what was wrong with what is there.
+    pub fn new(folder: PathBuf, saved: Option<Applied>, notes: &[String], failing: Gauge) -> Self {
+        let begun = named(saved);
+        let message = format!("{}; this edge began with {begun}", notes.join("; "));
+        let problem = (!notes.is_empty()).then(|| Problem::new(PATH, message));
         let position_due_ms = clock::boottime_ms() + POSITION_MS;
         Self {
             folder,
@@ -51,7 +60,12 @@ impl Saver {
             position_due_ms,
             running: None,
             failing,
+            problem,
         }
+    }
+
+    pub fn problem(&self) -> Option<&Problem> {
+        self.problem.as_ref()
     }
 
     pub fn want(&mut self) {
@@ -107,17 +121,29 @@ impl Saver {
         match done {
             Ok(_) => {
                 self.saved = Some(position);
+                self.problem = None;
                 if failed_before {
                     tracing::info!(folder = %self.folder.display(), "the snapshot is kept on disk again");
                 }
             }
             Err(error) => {
                 self.wanted = true;
+                let saved = named(self.saved);
+                let folder = self.folder.display();
+                let message = format!(
+                    "the snapshot cannot be kept in {folder}: {error}; restarted now, this edge begins with {saved}"
+                );
                 if !failed_before {
-                    let folder = self.folder.display();
-                    tracing::error!(%folder, %error, "the snapshot cannot be kept on disk; restarted now, this edge has an older one or none");
+                    tracing::error!("{message}");
                 }
+                self.problem = Some(Problem::new(PATH, message));
             }
         }
     }
+}
+
+fn named(saved: Option<Applied>) -> String {
+    saved.map_or("nothing".to_owned(), |saved| {
+        format!("revision {}", saved.revision)
+    })
 }

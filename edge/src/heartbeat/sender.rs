@@ -96,7 +96,8 @@ pub async fn run(state: Arc<State>, who: Who, news: News, mut stop: watch::Recei
             Some(post) = sender.posts.join_next() => sender.land(post),
             () = async { tokio::time::sleep(wait.unwrap_or_default()).await }, if wait.is_some() => sender.send(),
         }
-        state.vouching.set(sender.heartbeats.deadline_ms());
+        let heard = sender.news.position.borrow().heard;
+        state.vouching.set(sender.heartbeats.deadline_ms(), heard);
     }
 }
 
@@ -149,7 +150,11 @@ impl Sender {
         let position = self.news.position.borrow();
         let snapshot = self.state.snapshot.load();
         let mut problems = Problems::default();
-        let all = position.problem.iter().chain(snapshot.problems());
+        let all = position
+            .problem
+            .iter()
+            .chain(&position.disk)
+            .chain(snapshot.problems());
         all.for_each(|problem| problems.push(brief(problem)));
         Heartbeat {
             boot: self.boot.clone(),

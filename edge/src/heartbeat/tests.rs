@@ -51,7 +51,8 @@ fn play(steps: &[(u64, Step, Option<u64>)]) -> Heartbeats {
             }
         }
         let (shared, until) = (Vouching::default(), heartbeats.deadline_ms());
-        shared.set(until);
+        shared.set(until, true);
+        assert_eq!(shared.state(*now_ms), heartbeats.state(true, *now_ms));
         let until = until.filter(|_| shared.vouches(*now_ms));
         assert_eq!(until, *vouches_until, "after {step:?} at {now_ms}");
     }

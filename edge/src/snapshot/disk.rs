@@ -2,7 +2,8 @@
 //!
 //! Two generations, each with a header line (format, length, checksum) above its JSON. Killed at any point,
 //! one whole generation is left: a new one is complete and synced under its temporary name before any other
-//! is touched, and what lies under the temporary name is read, too, if it is whole.
+//! is touched, and what lies under the temporary name is read, too, if it is whole. What is not whole, and what
+//! the edge died of twice, is set aside, so that the next save does not push it over a good one.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -15,11 +16,16 @@ use seawall_config::feed::SNAPSHOT_BYTES_MAX;
 
 use crate::feed::{Document, Followed, Unsound};
 
+mod attempt;
 mod json;
+
+use attempt::Attempt;
 
 const NEWEST: &str = "snapshot.json";
 const OLDER: &str = "snapshot.1.json";
 const TEMPORARY: &str = "snapshot.json.tmp";
+/// The last that could not be used, for whoever wants to know why.
+const ASIDE: &str = "snapshot.bad.json";
 /// The first word of the header; the number is the version of the format.
 const FORMAT: &str = "seawall-snapshot-1";
 /// Bytes of the header line, its end included.
@@ -46,8 +52,9 @@ pub struct Kept {
 #[derive(Debug, Default)]
 pub struct Loaded {
     pub generation: Option<Generation>,
-    /// What was wrong with what was passed over, for the log.
+    /// What was wrong with each that was passed over.
     pub notes: Vec<String>,
+    attempt: Option<Attempt>,
 }
 
 /// Why a file does not hold a snapshot.
@@ -65,6 +72,8 @@ enum Damage {
     Document(#[from] serde_json::Error),
     #[error("it does not hold together: {0}")]
     Unsound(#[from] Unsound),
+    #[error("this edge died {0} times while it booted from it")]
+    Deadly(u32),
 }
 
 /// Keeps `generation` as the newest generation in `folder`, and the newest before it as the older one. Durable
@@ -93,24 +102,40 @@ pub fn save(folder: &Path, generation: &Generation) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// The newest whole generation in `folder`. Nothing there, or nothing whole, is no error: the notes say it.
+/// The newest whole generation in `folder`. Nothing there, or nothing whole, is no error: the notes say it. Whoever
+/// has taken what was loaded into use says so: [`Loaded::survived`].
 pub fn load(folder: &Path) -> Loaded {
     let mut loaded = Loaded::default();
     // A whole file under the temporary name was about to become the newest when the edge was killed.
     for name in [NEWEST, TEMPORARY, OLDER] {
         let path = folder.join(name);
-        match read(&path) {
-            Ok(generation) => {
+        match read(folder, &path) {
+            Ok((generation, attempt)) => {
                 loaded.generation = Some(generation);
+                loaded.attempt = Some(attempt);
                 break;
             }
             Err(Damage::Read(error)) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(damage) => loaded
-                .notes
-                .push(format!("{} is passed over: {damage}", path.display())),
+            Err(damage) => {
+                // Where nothing can be written, nothing pushes it over another either.
+                let _ = fs::rename(&path, folder.join(ASIDE));
+                let path = path.display();
+                loaded
+                    .notes
+                    .push(format!("{path} is passed over: {damage}"));
+            }
         }
     }
     loaded
+}
+
+impl Loaded {
+    /// The edge serves from it: it did not die of it.
+    pub fn survived(self) {
+        if let Some(attempt) = self.attempt {
+            attempt.survived();
+        }
+    }
 }
 
 fn write(path: &Path, body: &[u8]) -> io::Result<()> {
@@ -129,7 +154,7 @@ fn header(body: &[u8]) -> String {
     format!("{FORMAT} {} {:08x}\n", body.len(), crc32fast::hash(body))
 }
 
-fn read(path: &Path) -> Result<Generation, Damage> {
+fn read(folder: &Path, path: &Path) -> Result<(Generation, Attempt), Damage> {
     let mut bytes = Vec::new();
     let bytes_max = HEADER_BYTES_MAX + SNAPSHOT_BYTES_MAX;
     File::open(path)?
@@ -159,7 +184,8 @@ fn read(path: &Path) -> Result<Generation, Damage> {
     if header(body).as_bytes() != head {
         return Err(Damage::Checksum);
     }
-    json::read(body)
+    let attempt = Attempt::begin(folder, head).map_err(Damage::Deadly)?;
+    Ok((json::read(body)?, attempt))
 }
 
 #[cfg(test)]

@@ -1,14 +1,11 @@
 //! A disk that takes nothing: full, or only to be read.
 
 use std::fs::{self, File};
-use std::io::Write;
-use std::path::Path;
-use std::process::Command;
 
 use serde_json::json;
 
 use super::ends;
-use crate::support::{Folder, Origin, Seawall, eventually, ok};
+use crate::support::{Disk, Folder, Origin, Seawall, eventually, ok};
 
 #[test]
 fn a_full_disk_is_said_at_the_start() {
@@ -118,55 +115,4 @@ fn run(state: &str) -> Vec<&str> {
         args.extend([flag, free]);
     }
     args
-}
-
-/// A small disk in memory; gone when dropped.
-struct Disk {
-    // Before the folder below it is removed.
-    mounted: Mounted,
-    _folder: Folder,
-}
-
-struct Mounted(String);
-
-impl Disk {
-    /// None, said plainly, where this may not be done: only root can mount.
-    fn mount(folder: &Folder, options: &str) -> Option<Self> {
-        let path = folder.path().join("disk").to_str().unwrap().to_owned();
-        fs::create_dir(&path).unwrap();
-        let args = ["-t", "tmpfs", "-o", options, "tmpfs", &path];
-        let mount = Command::new("mount").args(args).output();
-        match mount {
-            Ok(output) if output.status.success() => {}
-            other => {
-                println!("NOT TESTED: a full disk, because none can be mounted here: {other:?}");
-                return None;
-            }
-        }
-        Some(Self {
-            mounted: Mounted(path),
-            _folder: folder.clone(),
-        })
-    }
-
-    fn path(&self, name: &str) -> String {
-        format!("{}/{name}", self.mounted.0)
-    }
-
-    /// Until nothing more goes in.
-    fn fill(&self) {
-        let mut filler = File::create(self.path("filler")).unwrap();
-        while filler.write_all(&[0; 4096]).is_ok() {}
-    }
-
-    fn free(&self) {
-        fs::remove_file(Path::new(&self.path("filler"))).unwrap();
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        // At once for us, and in the end when the last process has let go of it.
-        let _ = Command::new("umount").args(["--lazy", &self.0]).status();
-    }
 }

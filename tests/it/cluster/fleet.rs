@@ -7,8 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::net::{Machine, Net};
-use crate::support::etcd::{Etcd, Version};
-use crate::support::{Folder, Process, eventually};
+use crate::support::{Etcd, Folder, Process, Version, eventually};
 
 const SEAWALL: &str = env!("CARGO_BIN_EXE_seawall");
 const MEMBERS: usize = 3;

@@ -37,22 +37,34 @@ impl Role {
     }
 
     pub fn edge_named(id: &str, plane: &Self) -> Self {
-        let plane = plane.admin();
+        Self::edge_in(id, &[plane.admin()], &Folder::new())
+    }
+
+    /// Of several control planes, in a folder that may hold its state already.
+    pub fn edge_in(id: &str, planes: &[SocketAddr], folder: &Folder) -> Self {
+        let planes: Vec<_> = planes
+            .iter()
+            .map(|plane| format!("\"http://{plane}\""))
+            .collect();
+        let planes = planes.join(", ");
         let config = format!(
             "[edge]\nid = \"{id}\"\nplace = \"here\"\nlisten = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n\
-             control_planes = [\"http://{plane}\"]\nstate = \"state\"\n"
+             control_planes = [{planes}]\nstate = \"state\"\n"
         );
-        Self::start("edge", &config)
+        Self::start_in("edge", &config, folder)
     }
 
     fn start(name: &'static str, config: &str) -> Self {
-        let folder = Folder::new();
+        Self::start_in(name, config, &Folder::new())
+    }
+
+    fn start_in(name: &'static str, config: &str, folder: &Folder) -> Self {
         folder.write("seawall.toml", config);
-        let process = Process::start(&arguments(name), &folder);
+        let process = Process::start(&arguments(name), folder);
         let mut role = Self {
             name,
             process,
-            folder,
+            folder: folder.clone(),
             addresses: Value::Null,
         };
         role.wait();
@@ -63,8 +75,10 @@ impl Role {
     fn wait(&mut self) {
         eventually("it listens", || {
             assert_eq!(self.process.ended(), None, "{} ended", self.name);
-            let text = fs::read(self.state().join("addresses.json")).unwrap_or_default();
-            self.addresses = serde_json::from_slice(&text).unwrap_or_default();
+            // An edge that cannot write it listens where it listened before.
+            if let Ok(text) = fs::read(self.state().join("addresses.json")) {
+                self.addresses = serde_json::from_slice(&text).unwrap_or_default();
+            }
             self.addresses["admin"].is_string()
                 && std::net::TcpStream::connect(self.admin()).is_ok()
         });
@@ -91,13 +105,16 @@ impl Role {
         } else {
             "admin"
         };
-        let listen = self.addresses[listen].as_str().unwrap();
-        config = config.replace(
-            "\nlisten = \"127.0.0.1:0\"",
-            &format!("\nlisten = \"{listen}\""),
-        );
+        for (word, address) in [("listen", listen), ("admin", "admin")] {
+            let address = self.addresses[address].as_str().unwrap();
+            config = config.replace(
+                &format!("\n{word} = \"127.0.0.1:0\""),
+                &format!("\n{word} = \"{address}\""),
+            );
+        }
         fs::write(file, config).unwrap();
-        fs::remove_file(self.state().join("addresses.json")).unwrap();
+        // Where it stays, it is true: the ports are the same.
+        let _ = fs::remove_file(self.state().join("addresses.json"));
         self.process = Process::start(&arguments(self.name), &self.folder);
         self.wait();
     }

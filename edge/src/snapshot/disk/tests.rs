@@ -33,13 +33,17 @@ impl Folder {
         fs::read(self.0.join(name)).unwrap()
     }
 
-    /// The revision it would boot from, and how many files were passed over.
+    /// The revision it boots from, and how many files were passed over.
     fn boots(&self) -> (Option<u64>, usize) {
         let loaded = load(&self.0);
-        (
-            loaded.generation.map(|kept| kept.followed.revision.0),
-            loaded.notes.len(),
-        )
+        let found = (revision(&loaded), loaded.notes.len());
+        loaded.survived();
+        found
+    }
+
+    /// The revision it dies of.
+    fn dies(&self) -> Option<u64> {
+        revision(&load(&self.0))
     }
 }
 
@@ -47,6 +51,11 @@ impl Drop for Folder {
     fn drop(&mut self) {
         fs::remove_dir_all(&self.0).unwrap();
     }
+}
+
+fn revision(loaded: &Loaded) -> Option<u64> {
+    let kept = loaded.generation.as_ref();
+    kept.map(|kept| kept.followed.revision.0)
 }
 
 fn snapshot(revision: u64) -> Generation {
@@ -117,7 +126,7 @@ fn a_snapshot_cut_or_changed_at_any_byte_gives_way_to_the_older_one() {
     folder.write(NEWEST, &[&whole[..], b"x"].concat());
     assert_eq!(folder.boots(), (Some(1), 1), "something after it");
     folder.write(OLDER, b"");
-    assert_eq!(folder.boots(), (None, 2), "nothing whole is left");
+    assert_eq!(folder.boots(), (None, 1), "nothing whole is left");
     folder.write(NEWEST, &whole);
     assert_eq!(folder.boots(), (Some(2), 0));
 }
@@ -188,4 +197,73 @@ fn a_later_format_is_not_guessed_at() {
         "{:?}",
         loaded.notes
     );
+}
+
+#[test]
+fn what_is_damaged_is_never_pushed_over_what_is_whole() {
+    let folder = Folder::new();
+    save(&folder.0, &snapshot(1)).unwrap();
+    save(&folder.0, &snapshot(2)).unwrap();
+    folder.write(NEWEST, b"damaged");
+    assert_eq!(folder.boots(), (Some(1), 1));
+    assert_eq!(folder.read(ASIDE), b"damaged");
+    save(&folder.0, &snapshot(3)).unwrap();
+    fs::remove_file(folder.0.join(NEWEST)).unwrap();
+    assert_eq!(folder.boots(), (Some(1), 0), "the older is still there");
+}
+
+#[test]
+fn what_does_not_hold_together_gives_way_to_the_older_one() {
+    let folder = Folder::new();
+    save(&folder.0, &snapshot(1)).unwrap();
+    save(&folder.0, &snapshot(2)).unwrap();
+    let whole = String::from_utf8(folder.read(NEWEST)).unwrap();
+    let (_, body) = whole.split_once('\n').unwrap();
+    let body = body.replace("\"floor\":1", "\"floor\":9");
+    folder.write(
+        NEWEST,
+        &[header(body.as_bytes()).as_bytes(), body.as_bytes()].concat(),
+    );
+    assert_eq!(folder.boots(), (Some(1), 1));
+}
+
+#[test]
+fn what_an_edge_died_of_twice_gives_way_to_the_older_one() {
+    let folder = Folder::new();
+    save(&folder.0, &snapshot(1)).unwrap();
+    save(&folder.0, &snapshot(2)).unwrap();
+    assert_eq!(
+        (folder.dies(), folder.boots()),
+        (Some(2), (Some(2), 0)),
+        "once is chance"
+    );
+    assert_eq!((folder.dies(), folder.dies()), (Some(2), Some(2)));
+    let loaded = load(&folder.0);
+    assert_eq!(revision(&loaded), Some(1));
+    assert!(
+        loaded.notes[0].ends_with("died 2 times while it booted from it"),
+        "{:?}",
+        loaded.notes
+    );
+    loaded.survived();
+    assert_eq!(folder.boots(), (Some(1), 0), "and it stays so");
+    save(&folder.0, &snapshot(3)).unwrap();
+    assert_eq!(folder.boots(), (Some(3), 0), "until there is a newer one");
+    // Whatever it dies of, it comes to an end: then there is nothing to begin with.
+    let all: Vec<_> = (0..5).map(|_| folder.dies()).collect();
+    assert_eq!(all, [Some(3), Some(3), Some(1), Some(1), None]);
+}
+
+#[test]
+fn a_folder_where_nothing_can_be_written_is_read_all_the_same() {
+    let folder = Folder::new();
+    save(&folder.0, &snapshot(1)).unwrap();
+    save(&folder.0, &snapshot(2)).unwrap();
+    folder.write(NEWEST, b"damaged");
+    // Folders in the way stop root, too, as a missing permission would not.
+    fs::create_dir_all(folder.0.join(ASIDE).join("full")).unwrap();
+    fs::create_dir(folder.0.join("snapshot.trying")).unwrap();
+    for _ in 0..3 {
+        assert_eq!(folder.boots(), (Some(1), 1));
+    }
 }
