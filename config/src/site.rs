@@ -151,8 +151,12 @@ pub enum OnPartition {
 impl Site {
     /// The policy for a path (without its query).
     pub fn policy(&self, path: &str) -> &Policy {
-        let rule = self.rules.iter().find(|rule| rule.path.matches(path));
-        rule.map_or(&self.policy, |rule| &rule.policy)
+        self.rule(path).map_or(&self.policy, |rule| &rule.policy)
+    }
+
+    /// The rule for a path: the first that matches.
+    pub fn rule(&self, path: &str) -> Option<&Rule> {
+        self.rules.iter().find(|rule| rule.path.matches(path))
     }
 
     /// Whether a client at this address may see behind the answers.

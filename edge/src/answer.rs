@@ -33,9 +33,9 @@ mod multipart;
 mod reply;
 mod wait;
 
-pub use reply::{Answer, Content};
-pub use wait::stands_in;
+pub use reply::{Answer, Content, is_current, range};
 use wait::{Outcome, alone, join_or_fetch, validate_behind};
+pub use wait::{asked_behind, stands_in, would_join};
 
 /// How often a request looks again after what it waited for turned out not to be for it; then it goes alone.
 const ROUNDS_MAX: usize = 3;
@@ -72,8 +72,24 @@ pub enum Verdict {
         stand_in: Option<Arc<Object>>,
     },
     /// Fetch for this client alone; what is stored may stand in for an origin that fails.
-    Alone(Fwd, Option<Arc<Object>>),
+    Alone {
+        why: Fwd,
+        apart: Apart,
+        stand_in: Option<Arc<Object>>,
+    },
     Refuse(Refusal),
+}
+
+/// Why a fetch is shared with nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Apart {
+    CacheOff,
+    /// The client wants to be served from a revision that this edge has not reached.
+    TooEarly,
+    /// It brings no body.
+    Head,
+    /// One range is asked for as it is.
+    OneRange,
 }
 
 /// Why a request is not answered from here at all.
@@ -134,11 +150,11 @@ pub fn decide(
         return Verdict::Refuse(Refusal::Fenced);
     }
     if !policy.cache {
-        return Verdict::Alone(Fwd::Bypass, None);
+        return apart(Fwd::Bypass, Apart::CacheOff, None);
     }
     // What the client knows to be purged may still be in the cache: only the origin can tell.
     if journey.wanted.is_some() {
-        return Verdict::Alone(Fwd::Request, None);
+        return apart(Fwd::Request, Apart::TooEarly, None);
     }
     let selected = shelf.and_then(|shelf| Storage::select(shelf, &journey.fields));
     let verdict = match (selected, shelf) {
@@ -166,9 +182,8 @@ pub fn decide(
     match verdict {
         Verdict::Serve { .. } | Verdict::Refuse(_) => verdict,
         _ if client.only_if_cached => Verdict::Refuse(Refusal::OnlyIfCached),
-        // A HEAD brings no body.
         Verdict::Fetch { why, stand_in, .. } if journey.method != Method::GET => {
-            Verdict::Alone(why, stand_in)
+            apart(why, Apart::Head, stand_in)
         }
         // One range is asked for as it is, where nothing whole is stored that may be good; several get the whole.
         Verdict::Fetch {
@@ -178,7 +193,7 @@ pub fn decide(
         } if ranges::asked(&journey.fields).len() == 1
             && !matches!(&stored, Stored::Candidates(_) if why != Fwd::VaryMiss) =>
         {
-            Verdict::Alone(why, stand_in)
+            apart(why, Apart::OneRange, stand_in)
         }
         verdict => verdict,
     }
@@ -205,6 +220,14 @@ pub fn question<'a>(
 
 fn serve(object: Arc<Object>, behind: bool) -> Verdict {
     Verdict::Serve { object, behind }
+}
+
+fn apart(why: Fwd, apart: Apart, stand_in: Option<Arc<Object>>) -> Verdict {
+    Verdict::Alone {
+        why,
+        apart,
+        stand_in,
+    }
 }
 
 fn fetch(why: Fwd) -> Verdict {
@@ -295,7 +318,7 @@ async fn plain(state: &Arc<State>, journey: &Arc<Journey>, interims: &Interims) 
                 return Answer::stored(&journey, &object, now);
             }
             Verdict::Refuse(refusal) => return Answer::refused(refusal),
-            Verdict::Alone(why, stand_in) => {
+            Verdict::Alone { why, stand_in, .. } => {
                 return alone(state, &journey, why, stand_in, interims).await;
             }
             Verdict::Fetch {

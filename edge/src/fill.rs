@@ -201,6 +201,13 @@ impl Fills {
         Some(Reader::new(fill.clone()))
     }
 
+    /// Whether there is an open fill of `key` that `joins`.
+    pub fn is_open(&self, key: &Key, joins: impl Fn(&Fill) -> bool) -> bool {
+        let open = self.lock();
+        let fills = open.get(key);
+        fills.is_some_and(|fills| fills.iter().any(|fill| fill.shared && joins(fill)))
+    }
+
     /// A fill that nobody can join, and its only reader.
     pub fn open_alone(&self, key: &Key, birth: Birth) -> (Reader, Arc<Fill>) {
         let fill = Fill::new(birth, false);

@@ -12,7 +12,10 @@ use seawall_config::{Epoch, Revision};
 
 use crate::key::Key;
 
+mod against;
 pub mod shared;
+
+pub use against::Against;
 
 /// URL and prefix entries of one host; past it they fold into one purge of that host.
 pub const HOST_ENTRIES_MAX: usize = 100_000;
@@ -190,35 +193,6 @@ impl Ledger {
             life = life.max(self.tags.judge(birth));
         }
         life
-    }
-
-    /// The purges of one scope that count against something born then: how, and at which revision; no mode: by an
-    /// unsafe method on this edge. A purge of a URL or prefix may name no scheme, and counts for each.
-    pub fn against(&self, scope: &Scope, birth: Birth) -> Vec<(Option<Mode>, Revision)> {
-        let place = |kind, target: &Target| {
-            let schemes = [None, target.scheme].into_iter();
-            let prints =
-                schemes.map(|scheme| (self.prints).place(kind, scheme, &target.host, &target.path));
-            prints.collect()
-        };
-        let prints: Vec<_> = match scope {
-            Scope::Everything => Vec::new(),
-            Scope::Url(target) => place("url", target),
-            Scope::Prefix(target) => place("prefix", target),
-            scope => vec![self.prints.of(scope)],
-        };
-        let entries = prints.iter().filter_map(|print| self.entries.get(print));
-        let everything = (*scope == Scope::Everything).then_some(&self.everything);
-        let all = entries.map(|entry| &entry.marks).chain(everything);
-        let purges = all.flat_map(|marks| {
-            let born = birth.revision;
-            [
-                (birth.local < marks.local).then_some((None, born)),
-                (born < marks.hard).then_some((Some(Mode::Hard), marks.hard)),
-                (born < marks.soft).then_some((Some(Mode::Soft), marks.soft)),
-            ]
-        });
-        purges.flatten().collect()
     }
 
     /// Drops the entries that no object and no fill can be older than.

@@ -3,6 +3,7 @@
 //! The tables share what did not change with those they were made from: a changed site costs its own hosts.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 
 use seawall_config::problem::PROBLEMS_MAX;
@@ -30,6 +31,14 @@ struct Claims {
     others: Vec<Arc<Served>>,
 }
 
+/// Which pattern of a site a host matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Matched<'a> {
+    Exact(&'a str),
+    Below(&'a str),
+    Any,
+}
+
 impl Routes {
     /// The site gets its hosts. Where two sites claim one host the older has it.
     pub fn add(&mut self, served: &Arc<Served>) {
@@ -53,12 +62,19 @@ impl Routes {
 
     /// `host` is a key's: lower-case, perhaps with a port, which no pattern names.
     pub fn find(&self, host: &str) -> Option<&Arc<Served>> {
+        self.matched(host).map(|(served, _)| served)
+    }
+
+    /// And what matches. An exact host comes first, then the one below most, then any.
+    pub fn matched<'h>(&self, host: &'h str) -> Option<(&Arc<Served>, Matched<'h>)> {
         let name = match host.rfind(':') {
             Some(at) if !host.ends_with(']') => host.get(..at).unwrap_or(host),
             _ => host,
         };
-        let claims = self.exact.get(name).or_else(|| self.wild(name).next());
-        claims.map(|claims| &claims.owner)
+        let exact = self.exact.get(name);
+        let exact = exact.map(|claims| (Matched::Exact(name), claims));
+        let (matched, claims) = exact.or_else(|| self.wild(name).next())?;
+        Some((&claims.owner, matched))
     }
 
     /// Whose the pattern would be if the site of this name gave up all of its own.
@@ -67,7 +83,8 @@ impl Routes {
             HostPattern::Any => "",
             HostPattern::Below(host) | HostPattern::Exact(host) => host,
         };
-        let levels = self.claims(pattern).into_iter().chain(self.wild(above));
+        let wild = self.wild(above).map(|(_, claims)| claims);
+        let levels = self.claims(pattern).into_iter().chain(wild);
         let mut all = levels.flat_map(Claims::all);
         all.find(|served| *served.name != *name)
     }
@@ -89,13 +106,15 @@ impl Routes {
     }
 
     /// The wildcards that cover a name, the longest first.
-    fn wild<'s, 'n>(&'s self, name: &'n str) -> impl Iterator<Item = &'s Claims> + use<'s, 'n> {
-        let parents = name
-            .match_indices('.')
-            .filter_map(|(at, _)| name.get(at + 1..));
-        parents
-            .filter_map(|parent| self.below.get(parent))
-            .chain(&self.any)
+    fn wild<'s, 'n>(
+        &'s self,
+        name: &'n str,
+    ) -> impl Iterator<Item = (Matched<'n>, &'s Claims)> + use<'s, 'n> {
+        let below = name.match_indices('.').filter_map(|(at, _)| {
+            let parent = name.get(at + 1..)?;
+            Some((Matched::Below(parent), self.below.get(parent)?))
+        });
+        below.chain(self.any.as_ref().map(|claims| (Matched::Any, claims)))
     }
 
     fn claims(&self, pattern: &HostPattern) -> Option<&Claims> {
@@ -166,4 +185,14 @@ impl Claims {
 
 fn age(served: &Served) -> (Revision, &str) {
     (served.document.created, &served.name)
+}
+
+impl fmt::Display for Matched<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(host) => f.write_str(host),
+            Self::Below(host) => write!(f, "*.{host}"),
+            Self::Any => f.write_str("*"),
+        }
+    }
 }

@@ -68,7 +68,7 @@ impl Content {
 
 impl Answer {
     /// From what is stored.
-    pub(super) fn stored(journey: &Journey, object: &Object, now: SystemTime) -> Self {
+    pub fn stored(journey: &Journey, object: &Object, now: SystemTime) -> Self {
         Self::from_object(journey, object, Told::hit(object.freshness.ttl(now)), now)
     }
 
@@ -314,7 +314,7 @@ impl Answer {
 
 /// Whether a client's own copy is still good. RFC 9110 §13.2.1: a condition counts only where the answer without
 /// it would be a success.
-fn is_current(
+pub fn is_current(
     journey: &Journey,
     status: StatusCode,
     head: &HeaderMap,
@@ -324,7 +324,7 @@ fn is_current(
 }
 
 /// The part a request gets; only of a 200, and only where the length is known.
-fn range(journey: &Journey, status: StatusCode, head: &HeaderMap, total: Option<u64>) -> Part {
+pub fn range(journey: &Journey, status: StatusCode, head: &HeaderMap, total: Option<u64>) -> Part {
     match (status, total) {
         (StatusCode::OK, Some(total)) if journey.method == Method::GET => journey.part(head, total),
         _ => Part::Whole,

@@ -42,7 +42,7 @@ fn decided(
             };
             format!("{how} {}", why.as_str())
         }
-        Verdict::Alone(why, _) => format!("alone {}", why.as_str()),
+        Verdict::Alone { why, .. } => format!("alone {}", why.as_str()),
         Verdict::Refuse(refusal) => format!("{refusal:?}"),
     }
 }

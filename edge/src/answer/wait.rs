@@ -137,21 +137,25 @@ pub(super) fn validate_behind(state: &Arc<State>, journey: &Arc<Journey>, object
             method: Method::GET,
             ..(**journey).clone()
         });
-        let stored = match has_validator(&object.head) {
-            true => Stored::Candidates(vec![object.clone()]),
-            false => Stored::Nothing,
-        };
         fetch(
             state,
             &journey,
             fill,
             Fwd::Stale,
-            stored,
+            asked_behind(object),
             Some(object.clone()),
             Interims::to_nobody(),
         );
         // Somebody has to want the body, or a large one would be given up.
         tokio::spawn(drain(reader));
+    }
+}
+
+/// What the origin is asked about what was served stale.
+pub fn asked_behind(object: &Arc<Object>) -> Stored {
+    match has_validator(&object.head) {
+        true => Stored::Candidates(vec![object.clone()]),
+        false => Stored::Nothing,
     }
 }
 
@@ -204,6 +208,12 @@ fn is_good(state: &State, journey: &Journey, object: &Arc<Object>, mine: bool) -
     object.selection.selects(&journey.fields)
         && object.life(&state.ledger) == Life::Alive
         && (mine || stored())
+}
+
+/// Whether a request that is to be fetched would wait for a fill that is open already.
+pub fn would_join(state: &State, journey: &Journey) -> bool {
+    let joins = |fill: &Fill| joins(state, journey, fill);
+    state.fills.is_open(&journey.key, joins)
 }
 
 /// Whether a request may wait for an open fill: one that arrives after a purge never joins an older fill.

@@ -1,100 +1,124 @@
-//! What each rule says of a request, in the order in which they are asked.
+//! What each rule says of a request, in the order in which [`decide`](crate::answer::decide) asks them.
 
-use std::time::SystemTime;
+use std::sync::Arc;
 
-use http::StatusCode;
-
+use super::Looked;
 use super::report::Spoken;
 use super::words;
-use crate::answer::{Journey, is_here, question};
+use crate::answer::{Apart, Refusal, Verdict, is_current, is_here, question, range};
+use crate::fill::fetch::Stored;
 use crate::object::Object;
 use crate::rules::coding::{self, Coding};
 use crate::rules::ranges::Part;
-use crate::rules::{directives, reuse, validation};
-use crate::state::State;
+use crate::rules::{directives, reuse};
 
-/// `variants`: how many are stored, where there are any.
-pub fn rules(
-    state: &State,
-    journey: &Journey,
-    variants: Option<usize>,
-    selected: Option<&Object>,
-    now: SystemTime,
-) -> Vec<Spoken> {
-    let policy = journey.policy();
+/// `joins`: what it takes a fetch for is under way already.
+pub fn rules(looked: &Looked<'_>, verdict: &Verdict, joins: bool) -> Vec<Spoken> {
+    let policy = looked.journey.policy();
     let mut rules = Vec::new();
-    let mut say = |section: &str, says: String| rules.push(Spoken::new(section, says));
-    if !policy.cache {
-        let says = "every request goes to the origin, nothing is stored";
-        return vec![Spoken::new("cache = \"off\"", says)];
+    if !looked.vouches {
+        rules.push(words::cut_off(policy.on_partition));
     }
-    if !state.vouches() {
-        let stance = format!("{:?}", policy.on_partition).to_lowercase();
-        say(
-            "on_partition",
-            format!("cut off from the control plane: {stance}"),
-        );
-    }
-    if directives::Request::read(&journey.fields) != directives::Request::default() {
-        let obeyed = format!("{:?}", policy.client_directives).to_lowercase();
-        say(
-            "client_directives",
-            format!("what the client says of caching: {obeyed}"),
-        );
-    }
-    match (variants, selected) {
-        (None, _) => say("RFC 9111 §4", "nothing is stored under this key".into()),
-        (Some(count), None) => {
-            say(
-                "RFC 9111 §4.1",
-                format!("none of {count} stored variants is selected by Vary"),
-            );
+    // These are decided before anything that is stored is looked at.
+    match verdict {
+        Verdict::Refuse(Refusal::Fenced) => return rules,
+        Verdict::Alone {
+            apart: apart @ (Apart::CacheOff | Apart::TooEarly),
+            ..
+        } => {
+            rules.push(words::apart(*apart));
+            return rules;
         }
-        (Some(count), Some(object)) => {
-            say(
-                "RFC 9111 §4.1",
-                format!("one of {count} stored is selected by Vary"),
-            );
-            rules.extend(of_object(state, journey, object, now));
-        }
+        _ => {}
     }
+    let client = directives::Request::read(&looked.journey.fields);
+    if client != directives::Request::default() {
+        rules.push(words::client(policy.client_directives));
+    }
+    let count = looked.shelf.as_ref().map(|shelf| shelf.len());
+    rules.push(words::selected(count, looked.selected.is_some()));
+    if let Some(object) = &looked.selected {
+        rules.extend(of_object(looked, object));
+    }
+    rules.extend(of_verdict(looked, verdict, joins));
     rules
 }
 
-fn of_object(state: &State, journey: &Journey, object: &Object, now: SystemTime) -> Vec<Spoken> {
-    let life = object.life(&state.ledger);
-    let question = question(journey, object, life, state.vouches(), now);
+/// Whether what is selected may be used.
+fn of_object(looked: &Looked<'_>, object: &Object) -> Vec<Spoken> {
+    let life = object.life(&looked.state.ledger);
+    let question = question(looked.journey, object, life, looked.vouches, looked.now);
     let mut rules: Vec<_> = words::alive(life).into_iter().collect();
-    rules.push(words::reuse(reuse::reuse(question)));
-    if let Some(stale) = reuse::on_error(question) {
-        let stale = stale.as_secs_f64();
-        let says = format!("should the origin fail, this may stand in, {stale:.1} s stale");
-        rules.push(Spoken::new("RFC 5861 §4", says));
-    }
+    rules.push(words::reuse(reuse::reuse(question), life));
     if !object.body.is_whole() {
-        let says = match is_here(journey, object) {
+        let says = match is_here(looked.journey, object) {
             true => "the part that is asked for is here",
             false => "not all of it is here",
         };
         rules.push(Spoken::new("RFC 9111 §3.3", says));
     }
-    let (head, received) = (&object.head, object.freshness.received);
-    if object.status.is_success() && validation::not_modified(&journey.fields, head, received) {
+    rules
+}
+
+/// What follows.
+fn of_verdict(looked: &Looked<'_>, verdict: &Verdict, joins: bool) -> Vec<Spoken> {
+    match verdict {
+        Verdict::Serve { object, .. } => of_answer(looked, object),
+        Verdict::Refuse(refusal) => vec![words::refusal(*refusal)],
+        Verdict::Alone {
+            apart, stand_in, ..
+        } => {
+            let stand_in = of_stand_in(looked, stand_in.as_ref());
+            [words::apart(*apart)].into_iter().chain(stand_in).collect()
+        }
+        Verdict::Fetch {
+            stored, stand_in, ..
+        } => {
+            let asks = match (joins, stored) {
+                (true, _) => Some(words::joins()),
+                (false, Stored::Nothing) if stand_in.is_none() => None,
+                (false, stored) => Some(words::asks(stored)),
+            };
+            let stand_in = of_stand_in(looked, stand_in.as_ref());
+            asks.into_iter().chain(stand_in).collect()
+        }
+    }
+}
+
+/// What the client gets of what is stored.
+fn of_answer(looked: &Looked<'_>, object: &Object) -> Vec<Spoken> {
+    let journey = looked.journey;
+    let (head, status) = (&object.head, object.status);
+    let mut rules = Vec::new();
+    if is_current(journey, status, head, object.freshness.received) {
         let says = "the client's own copy is still good: 304";
         rules.push(Spoken::new("RFC 9110 §13.2.2", says));
-    }
-    let part = journey.part(head, object.body.total());
-    if part != Part::Whole && object.status == StatusCode::OK {
-        rules.push(Spoken::new("RFC 9110 §14.2", words::part(&part)));
+    } else {
+        let part = range(journey, status, head, Some(object.body.total()));
+        if part != Part::Whole {
+            rules.push(Spoken::new("RFC 9110 §14.2", words::part(&part)));
+        }
     }
     let coding = coding::coding(coding::Question {
         policy: journey.policy(),
         request: &journey.fields,
-        status: object.status,
+        status,
         head,
     });
     if coding != Coding::Identity(coding::Why::NotConfigured) {
         rules.push(words::coding(coding));
     }
     rules
+}
+
+/// Whether what is stored may be served should the origin fail.
+fn of_stand_in(looked: &Looked<'_>, stand_in: Option<&Arc<Object>>) -> Option<Spoken> {
+    let object = stand_in.filter(|object| is_here(looked.journey, object))?;
+    let life = object.life(&looked.state.ledger);
+    let question = question(looked.journey, object, life, looked.vouches, looked.now);
+    let says = match reuse::on_error(question) {
+        Some(_) => "should the origin fail, what is stored may stand in for it",
+        None => "should the origin fail, nothing stands in for it",
+    };
+    Some(Spoken::new("RFC 5861 §4", says))
 }

@@ -1,14 +1,19 @@
 //! Where each reason of a rule is written down, and how it is told to a person.
 
-use super::report::Spoken;
-use crate::ledger::Life;
+use http::header::HeaderName;
+use seawall_config::scope::{Mode, Scope};
+use seawall_config::site::{ClientDirectives, OnPartition};
+
+use super::report::{Decision, Kind, Spoken};
+use crate::answer::{Apart, Refusal, Verdict};
+use crate::fill::fetch::Stored;
+use crate::ledger::{Against, Life};
 use crate::rules::coding::{self, Coding};
+use crate::rules::directives::{Named, Response};
 use crate::rules::freshness::By;
 use crate::rules::ranges::Part;
 use crate::rules::reuse::{Reuse, Why};
 use crate::rules::storing;
-
-const RFC_5861_3: &str = "RFC 5861 §3";
 
 pub fn by(by: By) -> Spoken {
     let (section, says) = match by {
@@ -20,6 +25,83 @@ pub fn by(by: By) -> Spoken {
         By::Nothing => ("RFC 9111 §4.2.1", "nothing says how long"),
     };
     Spoken::new(section, says)
+}
+
+/// What was read, as Cache-Control spells it.
+pub fn directives(read: &Response) -> Vec<String> {
+    let flags = [
+        ("no-store", read.no_store),
+        ("public", read.public),
+        ("must-revalidate", read.must_revalidate),
+        ("proxy-revalidate", read.proxy_revalidate),
+        ("must-understand", read.must_understand),
+    ];
+    let flags = flags.into_iter().filter(|(_, said)| *said);
+    let flags = flags.map(|(name, _)| name.to_owned());
+    let named = [("no-cache", &read.no_cache), ("private", &read.private)];
+    let named = named.into_iter().filter_map(|(name, said)| match said {
+        Named::Absent => None,
+        Named::Whole => Some(name.to_owned()),
+        Named::Fields(fields) => {
+            let fields: Vec<_> = fields.iter().map(HeaderName::as_str).collect();
+            Some(format!("{name}=\"{}\"", fields.join(", ")))
+        }
+    });
+    let times = [
+        ("max-age", read.max_age),
+        ("s-maxage", read.s_maxage),
+        ("stale-while-revalidate", read.stale_while_revalidate),
+        ("stale-if-error", read.stale_if_error),
+    ];
+    let times = times
+        .into_iter()
+        .filter_map(|(name, time)| Some(format!("{name}={}", time?.as_secs())));
+    flags.chain(named).chain(times).collect()
+}
+
+pub fn against(scope: &Scope, purge: Against) -> String {
+    match purge {
+        Against::Purge(Mode::Hard, at) => format!("{scope}, hard, at revision {at}"),
+        Against::Purge(Mode::Soft, at) => format!("{scope}, soft, at revision {at}"),
+        Against::Invalidation => format!("{scope}, by an unsafe method here"),
+    }
+}
+
+pub fn cut_off(stance: OnPartition) -> Spoken {
+    let says = match stance {
+        OnPartition::Serve => "serves on",
+        OnPartition::Revalidate => "uses nothing that is stored",
+        OnPartition::Refuse => "answers nobody",
+    };
+    Spoken::new(
+        "on_partition",
+        format!("cut off from the control plane, this edge {says}"),
+    )
+}
+
+pub fn client(directives: ClientDirectives) -> Spoken {
+    let says = match directives {
+        ClientDirectives::Honour => "what the client says of caching is honoured",
+        ClientDirectives::Ignore => {
+            "what the client says of caching is ignored, but for only-if-cached"
+        }
+    };
+    Spoken::new("client_directives", says)
+}
+
+/// `count`: how many variants are stored, where there are any.
+pub fn selected(count: Option<usize>, one: bool) -> Spoken {
+    match (count, one) {
+        (None, _) => Spoken::new("RFC 9111 §4", "nothing is stored under this key"),
+        (Some(count), true) => {
+            let says = format!("one of {count} stored is selected by Vary");
+            Spoken::new("RFC 9111 §4.1", says)
+        }
+        (Some(count), false) => {
+            let says = format!("none of {count} stored is selected by Vary");
+            Spoken::new("RFC 9111 §4.1", says)
+        }
+    }
 }
 
 /// What was purged is told by what follows from it.
@@ -40,52 +122,127 @@ pub fn part(part: &Part) -> String {
     }
 }
 
-pub fn reuse(reuse: Reuse) -> Spoken {
-    let seconds = |duration: std::time::Duration| format!("{:.1} s", duration.as_secs_f64());
-    match reuse {
-        Reuse::Fresh(left) => Spoken::new(
-            "RFC 9111 §4.2",
-            format!("fresh for {}: it may be used", seconds(left)),
+pub fn reuse(reuse: Reuse, life: Life) -> Spoken {
+    let (section, says) = match reuse {
+        Reuse::Fresh(_) => ("RFC 9111 §4.2", "fresh: it may be used"),
+        Reuse::WhileRevalidating(_) => (
+            "RFC 5861 §3",
+            "stale, and may be used while one fetch asks the origin",
         ),
-        Reuse::WhileRevalidating(stale) => {
-            let stale = seconds(stale);
-            Spoken::new(
-                RFC_5861_3,
-                format!("stale for {stale}: used, while one fetch asks the origin"),
-            )
-        }
-        Reuse::StaleAccepted(stale) => {
-            let stale = seconds(stale);
-            Spoken::new(
-                "RFC 9111 §5.2.1.2",
-                format!("stale for {stale}: the client accepts that"),
-            )
-        }
+        Reuse::StaleAccepted(_) => ("RFC 9111 §5.2.1.2", "stale, and the client accepts that"),
         Reuse::Validate(why) => validate(why),
-        Reuse::Forget => Spoken::new(
+        Reuse::Forget if life == Life::HardDead => (
             "purge",
-            "it was purged, or cannot be vouched for: not used, and its validators are not sent",
+            "hard-purged: not used, and its validators are not sent",
         ),
-        Reuse::Refuse => Spoken::new(
+        Reuse::Forget => (
             "on_partition",
-            "cut off from the control plane: nobody is answered",
+            "nobody vouches for it: not used, and its validators are not sent",
         ),
-    }
+        Reuse::Refuse => ("on_partition", "nobody vouches for it: nobody is answered"),
+    };
+    Spoken::new(section, says)
 }
 
-fn validate(why: Why) -> Spoken {
+fn validate(why: Why) -> (&'static str, &'static str) {
     match why {
-        Why::Expired => Spoken::new(
+        Why::Expired => (
             "RFC 9111 §4.2.4",
             "stale, and nothing allows that: the origin is asked",
         ),
-        Why::NoCache => Spoken::new(
+        Why::NoCache => (
             "RFC 9111 §5.2.2.4",
             "no-cache: the origin is asked each time",
         ),
-        Why::ClientDirective => Spoken::new("RFC 9111 §5.2.1", "the client wants the origin asked"),
-        Why::SoftPurge => Spoken::new("purge", "soft-purged: the origin is asked"),
+        Why::ClientDirective => ("RFC 9111 §5.2.1", "the client wants the origin asked"),
+        Why::SoftPurge => ("purge", "soft-purged: the origin is asked"),
     }
+}
+
+pub fn joins() -> Spoken {
+    let says = "a fetch for it is under way, and is waited for";
+    Spoken::new("RFC 9111 §4", says)
+}
+
+pub fn asks(stored: &Stored) -> Spoken {
+    match stored {
+        Stored::Nothing => Spoken::new(
+            "RFC 9111 §4.3.1",
+            "it has no validator: all of it is asked for",
+        ),
+        Stored::Candidates(stored) => {
+            let says = format!(
+                "the origin is asked about the validators of {}",
+                stored.len()
+            );
+            Spoken::new("RFC 9111 §4.3.1", says)
+        }
+        Stored::Part(_) => Spoken::new("RFC 9111 §3.3", "only the rest is asked for"),
+    }
+}
+
+pub fn apart(apart: Apart) -> Spoken {
+    let (section, says) = match apart {
+        Apart::CacheOff => (
+            "cache = \"off\"",
+            "every request goes to the origin, nothing is stored",
+        ),
+        Apart::TooEarly => (
+            "Seawall-Min-Revision",
+            "this edge is not there yet: it would wait a moment, then ask the origin",
+        ),
+        Apart::Head => (
+            "RFC 9110 §9.3.2",
+            "a HEAD brings no body that others could share",
+        ),
+        Apart::OneRange => (
+            "RFC 9110 §14.2",
+            "one range is asked for as it is, unless a body under way is near it",
+        ),
+    };
+    Spoken::new(section, says)
+}
+
+pub fn refusal(refusal: Refusal) -> Spoken {
+    match refusal {
+        Refusal::OnlyIfCached => {
+            let says = "only-if-cached, and nothing that is stored will do";
+            Spoken::new("RFC 9111 §5.2.1.7", says)
+        }
+        Refusal::Fenced => cut_off(OnPartition::Refuse),
+    }
+}
+
+/// `joins`: what it takes a fetch for is under way already.
+pub fn decision(verdict: &Verdict, joins: bool) -> Decision {
+    let (kind, why) = match verdict {
+        Verdict::Serve { behind: false, .. } => (Kind::Serve, "a hit".into()),
+        Verdict::Serve { behind: true, .. } => {
+            let why = "a hit, stale, while one fetch asks the origin";
+            (Kind::Serve, why.into())
+        }
+        Verdict::Fetch { why, stored, .. } => {
+            let (kind, how) = match stored {
+                _ if joins => (
+                    Kind::Join,
+                    "with those who wait for a fetch that is under way",
+                ),
+                Stored::Nothing => (Kind::Fetch, "all of it, once for all who wait"),
+                Stored::Candidates(_) => (Kind::Validate, "whether what is stored is still good"),
+                Stored::Part(_) => (Kind::Fetch, "the rest of it, once for all who wait"),
+            };
+            (kind, format!("fwd={}, {how}", why.as_str()))
+        }
+        Verdict::Alone { why, .. } => {
+            let why = format!("fwd={}, the origin is asked for this client", why.as_str());
+            (Kind::Alone, why)
+        }
+        Verdict::Refuse(refusal) => {
+            let status = refusal.status().as_u16();
+            (Kind::Refuse, format!("{status} {}", refusal.detail()))
+        }
+    };
+    Decision { kind, why }
 }
 
 pub fn coding(coding: Coding) -> Spoken {

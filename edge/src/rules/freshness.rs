@@ -37,6 +37,15 @@ pub enum By {
     Nothing,
 }
 
+/// What the initial age is made of (§4.2.3); whichever is more counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AgeBy {
+    /// apparent_age: since its Date.
+    Date,
+    /// age_value and response_delay: its Age, and the time the origin took to answer.
+    Age { said: Duration, delay: Duration },
+}
+
 impl By {
     /// Whether the response itself said so.
     pub fn is_explicit(self) -> bool {
@@ -49,6 +58,19 @@ impl Freshness {
     pub fn age(&self, now: SystemTime) -> Duration {
         self.initial_age
             .saturating_add(now.duration_since(self.received).unwrap_or_default())
+    }
+
+    /// What the initial age of a stored response with this head is made of.
+    pub fn age_by(&self, head: &HeaderMap) -> AgeBy {
+        let apparent = self.received.duration_since(date(head, self.received));
+        let said = age_value(head);
+        match apparent {
+            Ok(apparent) if apparent == self.initial_age && apparent > said => AgeBy::Date,
+            _ => AgeBy::Age {
+                said,
+                delay: self.initial_age.saturating_sub(said),
+            },
+        }
     }
 
     /// What `Cache-Status` calls ttl (RFC 9211 §2.4): whole seconds, at least 1 while fresh, else 0 or less.

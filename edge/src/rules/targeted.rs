@@ -15,11 +15,18 @@ pub const CAPABILITY: (&str, &str) = ("surrogate-capability", "seawall=\"Surroga
 
 /// The directives that replace Cache-Control and Expires, if a targeted field is there and valid.
 pub fn read(head: &HeaderMap, surrogate_control: bool) -> Option<Response> {
+    find(head, surrogate_control).map(|(_, found)| found)
+}
+
+/// And the name of the field.
+pub fn find(head: &HeaderMap, surrogate_control: bool) -> Option<(&'static str, Response)> {
     // RFC 9213 §2.2: "caches MUST … select the first (in target list order) field with a valid, non-empty value".
     // A line that is no ASCII parses no more than any other that is broken.
     let lines = joined(head, "cdn-cache-control");
     let ours = lines.and_then(|lines| structured(&lines.join(", ")));
-    ours.or_else(|| surrogate_control.then(|| surrogate(head)).flatten())
+    let surrogate = || surrogate_control.then(|| surrogate(head)).flatten();
+    ours.map(|found| ("CDN-Cache-Control", found))
+        .or_else(|| surrogate().map(|found| ("Surrogate-Control", found)))
 }
 
 fn joined<'a>(head: &'a HeaderMap, name: &str) -> Option<Vec<&'a str>> {

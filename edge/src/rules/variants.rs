@@ -44,6 +44,16 @@ impl Selection {
         told.collect()
     }
 
+    /// Why a request does not select it: each field that differs, as the request says it.
+    pub fn differs(&self, request: &HeaderMap) -> Vec<String> {
+        let now = self
+            .0
+            .iter()
+            .map(|(name, _)| (name.clone(), said(request, name)));
+        let now = now.zip(&self.0).filter(|(now, stored)| now != *stored);
+        Self(now.map(|(now, _)| now).collect()).told()
+    }
+
     /// What it weighs in memory, in bytes.
     pub fn weight(&self) -> usize {
         self.0
@@ -158,5 +168,16 @@ mod tests {
         );
         check("4.1", "vary: a", "a: x, y", "a: y, x", false);
         check("4.1", "vary: a", "a: x", "a: X", false);
+    }
+
+    #[test]
+    fn a_request_that_selects_another_is_told_what_differs() {
+        let check = |section: &str, now: &str, expect: &[&str]| {
+            let selection = Selection::new(&head("vary: a, b"), &head("a: 1"));
+            assert_eq!(selection.differs(&head(now)), expect, "{section}: {now}");
+        };
+        check("4.1", "a: 1", &[]);
+        check("4.1", "a: 2", &["a: 2"]);
+        check("4.1", "b: 3", &["no a", "b: 3"]);
     }
 }

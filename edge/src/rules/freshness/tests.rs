@@ -142,6 +142,30 @@ fn age_counts_the_way_and_the_stay() {
 }
 
 #[test]
+fn an_initial_age_can_be_told_by_its_parts() {
+    let check = |section: &str, lines: &[(&'static str, String)], expect: AgeBy| {
+        let head: HeaderMap = lines
+            .iter()
+            .map(|(n, v)| (n.parse().unwrap(), v.parse().unwrap()))
+            .collect();
+        let found = judge(200, lines, 2).age_by(&head);
+        assert_eq!(found, expect, "{section}: {lines:?}");
+    };
+    let by_age = |said, delay| AgeBy::Age {
+        said: Duration::from_secs(said),
+        delay: Duration::from_secs(delay),
+    };
+    let age = |said: &str| ("age", said.to_owned());
+    let date = |ago| date_line("date", NOW - ago);
+    check("4.2.3", &[], by_age(0, 2));
+    check("4.2.3", &[age("7")], by_age(7, 2));
+    check("4.2.3", &[date(1)], by_age(0, 2));
+    check("4.2.3", &[date(10)], AgeBy::Date);
+    check("4.2.3", &[date(10), age("9")], by_age(9, 2));
+    check("4.2.3", &[date(10), age("7")], AgeBy::Date);
+}
+
+#[test]
 fn a_date_is_sent_on_in_one_format() {
     let check = |section: &str, date: Option<&str>, expect: &str| {
         let lines = date.map(|date| (DATE, date.parse().unwrap()));
