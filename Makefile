@@ -1,7 +1,7 @@
 # What a person types. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test conformance lint fmt fuzz release install-to-build install-to-test
+.PHONY: help demo test conformance bench lint fmt fuzz release install-to-build install-to-test
 
 # rustup's own folder, and where Debian keeps nginx: neither is on everyone's path.
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
@@ -28,6 +28,19 @@ test: install-to-test lint ## everything that must hold: format, lints, all test
 
 conformance: install-to-test ## the public HTTP cache tests, scored beside other caches; RUNS=5: five times, all the same
 	cargo test --locked --test it -- --exact conformance::the_public_cache_tests_score_as_the_golden_file_says --nocapture
+
+# The profile the figures are made with: release is what is shipped, dev is ready sooner.
+PROFILE ?= release
+ROWS := $(CURDIR)/target/bench-rows
+
+bench: install-to-test ## figures of this machine, into docs/benchmarks.md; PROFILE=dev: of a debug build
+	@rm -f $(ROWS)
+	BENCH_ROWS=$(ROWS) cargo test --locked --profile $(PROFILE) --test it -- bench:: --ignored --nocapture --test-threads=1
+	@mkdir -p docs; { \
+	printf '# Benchmarks\n\nMade by `make bench PROFILE=$(PROFILE)` on %s cores of %s, Linux %s, everything on that one machine.\n' \
+	  "$$(nproc)" "$$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1)" "$$(uname -r | cut -d- -f1)"; \
+	printf '\n| what | times | p50 | p99 | most |\n|---|---|---|---|---|\n'; cat $(ROWS); } > docs/benchmarks.md
+	@cat docs/benchmarks.md
 
 lint: install-to-build ## format and clippy, warnings denied
 	cargo fmt --all --check

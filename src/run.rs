@@ -142,8 +142,8 @@ pub(crate) async fn run(args: RunArgs) -> Result<Exit, Failure> {
     let admin = Admin::new(registry)
         .check("control plane", move || plane_ready.ready())
         .tell("edge", move || edge_ready.ready())
-        .check("sites", move || serves(edge_follows.applied(), wanted));
-    let admin = admin.answer(explain::router(edge.clone()));
+        .check("sites", move || serves(edge_follows.applied(), wanted))
+        .answer(explain::router(edge.clone()));
     let stage = admin.stage();
     let serving = listener.serve(admin.router(Some((
         api::router(plane.clone(), &Access::Open),

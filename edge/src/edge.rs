@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use crate::clock;
 use crate::explain::{Question, Report, explain};
 use crate::feed::client::{FollowConfig, follow};
-use crate::feed::wire::Credentials;
+use crate::feed::credentials::Credentials;
 use crate::front::Front;
 use crate::log::{AccessLog, Log};
 use crate::metrics::{Levels, Metrics};

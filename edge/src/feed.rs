@@ -9,6 +9,7 @@ use seawall_config::feed::{Applied, Change, Frame, Snapshot};
 use seawall_config::{Problem, Revision, Token};
 
 pub mod client;
+pub mod credentials;
 mod document;
 mod followed;
 mod history;

@@ -42,5 +42,5 @@ mod sweep;
 
 pub use edge::{Edge, EdgeOptions, StartError, default_cache_bytes};
 pub use explain::{Question, Report};
-pub use feed::wire::Credentials;
+pub use feed::credentials::Credentials;
 pub use log::AccessLog;

@@ -6,6 +6,7 @@
 
 mod asking;
 mod bad_input;
+mod bench;
 mod cluster;
 mod collapsing;
 mod compressing;

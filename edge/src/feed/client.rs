@@ -10,9 +10,10 @@ use prometheus_client::registry::Registry;
 use seawall_config::feed::{Change, Frame};
 use tokio::sync::{Notify, watch};
 
+use super::credentials::Credentials;
 use super::metrics::FeedMetrics;
 use super::saver::Saver;
-use super::wire::{Client, Conversation, Credentials, Failure};
+use super::wire::{Client, Conversation, Failure};
 use super::{Ask, Effect, Follower, Input, Now, Position};
 use crate::clock;
 use crate::edge::EdgeOptions;

@@ -1,12 +1,11 @@
 //! Speaking HTTP/2 with a control plane, in clear or over TLS: a feed line by line, a snapshot, a heartbeat. Every
 //! answer is bounded in bytes and in time.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures::future::BoxFuture;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, InvalidHeaderValue};
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
@@ -14,10 +13,10 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use seawall_certs::Peers;
 use seawall_config::feed::{FRAME_BYTES_MAX, Frame, SNAPSHOT_BYTES_MAX, Snapshot};
 use serde::Deserialize;
 
+use super::credentials::Credentials;
 use super::{Ask, Gone, Input};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -29,15 +28,6 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(60);
 /// Bytes of an answer that is neither feed nor snapshot.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
-
-/// What an edge shows its control planes.
-#[derive(Clone, Debug, Default)]
-pub struct Credentials {
-    /// Its certificate, and whom it trusts: for `https`.
-    peers: Option<Arc<Peers>>,
-    /// `Bearer` and the token; marked so that it is printed nowhere.
-    token: Option<HeaderValue>,
-}
 
 /// Asks control planes. Each has one connection.
 #[derive(Clone, Debug)]
@@ -63,31 +53,14 @@ pub enum Failure {
     Ended,
 }
 
-impl Credentials {
-    /// Err: the token holds what no header can carry.
-    pub fn new(peers: Option<Arc<Peers>>, token: Option<&str>) -> Result<Self, InvalidHeaderValue> {
-        let token = token.map(|token| HeaderValue::try_from(format!("Bearer {token}")));
-        let mut token = token.transpose()?;
-        if let Some(token) = &mut token {
-            token.set_sensitive(true);
-        }
-        Ok(Self { peers, token })
-    }
-}
-
 impl Client {
     pub fn new(credentials: &Credentials) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
         connector.set_nodelay(true);
         connector.enforce_http(false);
-        let builder = HttpsConnectorBuilder::new();
-        let builder = match &credentials.peers {
-            Some(peers) => builder.with_tls_config((*peers.client()).clone()),
-            // Nobody is trusted: without certificates only `http` is spoken.
-            None => builder.with_tls_config(seawall_certs::peers::client_trusting_nobody()),
-        };
-        let connector = builder
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(credentials.tls())
             .https_or_http()
             .enable_http2()
             .wrap_connector(connector);
@@ -100,7 +73,7 @@ impl Client {
             .build(connector);
         Self {
             http,
-            token: credentials.token.clone(),
+            token: credentials.token(),
         }
     }
 

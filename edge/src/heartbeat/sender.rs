@@ -13,7 +13,8 @@ use tokio::task::{JoinError, JoinSet};
 use super::{Heartbeats, Sent, Verdict};
 use crate::clock;
 use crate::feed::Position;
-use crate::feed::wire::{Client, Credentials, Failure, Refusal};
+use crate::feed::credentials::Credentials;
+use crate::feed::wire::{Client, Failure, Refusal};
 use crate::state::State;
 
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);

@@ -3,16 +3,19 @@
 
 use std::fs;
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::Value;
 
 use super::net::{Machine, Net};
-use crate::support::{Etcd, Folder, Process, Version, eventually};
+use crate::support::{Etcd, Folder, Process, Version, eventually, within};
 
 const SEAWALL: &str = env!("CARGO_BIN_EXE_seawall");
 const MEMBERS: usize = 3;
 const PLANES: usize = 2;
 const EDGES: usize = 3;
+/// An edge that was killed may hold its id, and what it served, for as long as it might have vouched.
+const PATIENCE: Duration = Duration::from_secs(90);
 /// What the edges cache.
 const PAGE: &str = "/page";
 
@@ -23,6 +26,8 @@ pub struct Fleet {
     token: String,
     /// Of the page; counts up.
     edition: u32,
+    /// Hosts of the sites that a control plane has acknowledged.
+    acknowledged: Vec<String>,
     folder: Folder,
     _origin: Process,
     net: Net,
@@ -50,6 +55,7 @@ impl Fleet {
             edges: Vec::new(),
             token: String::new(),
             edition: 0,
+            acknowledged: Vec::new(),
             _origin: origin(net.machine(MEMBERS + PLANES + EDGES), &folder),
             folder,
             net,
@@ -57,10 +63,8 @@ impl Fleet {
         fleet.hand_out_keys();
         fleet.planes = (0..PLANES).map(|n| fleet.spawn_plane(n)).collect();
         fleet.edges = (0..EDGES).map(|n| fleet.spawn_edge(n)).collect();
-        let origin = &fleet.net.machine(MEMBERS + PLANES + EDGES).address;
-        let site = format!(
-            "[[site]]\nname = \"www\"\nhosts = [\"*\"]\norigin = \"http://{origin}:8000\"\n"
-        );
+        let origin = fleet.origin();
+        let site = format!("[[site]]\nname = \"www\"\nhosts = [\"*\"]\norigin = {origin:?}\n");
         fleet.folder.write("site.toml", site);
         eventually("a control plane takes the site", || {
             fleet.seawall(&["site", "put", "site.toml"], 0).0 == 0
@@ -84,6 +88,13 @@ impl Fleet {
     /// Where clients are.
     pub fn clients(&self) -> &Machine {
         self.net.machine(MEMBERS + PLANES + EDGES + 1)
+    }
+
+    fn origin(&self) -> String {
+        format!(
+            "http://{}:8000",
+            self.net.machine(MEMBERS + PLANES + EDGES).address
+        )
     }
 
     pub fn url(&self, edge: usize) -> String {
@@ -131,9 +142,35 @@ impl Fleet {
         let page = self.folder.path().join("www/page");
         fs::write(page.with_extension("new"), self.edition.to_string()).unwrap();
         fs::rename(page.with_extension("new"), page).unwrap();
+        self.put_mark(plane);
         let purge = ["purge", "--site", "www", "--json", "--timeout", timeout];
         let (exit, said) = self.seawall(&purge, plane);
         (exit, serde_json::from_str(&said).unwrap_or_default())
+    }
+
+    /// One more site; remembered if it was acknowledged.
+    fn put_mark(&mut self, plane: usize) {
+        let (host, origin) = (format!("mark{}.test", self.edition), self.origin());
+        let site = format!("[[site]]\nname = {host:?}\nhosts = [{host:?}]\norigin = {origin:?}\n");
+        self.folder.write("mark.toml", site);
+        if self.seawall(&["site", "put", "mark.toml"], plane).0 == 0 {
+            self.acknowledged.push(host);
+        }
+    }
+
+    /// Every edge serves every site that was ever acknowledged, whatever broke meanwhile: how many.
+    pub fn has_lost_nothing(&self) -> usize {
+        for host in &self.acknowledged {
+            for edge in 0..EDGES {
+                let served = self.ask(edge, &["--header", &format!("Host: {host}")]);
+                assert_eq!(
+                    served,
+                    self.edition.to_string(),
+                    "edge {edge} does not know {host}"
+                );
+            }
+        }
+        self.acknowledged.len()
     }
 
     /// Whether an edge serves the newest edition.
@@ -143,10 +180,15 @@ impl Fleet {
 
     /// What an edge serves.
     pub fn get(&self, edge: usize) -> String {
+        self.ask(edge, &[])
+    }
+
+    fn ask(&self, edge: usize, args: &[&str]) -> String {
         let output = self
             .clients()
             .command("curl")
             .args(["--silent", "--max-time", "5", &self.url(edge)])
+            .args(args)
             .output()
             .unwrap();
         String::from_utf8_lossy(&output.stdout).into_owned()
@@ -156,7 +198,7 @@ impl Fleet {
     /// how far they are.
     pub fn converges(&mut self) {
         let mut plane = 0;
-        eventually("a purge is complete at every edge", || {
+        within(PATIENCE, "a purge is complete at every edge", || {
             plane = (plane + 1) % PLANES;
             let (exit, receipt) = self.publish(plane, "2s");
             let edges = receipt["edges"].as_array().map_or(0, Vec::len);
@@ -169,8 +211,9 @@ impl Fleet {
                 self.get(edge)
             );
         }
-        eventually(
-            "both planes know every edge as live, at one revision and without problems",
+        within(
+            PATIENCE,
+            "both planes know every edge as live and without problems",
             || (0..PLANES).all(|plane| self.edges_agree(plane)),
         );
     }

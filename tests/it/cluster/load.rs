@@ -58,11 +58,14 @@ impl Load {
 fn client(machine: &Machine, url: &str, rate: u32, stop: &AtomicBool) -> Tally {
     let mut tally = Tally::default();
     let rate = rate.to_string();
+    let host = url.split(['/', ':']).nth(3).unwrap();
     while !stop.load(Ordering::Relaxed) {
         let output = machine
             .command(env!("CARGO_BIN_EXE_seawall"))
             .args([
                 "loadtest",
+                "--i-own-this",
+                host,
                 "--rate",
                 &rate,
                 "--duration",

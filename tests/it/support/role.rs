@@ -123,6 +123,11 @@ impl Role {
         self.folder.path().join("state")
     }
 
+    /// Where an edge serves.
+    pub fn listen(&self) -> SocketAddr {
+        self.addresses["listen"].as_str().unwrap().parse().unwrap()
+    }
+
     pub fn admin(&self) -> SocketAddr {
         self.addresses["admin"].as_str().unwrap().parse().unwrap()
     }

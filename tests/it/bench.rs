@@ -1,0 +1,165 @@
+//! Figures, not verdicts: `make bench` runs these, and writes what they print into docs/benchmarks.md.
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::sync::{Barrier, mpsc};
+
+use crate::support::{Connection, Etcd, Origin, Role, Version, eventually, ok};
+
+const EDGES: usize = 10;
+const CHANGES: usize = 100;
+const FOLLOWERS: usize = 2_000;
+const WRITES: usize = 50;
+
+#[test]
+#[ignore = "a figure, and minutes long: make bench"]
+fn a_change_is_in_force_on_ten_edges() {
+    let etcd = Etcd::start(Version::V3_5, 3).expect("etcd 3.5");
+    let plane = control_plane(&etcd);
+    let origin = Origin::start();
+    origin.says("/", ok("here").max_age(3_600));
+    let edges: Vec<_> = (0..EDGES)
+        .map(|n| Role::edge_named(&format!("e{n}"), &plane))
+        .collect();
+    let mut slowest = Vec::new();
+    for change in 0..CHANGES {
+        let host = format!("v{change}.test");
+        let site = json!({"hosts": ["www.test", host], "origin": origin.url()});
+        let began = Instant::now();
+        plane.ask("PUT", "/v1/sites/www", &site);
+        let seen = std::thread::scope(|scope| {
+            let seen = edges
+                .iter()
+                .map(|edge| scope.spawn(|| in_force(edge, &host)));
+            let seen: Vec<_> = seen.collect();
+            seen.into_iter()
+                .map(|seen| seen.join().unwrap())
+                .max()
+                .unwrap()
+        });
+        slowest.push(seen - began);
+    }
+    figure(
+        "a changed site is in force on the last of 10 edges",
+        &slowest,
+    );
+}
+
+/// When an edge first serves a host that it did not know.
+fn in_force(edge: &Role, host: &str) -> Instant {
+    let mut connection = Connection::open(edge.listen());
+    let mut seen = Instant::now();
+    eventually("it is in force", || {
+        let answer = connection.request("GET", "/", &[("host", host)], b"");
+        seen = Instant::now();
+        if answer.status != 200 {
+            connection = Connection::open(edge.listen());
+        }
+        answer.status == 200
+    });
+    seen
+}
+
+#[test]
+#[ignore = "a figure, and minutes long: make bench"]
+fn two_thousand_followers_hear_of_a_write() {
+    let etcd = Etcd::start(Version::V3_5, 3).expect("etcd 3.5");
+    let plane = control_plane(&etcd);
+    let write = |n: usize| {
+        let began = Instant::now();
+        let site = json!({"hosts": [format!("w{n}.test")], "origin": "http://127.0.0.1:1"});
+        plane.ask("PUT", "/v1/sites/www", &site);
+        began.elapsed()
+    };
+    let alone: Vec<_> = (0..WRITES).map(write).collect();
+    figure("a site is put, nobody follows", &alone);
+
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (heard, mut hears) = mpsc::unbounded_channel();
+    let snapshot = plane.ask("GET", "/v1/snapshot", &json!(null));
+    let after = format!("{}-{}", snapshot["epoch"], snapshot["revision"]);
+    let following = Arc::new(Barrier::new(FOLLOWERS + 1));
+    for _ in 0..FOLLOWERS {
+        let (heard, following) = (heard.clone(), following.clone());
+        runtime.spawn(follow(plane.admin(), after.clone(), following, heard));
+    }
+    runtime.block_on(following.wait());
+    let (mut latencies, mut last) = (Vec::new(), Vec::new());
+    for n in WRITES..2 * WRITES {
+        let began = Instant::now();
+        latencies.push(write(n));
+        let host = format!("w{n}.test");
+        let mut count = 0;
+        let all = runtime.block_on(async {
+            loop {
+                let (line, at): (Arc<str>, Instant) = hears.recv().await.unwrap();
+                count += usize::from(line.contains(&host));
+                if count == FOLLOWERS {
+                    return at;
+                }
+            }
+        });
+        last.push(all - began);
+    }
+    figure("a site is put, 2,000 follow", &latencies);
+    figure("the last of 2,000 followers has heard of it", &last);
+}
+
+/// One follower of the feed: tells each line that puts a site, and when it came.
+async fn follow(
+    plane: std::net::SocketAddr,
+    after: String,
+    following: Arc<Barrier>,
+    heard: mpsc::UnboundedSender<(Arc<str>, Instant)>,
+) {
+    let mut stream = tokio::net::TcpStream::connect(plane).await.unwrap();
+    let request = format!("GET /v1/feed?after={after} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut lines = BufReader::new(stream).lines();
+    // The first line of the feed comes at once.
+    while let Some(line) = lines.next_line().await.unwrap() {
+        if line.starts_with('{') {
+            break;
+        }
+    }
+    following.wait().await;
+    while let Some(line) = lines.next_line().await.unwrap() {
+        if line.contains("\"www\"") && heard.send((line.into(), Instant::now())).is_err() {
+            return;
+        }
+    }
+}
+
+fn control_plane(etcd: &Etcd) -> Role {
+    let endpoints = etcd.endpoints();
+    Role::control_plane_on(&format!(
+        "store = \"etcd\"\nstate = \"state\"\netcd.endpoints = {endpoints:?}\n"
+    ))
+}
+
+/// One row of the table.
+fn figure(what: &str, times: &[Duration]) {
+    let mut times = times.to_vec();
+    times.sort();
+    let at = |percent: usize| times[(times.len() - 1) * percent / 100];
+    let row = format!(
+        "| {what} | {} | {:.1?} | {:.1?} | {:.1?} |",
+        times.len(),
+        at(50),
+        at(99),
+        at(100)
+    );
+    println!("{row}");
+    if let Some(file) = std::env::var_os("BENCH_ROWS") {
+        let mut file = std::fs::File::options()
+            .append(true)
+            .create(true)
+            .open(file)
+            .unwrap();
+        writeln!(file, "{row}").unwrap();
+    }
+}
