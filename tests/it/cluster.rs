@@ -235,9 +235,10 @@ fn hostile_values_are_written(fleet: &mut Fleet, round: usize) {
 }
 
 fn a_backup_is_restored(fleet: &mut Fleet) {
-    let backup = fleet.etcd.backup();
+    let (backup, kept) = (fleet.etcd.backup(), fleet.acknowledged());
     fleet.converges();
     fleet.etcd.restore(&backup);
+    fleet.lost_after(kept);
     for plane in 0..2 {
         eventually("every control plane refuses it", || {
             fleet.readiness(plane).contains("raise the epoch")

@@ -158,6 +158,16 @@ impl Fleet {
         }
     }
 
+    /// How many sites were acknowledged.
+    pub fn acknowledged(&self) -> usize {
+        self.acknowledged.len()
+    }
+
+    /// Those after the first so many are not in the backup that was restored.
+    pub fn lost_after(&mut self, count: usize) {
+        self.acknowledged.truncate(count);
+    }
+
     /// Every edge serves every site that was ever acknowledged, whatever broke meanwhile: how many.
     pub fn has_lost_nothing(&self) -> usize {
         for host in &self.acknowledged {

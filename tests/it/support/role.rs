@@ -81,6 +81,7 @@ impl Role {
             }
             self.addresses["admin"].is_string()
                 && std::net::TcpStream::connect(self.admin()).is_ok()
+                && (self.name == "edge" || self.admin_get("/readyz").status == 200)
         });
     }
 
