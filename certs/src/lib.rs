@@ -16,10 +16,15 @@ pub mod keyring;
 pub mod peers;
 pub mod resolver;
 
-pub use authority::{Authority, Peer};
+pub use authority::{Authority, Peer, Realm};
 pub use certificate::Certificate;
 pub use development::{DevelopmentCa, development_ca};
 pub use folder::{CertsError, Loaded};
 pub use keyring::Keyring;
 pub use peers::Peers;
 pub use resolver::{Resolver, server_config};
+
+/// A day, as people write it: `2029-02-25`, in UTC.
+pub fn date(time: std::time::SystemTime) -> String {
+    time::OffsetDateTime::from(time).date().to_string()
+}

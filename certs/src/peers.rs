@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use rustls::server::WebPkiClientVerifier;
@@ -29,6 +30,7 @@ pub struct Peers {
 struct Configs {
     server: Arc<ServerConfig>,
     client: Arc<ClientConfig>,
+    ends: SystemTime,
 }
 
 /// Why a folder is of no use.
@@ -70,6 +72,11 @@ impl Peers {
     /// For who connects; speaks HTTP/2 or HTTP/1.1 as its user decides.
     pub fn client(&self) -> Arc<ClientConfig> {
         self.now.load().client.clone()
+    }
+
+    /// When the first of its certificates ends, one's own or an authority.
+    pub fn ends(&self) -> SystemTime {
+        self.now.load().ends
     }
 }
 
@@ -113,7 +120,9 @@ fn client_of(roots: RootCertStore) -> ClientConfig {
 }
 
 fn read(folder: &Path) -> Result<Configs, PeersError> {
-    let roots = Arc::new(roots(&folder.join("ca.pem"))?);
+    let ca = folder.join("ca.pem");
+    let authorities = certificates(&ca)?;
+    let roots = Arc::new(roots(&ca)?);
     let chain = certificates(&folder.join("cert.pem"))?;
     let path = folder.join("key.pem");
     let key = || {
@@ -128,6 +137,8 @@ fn read(folder: &Path) -> Result<Configs, PeersError> {
         why,
     };
     let wrong = |error: rustls::Error| unusable(error.to_string());
+    let ends = end_of(authorities.iter().chain(&chain));
+    let ends = ends.ok_or_else(|| unusable("when they end does not read".into()))?;
     let clients = WebPkiClientVerifier::builder_with_provider(roots.clone(), provider())
         .allow_unauthenticated()
         .build()
@@ -146,6 +157,7 @@ fn read(folder: &Path) -> Result<Configs, PeersError> {
         .with_client_auth_cert(chain, key()?)
         .map_err(wrong)?;
     Ok(Configs {
+        ends,
         server: Arc::new(server),
         client: Arc::new(client),
     })
@@ -163,7 +175,20 @@ fn roots(path: &Path) -> Result<RootCertStore, PeersError> {
     Ok(roots)
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, PeersError> {
+/// When the first of them ends; None where there is none, or one does not read.
+pub(crate) fn end_of<'a>(
+    certificates: impl IntoIterator<Item = &'a CertificateDer<'static>>,
+) -> Option<SystemTime> {
+    let end = |certificate: &CertificateDer<'_>| {
+        let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+        let seconds = u64::try_from(parsed.validity().not_after.timestamp()).ok()?;
+        SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
+    };
+    let ends: Option<Vec<_>> = certificates.into_iter().map(end).collect();
+    ends?.into_iter().min()
+}
+
+pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, PeersError> {
     let no_pem = |why: String| PeersError::NoPem {
         path: path.to_owned(),
         what: "certificate",

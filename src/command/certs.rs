@@ -1,10 +1,11 @@
-//! `seawall certs`: what control planes and edges show each other, a folder for each machine.
+//! `seawall certs`: what control planes, edges and members of etcd show each other, a folder for each.
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use seawall_certs::authority::PEER_DAYS;
-use seawall_certs::{Authority, Peer};
+use seawall_certs::authority::Issued;
+use seawall_certs::{Authority, Peer, Realm};
 use seawall_config::roles::edge_id;
 
 use crate::clock;
@@ -13,15 +14,18 @@ use crate::print;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example:
+Examples:
   seawall certs peers --control-plane cp1=10.0.0.1 --control-plane cp2=10.0.0.2,cp2.example.com \\
       --edge fra1-a --edge fra1-b
+  seawall certs store --etcd etcd1=10.0.0.1 --etcd etcd2=10.0.0.2 --etcd etcd3=10.0.0.3
 
-makes peers/authority (ca.pem; keep ca.key where you run this, and nowhere else), and peers/cp1,
-peers/cp2, peers/fra1-a and peers/fra1-b, each with ca.pem, cert.pem and key.pem: copy each to its
-machine, and name it there as peer_certs. Commands take peers/authority/ca.pem as --ca.
+The first makes peers/authority, and peers/cp1, peers/cp2, peers/fra1-a and peers/fra1-b, each with ca.pem,
+cert.pem and key.pem: copy each to its machine, and name it there as peer_certs. Commands take
+peers/authority/ca.pem as --ca. The key peers/authority/ca.key stays where it is, and goes nowhere else.
 
-What is there is never overwritten: to renew one, move its folder away and run this again.")]
+etcd has an authority of its own: it lets in whoever shows a certificate of its authority, and that must
+not be an edge. What is there is never overwritten: to renew a certificate, move its folder away and run
+this again; SIGHUP makes a process read what was copied.")]
 pub(crate) struct CertsArgs {
     /// Where the folders are made
     #[arg(value_name = "DIR")]
@@ -32,63 +36,97 @@ pub(crate) struct CertsArgs {
     /// An edge, by its id
     #[arg(long = "edge", value_name = "ID", value_parser = edge)]
     edges: Vec<Peer>,
+    /// A member of etcd, and whoever asks it from its machine; in a folder of their own
+    #[arg(
+        long = "etcd", value_name = "NAME=HOST[,HOST…]", value_parser = etcd_member,
+        conflicts_with_all = ["control_planes", "edges"]
+    )]
+    etcd_members: Vec<Peer>,
 }
 
 pub(crate) fn run(args: &CertsArgs) -> Result<Exit, Failure> {
-    if args.control_planes.is_empty() && args.edges.is_empty() {
-        return Err(Exit::Usage.because("name whom certificates are for: --control-plane, --edge"));
-    }
-    let failed = |error: &dyn std::fmt::Display| Exit::Failed.because(format!("{error}"));
+    let of_seawall = args.control_planes.iter().chain(&args.edges);
+    let peers: Vec<_> = of_seawall.chain(&args.etcd_members).collect();
+    let Some(first) = peers.first() else {
+        let why = "name whom certificates are for: --control-plane, --edge, --etcd";
+        return Err(Exit::Usage.because(why));
+    };
+    let realm = first.realm();
     let now = clock::now();
     let home = args.folder.join("authority");
-    let authority = Authority::open(&home, now).map_err(|error| failed(&error))?;
-    let made = if authority.made { "made" } else { "was there" };
-    print::result(format_args!(
-        "{}  {made}; its key signs, so keep it here",
-        home.display()
-    ));
-    for peer in args.control_planes.iter().chain(&args.edges) {
+    let authority = Authority::open(&home, realm, now).map_err(|error| failed(&error))?;
+    let of_authority = Issued {
+        ends: authority.ends(),
+        made: authority.made(),
+    };
+    print::result(line(&home, of_authority));
+    for peer in peers {
         let folder = args.folder.join(name_of(peer));
-        let issued = authority
-            .issue(peer, &folder, now)
-            .map_err(|error| failed(&error))?;
-        print::result(line(&folder, issued.is_some()));
+        let issued = authority.issue(peer, &folder, now);
+        print::result(line(&folder, issued.map_err(|error| failed(&error))?));
     }
+    print::note(advice(realm, &home));
     Ok(Exit::Done)
 }
 
-fn line(folder: &Path, made: bool) -> String {
-    let folder = folder.display();
-    match made {
-        true => format!("{folder}  made, for {PEER_DAYS} days"),
-        false => format!("{folder}  was there, and stays as it is"),
-    }
+fn failed(error: &dyn Display) -> Failure {
+    Exit::Failed.because(format!("{error}"))
+}
+
+fn line(folder: &Path, issued: Issued) -> String {
+    let done = match issued.made {
+        true => "made",
+        false => "was there, and stays as it is",
+    };
+    let ends = seawall_certs::date(issued.ends);
+    format!("{}  until {ends}  {done}", folder.display())
+}
+
+fn advice(realm: Realm, home: &Path) -> String {
+    let home = home.display();
+    let there = match realm {
+        Realm::Seawall => {
+            format!("and name it there as peer_certs. Commands trust {home}/ca.pem, as --ca")
+        }
+        Realm::Etcd => {
+            "for etcd itself, and for ca, cert and key in [control_plane.etcd]".to_owned()
+        }
+    };
+    format!(
+        "Copy each folder but {home} to its machine, {there}. {home}/ca.key signs: keep it here."
+    )
 }
 
 fn name_of(peer: &Peer) -> &str {
     match peer {
-        Peer::ControlPlane { name, .. } => name,
+        Peer::ControlPlane { name, .. } | Peer::EtcdMember { name, .. } => name,
         Peer::Edge { id } => id,
     }
 }
 
 fn control_plane(text: &str) -> Result<Peer, String> {
-    let (name, hosts) = text
-        .split_once('=')
-        .ok_or("write NAME=HOST, such as cp1=10.0.0.1")?;
-    let hosts: Vec<_> = hosts.split(',').map(str::to_owned).collect();
-    if hosts.iter().any(String::is_empty) {
-        return Err("a host is empty; write NAME=HOST, such as cp1=10.0.0.1".into());
-    }
-    Ok(Peer::ControlPlane {
-        name: folder_name(name)?,
-        hosts,
-    })
+    let (name, hosts) = name_and_hosts(text)?;
+    Ok(Peer::ControlPlane { name, hosts })
+}
+
+fn etcd_member(text: &str) -> Result<Peer, String> {
+    let (name, hosts) = name_and_hosts(text)?;
+    Ok(Peer::EtcdMember { name, hosts })
 }
 
 fn edge(text: &str) -> Result<Peer, String> {
-    let id = folder_name(&edge_id(text)?)?;
+    let id = folder_name(text)?;
     Ok(Peer::Edge { id })
+}
+
+fn name_and_hosts(text: &str) -> Result<(String, Vec<String>), String> {
+    let example = "write NAME=HOST, such as cp1=10.0.0.1";
+    let (name, hosts) = text.split_once('=').ok_or(example)?;
+    let hosts: Vec<_> = hosts.split(',').map(str::to_owned).collect();
+    if hosts.iter().any(String::is_empty) {
+        return Err(format!("a host is empty; {example}"));
+    }
+    Ok((folder_name(name)?, hosts))
 }
 
 /// Names are folders here.

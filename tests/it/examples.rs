@@ -12,6 +12,10 @@ fn every_example_is_read_by_the_command_that_it_names() {
     let mut count = 0;
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
+        // Three machines: the module `deployment` starts all of that.
+        if path.is_dir() {
+            continue;
+        }
         let text = fs::read_to_string(&path).unwrap();
         let name = path.file_name().unwrap().to_str().unwrap();
         match ["[[token]]", "[edge]", "[control_plane]"]

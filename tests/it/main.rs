@@ -15,6 +15,7 @@ mod connections;
 mod crash;
 mod dates;
 mod demo;
+mod deployment;
 mod differential;
 mod examples;
 mod explaining;

@@ -8,8 +8,9 @@ use std::time::{Duration, SystemTime};
 
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConnection, ServerConnection};
+use seawall_certs::authority::AuthorityError;
 use seawall_certs::peers::{client_trusting, edge_id};
-use seawall_certs::{Authority, Peer, Peers};
+use seawall_certs::{Authority, Peer, Peers, Realm};
 
 struct Folder(PathBuf);
 
@@ -48,8 +49,8 @@ fn edge(id: &str) -> Peer {
 fn an_edge_is_known_by_its_certificate_and_a_stranger_is_not_let_in() {
     let folder = Folder::new("known");
     let now = SystemTime::now();
-    let authority = Authority::open(&folder.at("authority"), now).unwrap();
-    assert!(authority.made);
+    let authority = Authority::open(&folder.at("authority"), Realm::Seawall, now).unwrap();
+    assert!(authority.made());
     authority
         .issue(
             &plane(&["127.0.0.1", "cp1.example"]),
@@ -60,12 +61,12 @@ fn an_edge_is_known_by_its_certificate_and_a_stranger_is_not_let_in() {
     authority
         .issue(&edge("fra1-a"), &folder.at("fra1-a"), now)
         .unwrap();
-    let other = Authority::open(&folder.at("other"), now).unwrap();
+    let other = Authority::open(&folder.at("other"), Realm::Seawall, now).unwrap();
     other
         .issue(&edge("fra1-a"), &folder.at("stranger"), now)
         .unwrap();
-    let later = Authority::open(&folder.at("authority"), now).unwrap();
-    assert!(!later.made, "the same authority");
+    let later = Authority::open(&folder.at("authority"), Realm::Seawall, now).unwrap();
+    assert!(!later.made(), "the same authority");
     let gone = now - Duration::from_secs(900 * 24 * 60 * 60);
     later.issue(&edge("old"), &folder.at("old"), gone).unwrap();
 
@@ -95,27 +96,23 @@ fn an_edge_is_known_by_its_certificate_and_a_stranger_is_not_let_in() {
 fn what_is_there_is_never_overwritten() {
     let folder = Folder::new("kept");
     let now = SystemTime::now();
-    let authority = Authority::open(&folder.at("authority"), now).unwrap();
+    let authority = Authority::open(&folder.at("authority"), Realm::Seawall, now).unwrap();
     assert!(
         authority
             .issue(&edge("a"), &folder.at("a"), now)
             .unwrap()
-            .is_some()
+            .made
     );
     let key = fs::read(folder.at("a").join("key.pem")).unwrap();
-    assert!(
-        authority
-            .issue(&edge("b"), &folder.at("a"), now)
-            .unwrap()
-            .is_none()
-    );
+    let kept = authority.issue(&edge("b"), &folder.at("a"), now).unwrap();
+    assert!(!kept.made);
     assert_eq!(fs::read(folder.at("a").join("key.pem")).unwrap(), key);
     fs::remove_file(folder.at("authority").join("ca.key")).unwrap();
     assert!(
-        Authority::open(&folder.at("authority"), now).is_err(),
+        Authority::open(&folder.at("authority"), Realm::Seawall, now).is_err(),
         "half an authority"
     );
-    let bad = Authority::open(&folder.at("new"), now).unwrap();
+    let bad = Authority::open(&folder.at("new"), Realm::Seawall, now).unwrap();
     assert!(
         bad.issue(&plane(&["no host"]), &folder.at("x"), now)
             .is_err()
@@ -124,11 +121,52 @@ fn what_is_there_is_never_overwritten() {
 }
 
 #[test]
+fn etcd_and_the_edges_have_no_authority_in_common() {
+    let folder = Folder::new("realms");
+    let now = SystemTime::now();
+    let open = |realm| Authority::open(&folder.at("authority"), realm, now);
+    let member = Peer::EtcdMember {
+        name: "etcd1".into(),
+        hosts: vec!["127.0.0.1".into()],
+    };
+    open(Realm::Etcd)
+        .unwrap()
+        .issue(&member, &folder.at("etcd1"), now)
+        .unwrap();
+    let refused = open(Realm::Seawall).err().unwrap();
+    assert!(
+        matches!(refused, AuthorityError::OtherRealm { .. }),
+        "{refused}"
+    );
+    // Members ask each other, and control planes ask them, with the same certificate.
+    let peers = Peers::open(&folder.at("etcd1")).unwrap();
+    let shown = shake_hands(&peers, peers.client(), "127.0.0.1").unwrap();
+    assert_eq!(edge_id(&shown.unwrap()), None);
+}
+
+#[test]
+fn no_certificate_outlives_its_authority() {
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    let folder = Folder::new("ends");
+    let now = SystemTime::now();
+    let made = Authority::open(&folder.at("authority"), Realm::Seawall, now).unwrap();
+    let issued = made.issue(&edge("a"), &folder.at("a"), now).unwrap();
+    assert!(issued.ends > now + 800 * DAY && issued.ends < made.ends());
+    assert_eq!(Peers::open(&folder.at("a")).unwrap().ends(), issued.ends);
+    let late = made.ends() - DAY;
+    let later = Authority::open(&folder.at("authority"), Realm::Seawall, late).unwrap();
+    let issued = later.issue(&edge("b"), &folder.at("b"), late).unwrap();
+    assert_eq!(issued.ends, made.ends());
+    let after = Authority::open(&folder.at("authority"), Realm::Seawall, made.ends());
+    assert!(matches!(after.err(), Some(AuthorityError::Ended { .. })));
+}
+
+#[test]
 fn keys_are_for_their_owner_only_and_a_folder_can_be_read_again() {
     use std::os::unix::fs::PermissionsExt;
     let folder = Folder::new("mode");
     let now = SystemTime::now();
-    let authority = Authority::open(&folder.at("authority"), now).unwrap();
+    let authority = Authority::open(&folder.at("authority"), Realm::Seawall, now).unwrap();
     authority.issue(&edge("a"), &folder.at("a"), now).unwrap();
     for key in ["authority/ca.key", "a/key.pem"] {
         let mode = fs::metadata(folder.at(key)).unwrap().permissions().mode();
