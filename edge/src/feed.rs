@@ -17,7 +17,7 @@ mod metrics;
 mod saver;
 pub mod wire;
 
-use history::{Verdict, judge};
+use history::{Refusal, Verdict, judge};
 
 pub use document::Document;
 pub use followed::{Followed, Unsound};
@@ -206,6 +206,17 @@ impl Follower {
                 &format!("the frame of revision {}: {unsound}", frame.revision),
                 now,
             );
+        }
+        if followed.contradicts(&frame) {
+            let mut effects = self.complain(&format!(
+                "the frame of revision {}: {}",
+                frame.revision,
+                Refusal::HistoryDiffers
+            ));
+            // This one lost the thread in the middle of a feed; each is asked anew.
+            self.phase = Phase::NeedSnapshot { differs: true };
+            effects.extend(self.retry(now));
+            return effects;
         }
         self.phase = Phase::Following {
             heard_ms: now.boot_ms,

@@ -7,6 +7,7 @@
 mod codings;
 mod conditions;
 mod directives;
+mod following;
 mod freshness;
 mod input;
 mod names;
@@ -18,7 +19,7 @@ use input::Input;
 /// Panics where its property does not hold.
 type Target = fn(&mut Input<'_>);
 
-const TARGETS: [(&str, Target); 16] = [
+const TARGETS: [(&str, Target); 18] = [
     ("response_directives", directives::of_responses),
     ("request_directives", directives::of_requests),
     ("structured_fields", directives::structured_fields),
@@ -34,6 +35,8 @@ const TARGETS: [(&str, Target); 16] = [
     ("codings", codings::codings),
     ("key", names::key),
     ("origin", names::origin),
+    ("following", following::of_honest_planes),
+    ("offers", following::of_any_offers),
     ("hop", names::hop),
 ];
 

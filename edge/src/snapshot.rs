@@ -11,6 +11,8 @@ use crate::feed::Document;
 use crate::route::Routes;
 
 pub mod disk;
+#[cfg(test)]
+mod measure;
 mod shards;
 mod sites;
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use prometheus_client::registry::Registry;
 use seawall_config::feed::{Change, Frame};
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{Notify, watch};
 
 use super::credentials::Credentials;
@@ -191,8 +192,16 @@ impl Following {
                     continue;
                 }
             };
-            let effects = self.follower.on(input, now());
-            self.carry_out(effects);
+            let whole = matches!(input, Input::Snapshot(_));
+            let work = || {
+                let effects = self.follower.on(input, now());
+                self.carry_out(effects);
+            };
+            if whole {
+                aside(work);
+            } else {
+                work();
+            }
         }
     }
 
@@ -350,6 +359,14 @@ impl Talk {
                 }
             }
         }
+    }
+}
+
+/// Work of many milliseconds: the requests that this thread would serve go on elsewhere.
+fn aside(work: impl FnOnce()) {
+    match Handle::current().runtime_flavor() {
+        RuntimeFlavor::MultiThread => tokio::task::block_in_place(work),
+        _ => work(),
     }
 }
 

@@ -115,6 +115,17 @@ impl Followed {
         }
     }
 
+    /// Whether a frame has another beacon where this history has one.
+    pub fn contradicts(&self, frame: &Frame) -> bool {
+        let ours = self.beacon.as_ref();
+        let ours = ours.filter(|(revision, _)| *revision == frame.revision);
+        let theirs = frame.changes.iter().filter_map(|change| match change {
+            Change::Beacon(beacon) => Some(&beacon.id),
+            _ => None,
+        });
+        ours.is_some_and(|(_, ours)| theirs.into_iter().any(|id| *id != ours.id))
+    }
+
     /// Takes a frame that [`check`](Self::check) found sound.
     pub fn advance(&mut self, frame: &Frame) {
         for change in &frame.changes {

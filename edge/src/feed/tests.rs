@@ -261,6 +261,13 @@ fn an_edge_offered_another_history_stays_with_its_own_until_the_epoch_is_raised(
          snapshot 2-62   => reset, heartbeat, persist, feed 2-62 0-first of 2",
     );
     assert_eq!(follower.position().problem, None);
+    // Or it shows in the middle of a feed.
+    play(
+        &mut following(50),
+        "frame 1-49 b        =>
+         frame 1-49 x        => problem, snapshot of 1
+         snapshot 1-90 49-b  => problem, feed 1-50 49-b of 2",
+    );
 }
 
 #[test]
