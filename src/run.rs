@@ -104,12 +104,7 @@ pub(crate) async fn run(args: RunArgs) -> Result<Exit, Failure> {
     let plane = Plane::start(open_store(state.folder())?, &mut registry)
         .await
         .map_err(anyhow::Error::from)?;
-    // The state folder is ours alone, so whatever vouched as this edge is gone: its successor need not wait until
-    // that is certain by the clock.
-    match plane.deregister(EDGE_ID).await {
-        Ok(()) | Err(PlaneError::NoSuchEdge(_)) => {}
-        Err(error) => return Err(not_written(&error)),
-    }
+    forget_former_edge(&plane).await?;
     let options = EdgeOptions {
         id: EDGE_ID.to_owned(),
         place: PLACE.to_owned(),
@@ -162,6 +157,15 @@ pub(crate) async fn run(args: RunArgs) -> Result<Exit, Failure> {
         serving.stop().await;
     };
     Ok(signals.unless_stopped_again(stopped).await)
+}
+
+/// The state folder is ours alone, so whatever vouched as this edge is gone: its successor need not wait until that is
+/// certain by the clock.
+async fn forget_former_edge(plane: &Plane) -> Result<(), Failure> {
+    match plane.deregister(EDGE_ID).await {
+        Ok(()) | Err(PlaneError::NoSuchEdge(_)) => Ok(()),
+        Err(error) => Err(not_written(&error)),
+    }
 }
 
 /// Whether the edge serves the sites that this start brought, and no longer those of its last snapshot.

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 
 use pingora_core::connectors::http::Connector;
@@ -61,16 +62,7 @@ fn what_ten_thousand_sites_cost() {
         followed: Arc::new(followed),
         kept: Vec::new(),
     };
-    let (_, took) = cpu(|| disk::save(&folder, &generation).unwrap());
-    println!("keep on disk, at most once a second, on a thread of its own: {took:.1} ms of CPU");
-    let (_, took) = cpu(|| {
-        let loaded = disk::load(&folder);
-        let generation = loaded.generation.as_ref().unwrap();
-        self::state().reset(&generation.followed);
-        loaded.survived();
-    });
-    println!("load from disk: {took:.1} ms of CPU");
-
+    on_disk(&folder, &generation);
     let (_, took) = cpu(|| state.reset(&generation.followed));
     println!("the same picture again: {took:.2} ms of CPU");
     // As when it is being saved: what is followed is held by another, too.
@@ -96,6 +88,18 @@ fn what_ten_thousand_sites_cost() {
         "and nothing else was built"
     );
     fs::remove_dir_all(folder).unwrap();
+}
+
+fn on_disk(folder: &Path, generation: &Generation) {
+    let (_, took) = cpu(|| disk::save(folder, generation).unwrap());
+    println!("keep on disk, at most once a second, on a thread of its own: {took:.1} ms of CPU");
+    let (_, took) = cpu(|| {
+        let loaded = disk::load(folder);
+        let generation = loaded.generation.as_ref().unwrap();
+        state().reset(&generation.followed);
+        loaded.survived();
+    });
+    println!("load from disk: {took:.1} ms of CPU");
 }
 
 fn site(number: u64, revision: u64) -> SiteDocument {
