@@ -4,6 +4,7 @@
 mod fleet;
 mod load;
 mod net;
+mod relay;
 
 use std::time::Instant;
 

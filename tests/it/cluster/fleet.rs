@@ -23,6 +23,10 @@ pub struct Fleet {
     pub etcd: Etcd,
     planes: Vec<Process>,
     edges: Vec<Process>,
+    /// Of etcd, as each control plane finds them.
+    endpoints: Vec<Vec<String>>,
+    /// Of the control planes, as each edge finds them.
+    plane_urls: Vec<Vec<String>>,
     token: String,
     /// Of the page; counts up.
     edition: u32,
@@ -34,25 +38,27 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// Everything runs and serves when this returns. None where it cannot be had, and a word why.
+    /// Everything runs and serves when this returns. None where etcd is not to be had, and a word why.
     pub fn start(version: Version) -> Option<Self> {
-        let net = match Net::new(10) {
-            Ok(net) => net,
-            Err(why) => {
-                eprintln!("NOT TESTED: no network namespaces here, so no cluster: {why}");
-                return None;
-            }
-        };
+        let net = Net::new(10);
         let folder = Folder::new();
         let members = (0..MEMBERS).map(|n| net.machine(n));
         let members: Vec<_> = members
-            .map(|it| (it.address.clone(), Some(it.namespace.clone())))
+            .map(|it| (it.address.clone(), it.namespace.clone()))
             .collect();
         let etcd = Etcd::start_at(version, &members, &[])?;
         let mut fleet = Self {
             etcd,
             planes: Vec::new(),
             edges: Vec::new(),
+            endpoints: ways(&net, MEMBERS, PLANES, (0, MEMBERS), ("http", 2379)),
+            plane_urls: ways(
+                &net,
+                MEMBERS + PLANES,
+                EDGES,
+                (MEMBERS, PLANES),
+                ("https", 9080),
+            ),
             token: String::new(),
             edition: 0,
             acknowledged: Vec::new(),
@@ -280,7 +286,7 @@ impl Fleet {
             (text(&output.stdout), text(&output.stderr))
         };
         let planes =
-            (0..PLANES).map(|n| format!("--control-plane=cp{n}={}", self.plane(n).address));
+            (0..PLANES).map(|n| format!("--control-plane=cp{n}={}", self.names_of_plane(n)));
         let edges = (0..EDGES).map(|n| format!("--edge=e{n}"));
         let peers: Vec<_> = planes.chain(edges).collect();
         let mut args = vec!["certs", "peers"];
@@ -292,13 +298,20 @@ impl Fleet {
         self.token = said.trim().rsplit(' ').next().unwrap().to_owned();
     }
 
+    /// The addresses it is found at: its own, and those of the edges, where ways to it may begin.
+    fn names_of_plane(&self, n: usize) -> String {
+        let edges = (0..EDGES).map(|n| self.edge(n).address.clone());
+        let all: Vec<_> = edges.chain([self.plane(n).address.clone()]).collect();
+        all.join(",")
+    }
+
     fn spawn_plane(&self, n: usize) -> Process {
         let machine = self.plane(n);
+        let endpoints = &self.endpoints[n];
         let text = format!(
             "[control_plane]\nlisten = \"{}:9080\"\nstate = \"cp{n}\"\npeer_certs = \"peers/cp{n}\"\n\
              tokens_file = \"tokens.toml\"\nstore = \"etcd\"\netcd.endpoints = {:?}\n",
-            machine.address,
-            self.etcd.endpoints()
+            machine.address, endpoints
         );
         self.folder.write(&format!("cp{n}.toml"), text);
         self.spawn(
@@ -309,12 +322,12 @@ impl Fleet {
 
     fn spawn_edge(&self, n: usize) -> Process {
         let machine = self.edge(n);
-        let planes = (0..PLANES).map(|n| format!("https://{}:9080", self.plane(n).address));
-        let planes: Vec<_> = planes.collect();
+        let planes = &self.plane_urls[n];
         let text = format!(
-            "[edge]\nid = \"e{n}\"\nplace = \"here\"\nlisten = \"{}:8080\"\nadmin = \"127.0.0.1:9081\"\nstate = \"e{n}\"\n\
+            "[edge]\nid = \"e{n}\"\nplace = \"here\"\nlisten = \"{}:8080\"\nadmin = \"{}:9081\"\nstate = \"e{n}\"\n\
              peer_certs = \"peers/e{n}\"\ncontrol_planes = {planes:?}\n",
-            machine.address
+            machine.address,
+            machine.itself()
         );
         self.folder.write(&format!("e{n}.toml"), text);
         let config = format!("e{n}.toml");
@@ -333,6 +346,22 @@ impl Fleet {
         // What each prints in a folder of its own.
         Process::spawn(&mut command, &Folder::new())
     }
+}
+
+/// From each of `count` machines after `first`, the URLs of others.
+fn ways(
+    net: &Net,
+    first: usize,
+    count: usize,
+    (others, other_count): (usize, usize),
+    (scheme, port): (&str, u16),
+) -> Vec<Vec<String>> {
+    let urls = |from: usize| {
+        let to = (others..others + other_count).map(|to| net.machine(to));
+        to.map(|to| format!("{scheme}://{}", net.machine(from).way_to(to, port)))
+            .collect()
+    };
+    (first..first + count).map(urls).collect()
 }
 
 /// nginx, with one page that is fresh for an hour.

@@ -1,30 +1,68 @@
-//! Machines on one host: network namespaces on a bridge of the test's own, whose links can be cut without anybody
-//! being told.
+//! Machines on one host, whose links can be cut without anybody being told: network namespaces on a bridge of the test's
+//! own; or, where those are not to be had, loopback addresses with relays between them.
 
 use std::fs;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::{Arc, Mutex};
 
-/// A bridge, and the machines on it; gone with the test.
+use super::relay::Relay;
+
+/// The machines; gone with the test.
 pub struct Net {
-    bridge: String,
+    /// None: on loopback.
+    bridge: Option<String>,
     machines: Vec<Machine>,
 }
 
 /// One machine.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Machine {
-    pub namespace: String,
+    /// None: on loopback.
+    pub namespace: Option<String>,
     pub address: String,
+    /// On loopback: what the ways from here lead through, and where to.
+    ways: Arc<Mutex<Vec<Way>>>,
+}
+
+struct Way {
+    to: String,
+    relay: Relay,
 }
 
 /// Nobody has it: what is sent there is lost, and nobody says so.
 const NOWHERE: &str = "02:00:00:00:00:01";
 
 impl Net {
-    /// So many machines. Err: why this is not to be had here.
-    pub fn new(count: u8) -> Result<Self, String> {
+    /// So many machines; a word on stderr where there are no namespaces.
+    pub fn new(count: u8) -> Self {
+        Self::in_namespaces(count).unwrap_or_else(|why| {
+            eprintln!(
+                "NO NETWORK NAMESPACES ({why}): the cluster runs on loopback, its links are relays"
+            );
+            Self::on_loopback(count)
+        })
+    }
+
+    fn on_loopback(count: u8) -> Self {
+        let pid = std::process::id();
+        let address = |n: u8| format!("127.{}.{}.{}", 1 + (pid >> 8) % 254, pid % 256, 200 + n);
+        let machine = |n| Machine {
+            namespace: None,
+            address: address(n),
+            ways: Arc::default(),
+        };
+        Self {
+            bridge: None,
+            machines: (0..count).map(machine).collect(),
+        }
+    }
+
+    fn in_namespaces(count: u8) -> Result<Self, String> {
+        if std::env::var_os("SEAWALL_TEST_LOOPBACK").is_some() {
+            return Err("SEAWALL_TEST_LOOPBACK asks for none".into());
+        }
         sweep();
         let pid = std::process::id();
         let (third, fourth) = ((pid >> 8) % 256, pid % 2 * 128);
@@ -32,7 +70,7 @@ impl Net {
         let network = |n: u32| Ipv4Addr::new(10, 200, third as u8, (fourth + n) as u8).to_string();
         let bridge = format!("swb{pid}");
         let mut net = Self {
-            bridge: bridge.clone(),
+            bridge: Some(bridge.clone()),
             machines: Vec::new(),
         };
         ip(&["link", "add", &bridge, "type", "bridge"])?;
@@ -49,8 +87,9 @@ impl Net {
             let address = network(1 + u32::from(n));
             ip(&["netns", "add", &namespace])?;
             net.machines.push(Machine {
-                namespace: namespace.clone(),
+                namespace: Some(namespace.clone()),
                 address: address.clone(),
+                ways: Arc::default(),
             });
             ip(&[
                 "link", "add", &link, "type", "veth", "peer", "name", "eth0", "netns", &namespace,
@@ -72,19 +111,51 @@ impl Net {
 impl Machine {
     /// `program`, to be run here.
     pub fn command(&self, program: impl AsRef<Path>) -> Command {
+        let Some(namespace) = &self.namespace else {
+            return Command::new(program.as_ref());
+        };
         let mut command = Command::new("ip");
         command
-            .args(["netns", "exec", &self.namespace])
+            .args(["netns", "exec", namespace])
             .arg(program.as_ref());
         command
+    }
+
+    /// An address that only this machine reaches.
+    pub fn itself(&self) -> &str {
+        match &self.namespace {
+            Some(_) => "127.0.0.1",
+            None => &self.address,
+        }
+    }
+
+    /// Address and port at which this machine finds another one's port.
+    pub fn way_to(&self, other: &Self, port: u16) -> String {
+        if self.namespace.is_some() {
+            return format!("{}:{port}", other.address);
+        }
+        let mut ways = self.ways.lock().unwrap();
+        // At its own address, so that a certificate for the other one names it, too; a port for each way.
+        let listen = format!("{}:{}", self.address, 20_000 + ways.len());
+        let listen: SocketAddr = listen.parse().unwrap();
+        let target = format!("{}:{port}", other.address).parse().unwrap();
+        ways.push(Way {
+            to: other.address.clone(),
+            relay: Relay::start(listen, target),
+        });
+        listen.to_string()
     }
 
     /// From now on nothing passes between the two, and neither is told: no reset, no error, silence.
     pub fn cut(&self, other: &Self) {
         for (here, there) in [(self, other), (other, self)] {
+            let Some(namespace) = &here.namespace else {
+                here.be_silent(there, true);
+                continue;
+            };
             let lost = ["lladdr", NOWHERE, "dev", "eth0", "nud", "permanent"];
             let words = [
-                &["-n", &here.namespace, "neigh", "replace", &there.address],
+                &["-n", namespace, "neigh", "replace", &there.address],
                 &lost[..],
             ];
             ip(&words.concat()).unwrap();
@@ -94,9 +165,13 @@ impl Machine {
     /// It passes again.
     pub fn heal(&self, other: &Self) {
         for (here, there) in [(self, other), (other, self)] {
+            let Some(namespace) = &here.namespace else {
+                here.be_silent(there, false);
+                continue;
+            };
             let words = [
                 "-n",
-                &here.namespace,
+                namespace,
                 "neigh",
                 "del",
                 &there.address,
@@ -106,14 +181,22 @@ impl Machine {
             ip(&words).unwrap();
         }
     }
+
+    fn be_silent(&self, other: &Self, is_silent: bool) {
+        let ways = self.ways.lock().unwrap();
+        let ways = ways.iter().filter(|way| way.to == other.address);
+        ways.for_each(|way| way.relay.be_silent(is_silent));
+    }
 }
 
 impl Drop for Net {
     fn drop(&mut self) {
-        for machine in &self.machines {
-            let _ = ip(&["netns", "del", &machine.namespace]);
+        for namespace in self.machines.iter().filter_map(|it| it.namespace.as_ref()) {
+            let _ = ip(&["netns", "del", namespace]);
         }
-        let _ = ip(&["link", "del", &self.bridge]);
+        if let Some(bridge) = &self.bridge {
+            let _ = ip(&["link", "del", bridge]);
+        }
     }
 }
 
