@@ -9,6 +9,7 @@ use seawall_control_plane::store::etcd::{EtcdStore, Options};
 use super::*;
 use crate::etcd::{Etcd, Version};
 
+mod auth;
 mod faults;
 mod history;
 
@@ -70,11 +71,20 @@ impl Bench {
     }
 
     fn store_at(&self, members: &[usize]) -> EtcdStore {
+        self.store_of(members, None)
+    }
+
+    /// As a user with a password.
+    fn store_as(&self, user: Option<(&str, &str)>) -> EtcdStore {
+        self.store_of(&[0], user)
+    }
+
+    fn store_of(&self, members: &[usize], user: Option<(&str, &str)>) -> EtcdStore {
         let endpoints = members.iter().map(|member| self.etcd.endpoint(*member));
         let options = Options {
             endpoints: endpoints.collect(),
             tls: None,
-            user: None,
+            user: user.map(|(name, password)| (name.to_owned(), password.to_owned())),
             state: self.folder.clone(),
         };
         EtcdStore::new(&options, &mut self.registry.lock().unwrap())
