@@ -1,6 +1,7 @@
 //! A small HTTP client for the commands that talk to a control plane: one request, one bounded answer, in time.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -86,6 +87,9 @@ impl Client {
             .trim_start_matches('[')
             .trim_end_matches(']')
             .to_owned();
+        if token.is_some() && !is_tls && !is_loopback(&host) {
+            return Err(usage("the token would be sent in clear: write https"));
+        }
         let tls = is_tls.then(|| Tls::new(server, &host)).transpose()?;
         let port = if is_tls { 443 } else { 80 };
         let address = (host, authority.port_u16().unwrap_or(port));
@@ -203,6 +207,13 @@ impl Client {
     }
 }
 
+fn is_loopback(host: &str) -> bool {
+    match host.parse::<IpAddr>() {
+        Ok(address) => address.to_canonical().is_loopback(),
+        Err(_) => host.eq_ignore_ascii_case("localhost"),
+    }
+}
+
 impl Tls {
     fn new(server: &Server, host: &str) -> Result<Self, Failure> {
         let Some(ca) = &server.ca else {
@@ -317,6 +328,27 @@ mod tests {
         check("127.0.0.1:9080", Err("scheme"));
         check("http://plane/v1", Err("no path"));
         check("", Err("not a URL"));
+    }
+
+    #[test]
+    fn no_token_goes_over_the_network_in_clear() {
+        let check = |url: &str, expect: bool| {
+            let client = Client::new(&Server {
+                url: url.into(),
+                ca: None,
+                token: Some("secret".into()),
+            });
+            let why = client.map(|_| ()).map_err(|failure| failure.to_string());
+            let refused = why.is_err_and(|why| why.contains("in clear"));
+            assert_eq!(!refused, expect, "{url}");
+        };
+        check("http://127.0.0.1:9080", true);
+        check("http://[::1]:9080", true);
+        check("http://localhost:9080", true);
+        check("https://plane:9080", true);
+        check("http://10.0.0.1:9080", false);
+        check("http://plane:9080", false);
+        check("http://localhost.example:9080", false);
     }
 
     #[test]

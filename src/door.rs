@@ -1,7 +1,7 @@
 //! Whom a control plane lets in, as its configuration says: tokens, certificates, or, where it is told so, everyone on
 //! this machine.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use seawall_certs::Peers;
@@ -10,6 +10,7 @@ use seawall_config::tokens;
 use seawall_control_plane::api::{Access, Tokens};
 
 use crate::exit::{Exit, Failure};
+use crate::peers;
 use crate::sites_file;
 
 pub(crate) struct Door {
@@ -29,7 +30,7 @@ impl Door {
                        with `seawall token` and name its file";
             return Err(Exit::BadConfiguration.because(why));
         }
-        let peers = config.peer_certs.as_deref().map(peers).transpose()?;
+        let peers = config.peer_certs.as_deref().map(peers::open).transpose()?;
         let access = match (&config.tokens_file, is_guarded) {
             (_, false) => Access::Open,
             (None, true) => Access::Guarded(Tokens::default()),
@@ -47,10 +48,8 @@ impl Door {
 
     /// Reads the files again; one that is not good leaves what was read before.
     pub(crate) fn reload(&self) {
-        if let Some(peers) = &self.peers
-            && let Err(error) = peers.reload()
-        {
-            tracing::error!(%error, "the certificates are not read again");
+        if let Some(certs) = &self.peers {
+            peers::reload_or_keep(certs);
         }
         if let (Access::Guarded(tokens), Some(file)) = (&self.access, &self.tokens_file) {
             match sites_file::read_and_parse(file, tokens::parse) {
@@ -64,12 +63,4 @@ impl Door {
             }
         }
     }
-}
-
-/// What control planes and edges show each other.
-pub(crate) fn peers(folder: &Path) -> Result<Arc<Peers>, Failure> {
-    let opened = Peers::open(folder);
-    let opened =
-        opened.map_err(|error| Exit::BadConfiguration.because(format!("peer_certs: {error}")))?;
-    Ok(Arc::new(opened))
 }

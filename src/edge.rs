@@ -7,15 +7,16 @@ use std::time::Duration;
 
 use clap::Args;
 use prometheus_client::registry::Registry;
+use seawall_certs::Peers;
 use seawall_config::roles::EdgeConfig;
 use seawall_edge::{AccessLog, Credentials, Edge, EdgeOptions, StartError};
 
 use crate::addresses::{Addresses, EdgeAddress};
 use crate::admin::{self, Admin, cannot_listen};
 use crate::certificates::Certificates;
-use crate::door;
 use crate::exit::{Exit, Failure};
 use crate::explain;
+use crate::peers;
 use crate::signals::{Asked, Signals};
 use crate::sites_file;
 use crate::state::State;
@@ -35,7 +36,7 @@ Example:
 
 It serves from its last snapshot at once, also when no control plane answers. Where the state folder
 cannot be written it serves on without keeping anything, and says so. SIGTERM drains it,
-SIGHUP reads the certificates again. STATE/addresses.json says what listens where.")]
+SIGHUP reads certificates and token again. STATE/addresses.json says what listens where.")]
 pub(crate) struct EdgeArgs {
     /// What this edge is: the table [edge]
     #[arg(long, value_name = "FILE")]
@@ -58,7 +59,7 @@ pub(crate) async fn run(args: EdgeArgs) -> Result<Exit, Failure> {
         Some(_) => Some(Certificates::open(config.certs.as_deref(), state.folder())?),
         None => None,
     };
-    let credentials = credentials(&config)?;
+    let shown = Shown::open(&config)?;
     let mut registry = admin::registry();
     let options = EdgeOptions {
         id: config.id.clone(),
@@ -67,7 +68,7 @@ pub(crate) async fn run(args: EdgeArgs) -> Result<Exit, Failure> {
         listen_tls: config.listen_tls,
         keyring: certificates.as_deref().map(Certificates::resolver),
         control_planes: config.control_planes,
-        credentials,
+        credentials: shown.credentials.clone(),
         state: state.folder().to_owned(),
         cache_bytes: config
             .cache_bytes
@@ -103,10 +104,10 @@ pub(crate) async fn run(args: EdgeArgs) -> Result<Exit, Failure> {
     stage.start();
     tracing::info!(listen = %edge.listen(), admin = %serving.address(), "the edge serves");
     while signals.next().await == Asked::Reload {
-        let Some(certificates) = &certificates else {
-            continue;
-        };
-        certificates.reload_or_keep();
+        shown.reload();
+        if let Some(certificates) = &certificates {
+            certificates.reload_or_keep();
+        }
     }
     tracing::info!("draining; a second signal stops at once");
     stage.drain();
@@ -117,20 +118,50 @@ pub(crate) async fn run(args: EdgeArgs) -> Result<Exit, Failure> {
     Ok(signals.unless_stopped_again(stopped).await)
 }
 
-/// What it shows its control planes: its certificate, a token, or neither.
-fn credentials(config: &EdgeConfig) -> Result<Credentials, Failure> {
-    let peers = config.peer_certs.as_deref().map(door::peers).transpose()?;
-    let token = match &config.token_file {
-        None => None,
-        Some(file) => Some(sites_file::read(file).map_err(|why| {
-            let why = format!("edge.token_file: {} {why}", file.display());
-            Exit::BadConfiguration.because(why)
-        })?),
-    };
-    let token = token.as_deref().map(str::trim);
-    Credentials::new(peers, token).map_err(|_| {
-        Exit::BadConfiguration.because("edge.token_file: holds characters no header can carry")
-    })
+/// What an edge shows its control planes: its certificate, a token, or neither.
+struct Shown {
+    credentials: Credentials,
+    peers: Option<Arc<Peers>>,
+    token_file: Option<PathBuf>,
+}
+
+impl Shown {
+    fn open(config: &EdgeConfig) -> Result<Self, Failure> {
+        let peers = config.peer_certs.as_deref().map(peers::open).transpose()?;
+        let shown = Self {
+            credentials: Credentials::new(peers.clone()),
+            peers,
+            token_file: config.token_file.clone(),
+        };
+        let read = shown.read_token();
+        read.map_err(|why| Exit::BadConfiguration.because(format!("edge.token_file: {why}")))?;
+        Ok(shown)
+    }
+
+    /// Reads the files again; one that is not good leaves what was read before.
+    fn reload(&self) {
+        if let Some(certs) = &self.peers {
+            peers::reload_or_keep(certs);
+        }
+        if let Err(why) = self.read_token() {
+            tracing::error!(why, "the token is not read again; the one before stays");
+        }
+    }
+
+    fn read_token(&self) -> Result<(), String> {
+        let Some(file) = &self.token_file else {
+            return Ok(());
+        };
+        let in_file = |why: &str| format!("{} {why}", file.display());
+        let text = sites_file::read(file).map_err(|why| in_file(&why))?;
+        match text.trim() {
+            "" => Err(in_file("holds no token")),
+            token => self
+                .credentials
+                .set_token(token)
+                .map_err(|_| in_file("holds characters that no header can carry")),
+        }
+    }
 }
 
 /// Starts an edge; `flag` is what a person changes when its address is taken.

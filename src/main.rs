@@ -18,6 +18,7 @@ mod exit;
 mod explain;
 mod guide;
 mod logs;
+mod peers;
 mod print;
 mod run;
 mod signals;

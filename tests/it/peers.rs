@@ -159,15 +159,31 @@ fn edges_are_known_by_their_certificates_and_people_by_their_tokens() {
     let (exit, said, _) = ask(&["purge", "--all"], &admin);
     assert!(exit == 0 && said.contains("complete"), "{said}");
 
-    // Another edge's certificate speaks for that edge only.
-    let mut impostor = site.edge("e2", &planes, "peer_certs = \"peers/e1\"");
+    // Another edge's certificate speaks for that edge only; with one of its own it is let in, without a restart.
+    let give = |whose: &str| {
+        fs::create_dir_all(site.path("given")).unwrap();
+        for file in ["ca.pem", "cert.pem", "key.pem"] {
+            let from = site.path("peers").join(whose).join(file);
+            fs::copy(from, site.path("given").join(file)).unwrap();
+        }
+    };
+    give("e1");
+    let impostor = site.edge("e2", &planes, "peer_certs = \"given\"");
     eventually("it is told why", || {
         impostor.output().contains("certificate of the edge")
     });
     let (_, said, _) = ask(&["edges"], &admin);
     assert!(said.contains("e1") && !said.contains("e2"), "{said}");
-    impostor.terminate();
-    impostor.end();
+    give("e2");
+    impostor.hang_up();
+    eventually("it is known by its own", || {
+        ask(&["edges"], &admin).1.contains("e2")
+    });
+
+    // No command sends a token in clear.
+    let elsewhere = ["edges", "--server", "http://10.0.0.1:9080"];
+    let (exit, _, said) = ask(&elsewhere, &admin);
+    assert!(exit == 2 && said.contains("in clear"), "{exit} {said}");
 
     // A tokens file that is broken leaves those that were read; a good one replaces them at once.
     let good = fs::read_to_string(site.path("tokens.toml")).unwrap();

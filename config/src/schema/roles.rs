@@ -69,14 +69,14 @@ pub(super) static EDGE: Table = Table {
             form: Form::Text,
             default: Default::None("`https` needs it"),
             about: "The folder of what it shows its control planes and whom it trusts there: `ca.pem`, `cert.pem`, \
-                    `key.pem`, as `seawall certs` makes them. Read again on SIGHUP.",
+                    `key.pem`, as `seawall certs` makes them. Read again on SIGHUP, and every hour.",
         },
         Word {
             name: "token_file",
             form: Form::Text,
             default: Default::None("no token"),
             about: "The file with the token, of scope `edge`, that it shows its control planes; not needed with \
-                    `peer_certs`.",
+                    `peer_certs`. Read again on SIGHUP.",
         },
     ],
 };
@@ -111,7 +111,7 @@ pub(super) static CONTROL_PLANE: Table = Table {
             form: Form::Text,
             default: Default::None("no TLS"),
             about: "The folder of what it shows edges and whom it trusts: `ca.pem`, `cert.pem`, `key.pem`, as `seawall \
-                    certs` makes them. With it the address speaks TLS only. Read again on SIGHUP.",
+                    certs` makes them. With it the address speaks TLS only. Read again on SIGHUP, and every hour.",
         },
         Word {
             name: "tokens_file",

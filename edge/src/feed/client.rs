@@ -329,6 +329,7 @@ impl Following {
                     }
                     true => tracing::debug!(plane, %why, "still no feed"),
                 }
+                self.client = self.client.anew();
                 Input::Ended
             }
         }

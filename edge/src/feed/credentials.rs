@@ -2,29 +2,35 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
 use http::HeaderValue;
 use http::header::InvalidHeaderValue;
 use rustls::ClientConfig;
 use seawall_certs::{Peers, peers};
 
-/// Who an edge is, to its control planes.
+/// Who an edge is, to its control planes. Copies share what they show, so that it can be exchanged for all of them.
 #[derive(Clone, Debug, Default)]
 pub struct Credentials {
     /// Its certificate, and whom it trusts: for `https`.
     peers: Option<Arc<Peers>>,
     /// `Bearer` and the token; marked so that it is printed nowhere.
-    token: Option<HeaderValue>,
+    token: Arc<ArcSwapOption<HeaderValue>>,
 }
 
 impl Credentials {
-    /// Err: the token holds what no header can carry.
-    pub fn new(peers: Option<Arc<Peers>>, token: Option<&str>) -> Result<Self, InvalidHeaderValue> {
-        let token = token.map(|token| HeaderValue::try_from(format!("Bearer {token}")));
-        let mut token = token.transpose()?;
-        if let Some(token) = &mut token {
-            token.set_sensitive(true);
+    pub fn new(peers: Option<Arc<Peers>>) -> Self {
+        Self {
+            peers,
+            token: Arc::default(),
         }
-        Ok(Self { peers, token })
+    }
+
+    /// From now on. Err: the token holds what no header can carry, and the one before stays.
+    pub fn set_token(&self, token: &str) -> Result<(), InvalidHeaderValue> {
+        let mut token = HeaderValue::try_from(format!("Bearer {token}"))?;
+        token.set_sensitive(true);
+        self.token.store(Some(Arc::new(token)));
+        Ok(())
     }
 
     /// Without certificates nobody is trusted, so only `http` is spoken.
@@ -37,6 +43,24 @@ impl Credentials {
 
     /// For `Authorization`.
     pub(super) fn token(&self) -> Option<HeaderValue> {
-        self.token.clone()
+        self.token.load().as_deref().cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+    use super::*;
+
+    #[test]
+    fn a_token_is_exchanged_for_all_and_printed_nowhere() {
+        let credentials = Credentials::default();
+        let copy = credentials.clone();
+        assert_eq!(copy.token(), None);
+        credentials.set_token("secret").unwrap();
+        assert_eq!(copy.token().unwrap(), "Bearer secret");
+        credentials.set_token("bad\n").unwrap_err();
+        assert_eq!(copy.token().unwrap(), "Bearer secret");
+        assert!(!format!("{copy:?}").contains("secret"), "{copy:?}");
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures::future::BoxFuture;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, StatusCode};
+use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -29,11 +29,11 @@ const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(60);
 /// Bytes of an answer that is neither feed nor snapshot.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
-/// Asks control planes. Each has one connection.
+/// Asks control planes. Each has one connection, made with the certificates that were there when the client was.
 #[derive(Clone, Debug)]
 pub struct Client {
     http: HttpClient<HttpsConnector<HttpConnector>, Full<Bytes>>,
-    token: Option<HeaderValue>,
+    credentials: Credentials,
 }
 
 /// Why there was no answer, or no more of it.
@@ -73,8 +73,13 @@ impl Client {
             .build(connector);
         Self {
             http,
-            token: credentials.token(),
+            credentials: credentials.clone(),
         }
+    }
+
+    /// One that connects anew, with the certificates that are there now.
+    pub fn anew(&self) -> Self {
+        Self::new(&self.credentials)
     }
 
     /// Posts a JSON document; the answer's status and body.
@@ -136,7 +141,7 @@ impl Client {
             .method(method)
             .uri(format!("{plane}{path}"))
             .header(CONTENT_TYPE, "application/json");
-        if let Some(token) = &self.token {
+        if let Some(token) = self.credentials.token() {
             request = request.header(AUTHORIZATION, token);
         }
         let request = request

@@ -215,6 +215,7 @@ impl Sender {
     fn failed(&mut self, plane: usize, why: &str) {
         if plane == self.plane {
             self.plane += 1;
+            self.client = self.client.anew();
         }
         self.unanswered(why);
     }
