@@ -7,6 +7,8 @@ use clap::{Args, Parser, Subcommand};
 use crate::command::certs::CertsArgs;
 use crate::command::edges::EdgesArgs;
 use crate::command::explain::ExplainArgs;
+use crate::command::export::ExportArgs;
+use crate::command::import::ImportArgs;
 use crate::command::loadtest::LoadtestArgs;
 use crate::command::purge::PurgeArgs;
 use crate::command::site::SiteCommand;
@@ -72,6 +74,10 @@ pub(crate) enum Command {
     /// Read, write and check what is served
     #[command(subcommand)]
     Site(SiteCommand),
+    /// Write all sites down as TOML: a backup, or what to bring elsewhere
+    Export(ExportArgs),
+    /// Put the sites of a file, and say first what changes
+    Import(ImportArgs),
     /// List the edges, how far each has followed, and what is wrong there
     Edges(EdgesArgs),
     /// Make the certificates that control planes and edges show each other
@@ -132,6 +138,8 @@ impl Command {
             Self::Demo(_) | Self::Run(_) | Self::Edge(_) | Self::ControlPlane(_) => "info",
             Self::Purge(_)
             | Self::Site(_)
+            | Self::Export(_)
+            | Self::Import(_)
             | Self::Edges(_)
             | Self::Certs(_)
             | Self::Token(_)
@@ -218,6 +226,10 @@ mod tests {
         check("seawall site list --json", None);
         check("seawall site delete default", None);
         check("seawall site check f.toml", None);
+        check("seawall export", None);
+        check("seawall export backup.toml --site a --site b", None);
+        check("seawall import backup.toml --dry-run --replace", None);
+        check("seawall import", Some(ErrorKind::MissingRequiredArgument));
         check("seawall edges", None);
         check(
             "seawall certs d --control-plane cp1=10.0.0.1,a.example --edge e1",

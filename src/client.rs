@@ -125,6 +125,17 @@ impl Client {
             .await
     }
 
+    /// A POST that changes something, if it is still as the entity tag says.
+    pub(crate) async fn change(
+        &self,
+        path: &str,
+        body: &Value,
+        if_match: Option<&str>,
+    ) -> Result<Answer, Failure> {
+        self.send(Method::POST, path, Some(body), if_match, ANSWER_TIMEOUT)
+            .await
+    }
+
     /// `timeout` is for the answer; the connection has its own.
     pub(crate) async fn post(
         &self,

@@ -3,6 +3,8 @@
 pub(crate) mod certs;
 pub(crate) mod edges;
 pub(crate) mod explain;
+pub(crate) mod export;
+pub(crate) mod import;
 pub(crate) mod loadtest;
 pub(crate) mod purge;
 pub(crate) mod site;

@@ -57,6 +57,8 @@ fn serve_or_ask(cli: Cli) -> Result<Exit, Failure> {
             Command::ControlPlane(args) => control_plane::run(args).await,
             Command::Purge(args) => command::purge::run(args).await,
             Command::Site(command) => command::site::run(command).await,
+            Command::Export(args) => command::export::run(args).await,
+            Command::Import(args) => command::import::run(args).await,
             Command::Edges(args) => command::edges::run(args).await,
             Command::Certs(args) => command::certs::run(&args),
             Command::Token(args) => command::token::run(&args),

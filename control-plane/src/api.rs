@@ -69,6 +69,7 @@ fn routes() -> Vec<Route> {
     use Right::{BeEdge, Follow, Purge, See, SeeAll, SeeSite, WriteAll, WriteSite};
     vec![
         ("/v1/sites", "get", SeeAll, get(sites::list)),
+        ("/v1/sites", "post", WriteAll, post(sites::change)),
         ("/v1/sites/{name}", "get", SeeSite, get(sites::read)),
         ("/v1/sites/{name}", "put", WriteSite, put(sites::write)),
         (

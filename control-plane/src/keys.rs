@@ -42,6 +42,11 @@ pub fn edge(id: &str) -> String {
     format!("/seawall-status/v1/edge/{id}")
 }
 
+/// That another boot than the one which holds an edge's id was refused.
+pub fn refusal(id: &str) -> String {
+    format!("/seawall-status/v1/refusal/{id}")
+}
+
 /// What one plane heard from its edges.
 pub fn plane(id: &str) -> String {
     format!("{PLANES}{id}")
@@ -60,6 +65,7 @@ pub enum Key<'a> {
     Beacon,
     Floor,
     Edge(&'a str),
+    Refusal(&'a str),
     Plane(&'a str),
     Counted(Revision, &'a str),
     /// Nothing a reader acts on, or a newer version's.
@@ -81,6 +87,7 @@ pub fn parse(key: &str) -> Key<'_> {
         (true, "site", name) if site_name(name).is_ok() => Key::Site(name),
         (true, "purge", id) => Key::Purge(id),
         (false, "edge", id) => Key::Edge(id),
+        (false, "refusal", id) => Key::Refusal(id),
         (false, "plane", id) => Key::Plane(id),
         (false, "counted", name) => match name.split_once('/') {
             Some((revision, plane)) => match revision.parse() {
@@ -104,6 +111,7 @@ mod tests {
         assert_eq!(parse(BEACON), Key::Beacon);
         assert_eq!(parse(FLOOR), Key::Floor);
         assert_eq!(parse(&edge("a")), Key::Edge("a"));
+        assert_eq!(parse(&refusal("a")), Key::Refusal("a"));
         assert_eq!(parse(&plane("a")), Key::Plane("a"));
         assert_eq!(
             parse(&counted(Revision(7), "a")),
@@ -128,6 +136,7 @@ mod tests {
     fn acknowledgements_are_outside_what_edges_follow() {
         for key in [
             edge("a"),
+            refusal("a"),
             plane("a"),
             counted(Revision(1), "a"),
             SITES_GUARD.to_owned(),

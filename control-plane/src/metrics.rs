@@ -1,6 +1,7 @@
 //! What a plane counts. The names have no prefix here: the registry that they go into has it.
 
 use std::iter;
+use std::sync::atomic::AtomicU64;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -22,6 +23,9 @@ pub(crate) struct Metrics {
     complete: Histogram,
     sites: Gauge,
     edges: Family<StateLabel, Gauge>,
+    edges_with_problems: Gauge,
+    pub(crate) edges_refused: Counter,
+    beacon_age: Gauge<f64, AtomicU64>,
     pub(crate) revision: Gauge,
     pub(crate) store_writes: Counter,
     pub(crate) feed_subscribers: Gauge,
@@ -46,6 +50,9 @@ impl Metrics {
             complete: Histogram::new(COMPLETE_BUCKETS),
             sites: Gauge::default(),
             edges: Family::default(),
+            edges_with_problems: Gauge::default(),
+            edges_refused: Counter::default(),
+            beacon_age: Gauge::default(),
             revision: Gauge::default(),
             store_writes: Counter::default(),
             feed_subscribers: Gauge::default(),
@@ -68,6 +75,20 @@ impl Metrics {
             "edges",
             "Registered edges, by their state",
             metrics.edges.clone(),
+        );
+        let help = "Registered edges that have problems";
+        registry.register(
+            "edges_with_problems",
+            help,
+            metrics.edges_with_problems.clone(),
+        );
+        let help = "Heartbeats refused because another machine holds the edge's id";
+        registry.register("edges_refused", help, metrics.edges_refused.clone());
+        registry.register_with_unit(
+            "store_beacon_age",
+            "Since this plane saw the store's newest beacon; one is written each second",
+            Unit::Seconds,
+            metrics.beacon_age.clone(),
         );
         let help = "The revision of the store that this plane has followed to";
         registry.register("revision", help, metrics.revision.clone());
@@ -104,10 +125,16 @@ impl Metrics {
         self.complete.observe(ms as f64 / 1_000.0);
     }
 
-    pub(crate) fn count(&self, sites: usize, edges: impl Iterator<Item = EdgeState>) {
+    pub(crate) fn beacon_is_old(&self, ms: u64) {
+        self.beacon_age.set(ms as f64 / 1_000.0);
+    }
+
+    /// How many sites, and the state of each edge, and whether it has problems.
+    pub(crate) fn count(&self, sites: usize, edges: impl Iterator<Item = (EdgeState, bool)>) {
         self.sites.set(i64::try_from(sites).unwrap_or(i64::MAX));
-        let (mut live, mut lkg, mut fenced) = (0, 0, 0);
-        for state in edges {
+        let (mut live, mut lkg, mut fenced, mut with_problems) = (0, 0, 0, 0);
+        for (state, has_problems) in edges {
+            with_problems += i64::from(has_problems);
             match state {
                 EdgeState::Live => live += 1,
                 EdgeState::Lkg => lkg += 1,
@@ -117,6 +144,7 @@ impl Metrics {
         for (state, count) in [("live", live), ("lkg", lkg), ("fenced", fenced)] {
             self.edges.get_or_create(&StateLabel { state }).set(count);
         }
+        self.edges_with_problems.set(with_problems);
     }
 }
 
@@ -133,8 +161,14 @@ mod tests {
         metrics.completed(30);
         metrics.count(
             2,
-            [EdgeState::Live, EdgeState::Live, EdgeState::Fenced].into_iter(),
+            [
+                (EdgeState::Live, false),
+                (EdgeState::Live, true),
+                (EdgeState::Fenced, false),
+            ]
+            .into_iter(),
         );
+        metrics.beacon_is_old(1_500);
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
         for line in [
@@ -144,6 +178,9 @@ mod tests {
             "seawall_edges{state=\"live\"} 2",
             "seawall_edges{state=\"lkg\"} 0",
             "seawall_edges{state=\"fenced\"} 1",
+            "seawall_edges_with_problems 1",
+            "seawall_edges_refused_total 0",
+            "seawall_store_beacon_age_seconds 1.5",
             "seawall_revision 0",
             "seawall_store_writes_total 0",
             "seawall_feed_subscribers 0",

@@ -30,6 +30,7 @@ mod known;
 mod purges;
 mod reconcile;
 pub(crate) mod records;
+mod refusals;
 mod retention;
 mod rounds;
 mod sites;

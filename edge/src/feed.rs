@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use seawall_config::feed::{Applied, Change, Frame, Snapshot};
+use seawall_config::feed::{Applied, Beacon, Change, Frame, Snapshot};
 use seawall_config::{Problem, Revision, Token};
 
 pub mod client;
@@ -132,11 +132,24 @@ pub struct Position {
     pub applied: Option<Applied>,
     /// How long the newest beacon was under way.
     pub lag_ms: Option<u64>,
+    /// When it was written, by the clock of a control plane.
+    pub beacon_at_ms: Option<u64>,
     /// A control plane has said something since the edge started.
     pub heard: bool,
     pub problem: Option<Problem>,
     /// What is wrong with what is kept on disk; the follower does not know it.
     pub disk: Option<Problem>,
+}
+
+impl Position {
+    /// How far behind the edge is: how long the newest beacon was under way; once others should have come, how old it is.
+    pub fn lag_ms(&self, wall_ms: u64) -> Option<u64> {
+        let age_ms = wall_ms.saturating_sub(self.beacon_at_ms?);
+        match self.lag_ms {
+            Some(lag_ms) if age_ms <= lag_ms.saturating_add(SILENCE_MS) => Some(lag_ms),
+            _ => Some(age_ms),
+        }
+    }
 }
 
 impl Follower {
@@ -336,6 +349,7 @@ impl Follower {
         Position {
             applied: self.followed.as_ref().map(|followed| followed.applied()),
             lag_ms,
+            beacon_at_ms: self.beacon().map(|beacon| beacon.at_ms),
             heard,
             problem,
             disk: None,
@@ -352,8 +366,12 @@ impl Follower {
 
     /// How old the newest beacon is by now.
     pub fn beacon_age_ms(&self, wall_ms: u64) -> Option<u64> {
+        Some(wall_ms.saturating_sub(self.beacon()?.at_ms))
+    }
+
+    fn beacon(&self) -> Option<&Beacon> {
         let (_, beacon) = self.followed.as_ref()?.beacon.as_ref()?;
-        Some(wall_ms.saturating_sub(beacon.at_ms))
+        Some(beacon)
     }
 }
 

@@ -59,6 +59,7 @@ pub struct Metrics {
     encoding_skipped: Counter,
     purge_objects: Counter,
     tags_cut: Counter,
+    heartbeats_refused: Counter,
     log_lines_dropped: Counter,
 }
 
@@ -81,6 +82,7 @@ impl Metrics {
             encoding_skipped: Counter::default(),
             purge_objects: Counter::default(),
             tags_cut: Counter::default(),
+            heartbeats_refused: Counter::default(),
             log_lines_dropped: Counter::default(),
         };
         let m = metrics.clone();
@@ -126,7 +128,7 @@ impl Metrics {
     }
 
     /// Those without labels.
-    fn counters(&self) -> [(&'static str, &'static str, Counter); 5] {
+    fn counters(&self) -> [(&'static str, &'static str, Counter); 6] {
         [
             (
                 "collapsed",
@@ -147,6 +149,11 @@ impl Metrics {
                 "tags_cut",
                 "Responses with more tags than are kept",
                 self.tags_cut.clone(),
+            ),
+            (
+                "heartbeats_refused",
+                "Heartbeats refused because another machine holds this edge's id",
+                self.heartbeats_refused.clone(),
             ),
             (
                 "access_log_dropped",
@@ -203,6 +210,10 @@ impl Metrics {
 
     pub fn tags_cut(&self, cut: bool) {
         self.tags_cut.inc_by(u64::from(cut));
+    }
+
+    pub fn heartbeat_refused(&self) {
+        self.heartbeats_refused.inc();
     }
 
     pub fn log_line_dropped(&self) {

@@ -168,19 +168,26 @@ async fn list(args: ListArgs) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Only what is printed here.
+/// What is used here of the answer to `GET /v1/sites`.
 #[derive(Debug, Deserialize)]
-struct Listing {
-    sites: Vec<Listed>,
+pub(super) struct Listing {
+    pub(super) sites: Vec<Listed>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Listed {
-    name: String,
+pub(super) struct Listed {
+    pub(super) name: String,
     /// Who may change it.
     owner: String,
     revision: Revision,
-    site: Value,
+    pub(super) site: Value,
+}
+
+impl Listed {
+    /// Whether the API may change it.
+    pub(super) fn is_ours(&self) -> bool {
+        self.owner == "api"
+    }
 }
 
 fn check(file: &Path) -> Result<Exit, Failure> {
@@ -199,7 +206,7 @@ fn check(file: &Path) -> Result<Exit, Failure> {
 }
 
 /// The sites of a file, checked, each with its document in the words of the API.
-fn read(file: &Path) -> Result<Vec<(Site, Value)>, Failure> {
+pub(super) fn read(file: &Path) -> Result<Vec<(Site, Value)>, Failure> {
     let bad = |problem: String| Exit::BadConfiguration.because(problem);
     let text =
         sites_file::read(file).map_err(|error| bad(format!("{}: {error}", file.display())))?;

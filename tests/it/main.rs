@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods)] // a test waits, and tells how long things took
 
 mod asking;
+mod backup;
 mod bad_input;
 mod bench;
 mod cluster;
@@ -20,10 +21,12 @@ mod differential;
 mod examples;
 mod explaining;
 mod faults;
+mod fleet;
 mod interim;
 mod invalidating;
 mod last_good;
 mod nginx;
+mod operations;
 mod parts;
 mod passing;
 mod peers;

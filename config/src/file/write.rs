@@ -121,6 +121,71 @@ mod tests {
         assert_eq!(back, documents, "{text}");
     }
 
+    /// What the file says of its sites, whatever it is worth.
+    fn read_back(text: &str) -> Value {
+        let (root, errors) = toml::de::DeTable::parse_recoverable(text);
+        assert!(errors.is_empty(), "{errors:?} in\n{text}");
+        let mut json = crate::file::ToJson::default();
+        let mut back = json.table(root.get_ref(), "");
+        assert!(json.odd.is_empty(), "{text}");
+        back["site"].take()
+    }
+
+    /// A document in which every word of the table says something, each time with other texts.
+    fn full(table: &Table, texts: &mut impl Iterator<Item = &'static str>) -> Value {
+        let mut words = Map::new();
+        for word in table.words {
+            let value = match &word.form {
+                Form::Texts { .. } | Form::SomeOf(_) => {
+                    json!([texts.next().unwrap(), texts.next().unwrap()])
+                }
+                Form::Number { max, .. } => json!(max),
+                Form::Switch => json!(true),
+                Form::Table(table) | Form::TextOrTable(table) => full(table, texts),
+                Form::Tables { table, .. } => json!([full(table, texts), full(table, texts)]),
+                Form::Text | Form::Pem | Form::Duration | Form::Size | Form::OneOf(_) => {
+                    json!(texts.next().unwrap())
+                }
+            };
+            words.insert(word.name.to_owned(), value);
+        }
+        Value::Object(words)
+    }
+
+    #[test]
+    fn every_word_reads_back_the_same_whatever_it_says() {
+        const TEXTS: [&str; 21] = [
+            "",
+            "a",
+            "60s",
+            "\"",
+            "\\",
+            "'",
+            "\"\"\"",
+            "'''",
+            "a'b\"c\\",
+            "\\\"\"\\",
+            "\n",
+            "\na\n",
+            "\r\n",
+            "a\r",
+            "a\r\nb\n",
+            "\t",
+            "\u{0}\u{1b}\u{7f}",
+            "\u{85}\u{2028}",
+            "é😀",
+            "# no comment",
+            "[[site]]\nname = \"x\"",
+        ];
+        // Each word gets to say each of them.
+        for first in 0..TEXTS.len() {
+            let mut texts = TEXTS.into_iter().cycle().skip(first);
+            let documents = [full(&schema::SITE, &mut texts), json!({"name": "next"})];
+            let text = to_toml(&documents);
+            assert_eq!(read_back(&text), json!(documents), "{text}");
+        }
+    }
+
     #[test]
     fn words_we_do_not_know_are_kept() {
         let text = to_toml(&[

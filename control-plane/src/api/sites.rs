@@ -10,12 +10,12 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use seawall_config::Revision;
 use seawall_config::site::{DOCUMENT_BYTES_MAX, site_name};
-use serde::Serialize;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::gate::Made;
 use super::problem::{self, Refusal, etag};
-use super::{Segment, members, read_json};
+use super::{BODY_BYTES_MAX, Segment, members, read_json};
 use crate::plane::{IfMatch, Owner, Plane, Put, StoredSite};
 
 #[derive(Serialize)]
@@ -50,10 +50,41 @@ pub(super) async fn list(State(plane): State<Arc<Plane>>) -> Response {
             site,
         }
     };
-    Json(Listing {
-        sites: plane.list_sites().into_iter().map(listed).collect(),
-    })
-    .into_response()
+    // Asked for first: a set that changes in between is then newer than its tag, and a change under it is refused.
+    let etag = [(ETAG, etag(plane.sites_changed()))];
+    let sites = plane.list_sites().into_iter().map(listed).collect();
+    (etag, Json(Listing { sites })).into_response()
+}
+
+/// Several sites, changed as one.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Changes {
+    #[serde(default)]
+    put: Vec<Value>,
+    /// Names.
+    #[serde(default)]
+    delete: Vec<String>,
+}
+
+pub(super) async fn change(
+    State(plane): State<Arc<Plane>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Refusal> {
+    let expect = match expectation(&headers)? {
+        IfMatch::Always => None,
+        IfMatch::OneOf(revisions) if revisions.len() == 1 => revisions.first().copied(),
+        _ => {
+            let message =
+                "several sites change under one entity tag, that of the list, or under none";
+            return Err(problem::not_readable("If-Match", message));
+        }
+    };
+    let Changes { put, delete } = read_json(body, BODY_BYTES_MAX).await?;
+    let revision = plane.change_sites(&put, &delete, expect).await?;
+    let (etag, made) = ([(ETAG, etag(revision))], Extension(Made(revision)));
+    Ok((etag, made, Json(json!({"revision": revision}))).into_response())
 }
 
 pub(super) async fn read(

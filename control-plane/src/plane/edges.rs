@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use seawall_config::feed::{EdgeState, Heartbeat, Renewal};
-use seawall_config::{Problem, Problems, Revision, roles};
+use seawall_config::feed::{EdgeState, HEARTBEAT_MS, Heartbeat, Renewal};
+use seawall_config::{Epoch, Problem, Problems, Revision, roles};
 use serde::Serialize;
 use tokio::sync::oneshot;
 
 use super::fleet::{Party, Registered};
+use super::records::RefusalRecord;
+use super::refusals::Refusal;
 use super::rounds::Heard;
 use super::{Plane, PlaneError};
 use crate::keys;
@@ -17,12 +19,20 @@ use crate::store::{Commit, Guard, Txn, Write};
 const NAME_BYTES_MAX: usize = 64;
 /// Counts one heartbeat may bring.
 const COUNTED_MAX: usize = 1_000;
+/// An edge that has missed two heartbeats is silent.
+const SILENT_MS_MAX: u64 = 3 * HEARTBEAT_MS;
 /// Longer than a write of renewals and its reads may take.
 const RENEWAL_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// `GET /v1/edges`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct EdgesStatus {
+    pub epoch: Epoch,
+    /// How far this plane has followed the store; what is newer it does not know yet.
+    pub revision: Revision,
+    /// Why what follows may be out of date: the store does not answer.
+    pub problem: Option<String>,
+    /// Those of all planes.
     pub edges: Vec<EdgeStatus>,
 }
 
@@ -36,7 +46,10 @@ pub struct EdgeStatus {
     pub state: EdgeState,
     /// In this plane's epoch; None before an edge has followed it.
     pub applied: Option<Revision>,
+    /// How old the newest beacon was that it has, as it says; once it is silent, what passed since as well.
     pub lag_ms: Option<u64>,
+    /// Since a plane renewed it last.
+    pub silent_ms: u64,
     pub version: String,
     pub problems: Vec<Problem>,
     /// Milliseconds since 1970, by the clock of the plane that registered it.
@@ -79,16 +92,13 @@ impl Plane {
         let edges = state.fleet.parties().map(|(registered, party)| {
             let refusal = state.fleet.refusal(&party.record.id, now_ms);
             let mut status = status(registered, party, now_ms);
-            status.problems.extend(refusal.map(|refusal| {
-                let message = format!(
-                    "another machine with this id, started as {:?}, was refused",
-                    refusal.boot
-                );
-                Problem::new("id", message)
-            }));
+            status.problems.extend(refusal.map(duplicate));
             status
         });
         EdgesStatus {
+            epoch: state.epoch,
+            revision: state.followed,
+            problem: self.ready().err(),
             edges: edges.collect(),
         }
     }
@@ -146,18 +156,36 @@ impl Plane {
 }
 
 fn status(registered: &Registered, party: &Party, now_ms: u64) -> EdgeStatus {
-    let record = party.record.clone();
+    let (record, silent_ms) = (party.record.clone(), party.silent_ms(now_ms));
     EdgeStatus {
         state: party.state(now_ms),
         id: record.id,
         place: record.place,
         boot: record.boot,
         applied: party.applied,
-        lag_ms: record.lag_ms,
+        lag_ms: record.lag_ms.map(|said_ms| lag_ms(said_ms, silent_ms)),
+        silent_ms,
         version: record.version,
         problems: record.problems,
         first_seen_ms: registered.registration.first_seen_ms,
     }
+}
+
+/// Nobody knows how far an edge is that says nothing: as far as it was, is the safe assumption.
+fn lag_ms(said_ms: u64, silent_ms: u64) -> u64 {
+    match silent_ms > SILENT_MS_MAX {
+        true => said_ms.saturating_add(silent_ms),
+        false => said_ms,
+    }
+}
+
+fn duplicate(refusal: &Refusal) -> Problem {
+    let RefusalRecord { boot, place } = &refusal.record;
+    let message = format!(
+        "another start of this edge, {boot:?} in {place:?}, is refused while this one may still vouch: \
+         it was restarted, or two machines have one id"
+    );
+    Problem::new("id", message)
 }
 
 fn check(id: &str, heartbeat: &Heartbeat) -> Result<(), Problems> {

@@ -18,8 +18,8 @@ pub enum PlaneError {
         "no purge has revision {0}, or its record has been forgotten: records are kept for an hour at least"
     )]
     NoSuchPurge(Revision),
-    /// `current`: the revision of the site as it is; None where there is none.
-    #[error("the site has changed meanwhile, or is not there: read it again and decide anew")]
+    /// `current`: the revision of what is there; None where nothing is.
+    #[error("what is there has changed meanwhile, or is gone: read it again and decide anew")]
     ConditionFailed { current: Option<Revision> },
     #[error(
         "the site {0:?} belongs to the file that `seawall run --config` follows: change it there"

@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use seawall_config::feed::{EdgeState, Heartbeat, RefusedSite};
 use seawall_config::{Epoch, Revision};
 
-use super::records::{EdgeRecord, PlaneRecord, Registration};
-use crate::renewal::{FENCED_AFTER_MS, Holder, Vouching};
+use super::records::{EdgeRecord, PlaneRecord, RefusalRecord, Registration};
+use super::refusals::{Refusal, Refusals};
+use crate::renewal::{Holder, Vouching};
 
 /// Edges of one deployment.
 pub(crate) const EDGES_MAX: usize = 1_000;
@@ -19,8 +20,7 @@ pub(crate) struct Fleet {
     registered: BTreeMap<String, Registered>,
     /// By id and boot. The registered boot of an id is always there; another one is while it may still vouch.
     parties: BTreeMap<(String, String), Party>,
-    /// By id: another boot was refused.
-    refusals: BTreeMap<String, Refusal>,
+    pub(crate) refusals: Refusals,
     /// The planes that have a record, and the revision that changed it last.
     planes: BTreeMap<String, Revision>,
     /// When the last linearizable read of all records began.
@@ -50,12 +50,6 @@ pub(crate) struct Party {
     renewed_ms: u64,
 }
 
-#[derive(Clone, Debug)]
-pub(crate) struct Refusal {
-    pub(crate) boot: String,
-    at_ms: u64,
-}
-
 /// An edge has moved on: to `to`, from `from` if that is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Moved {
@@ -66,12 +60,12 @@ pub(crate) struct Moved {
 
 impl Fleet {
     pub(crate) fn new(epoch: Epoch) -> Self {
-        let (registered, parties, refusals, planes) = Default::default();
+        let (registered, parties, planes) = Default::default();
         Self {
             epoch,
             registered,
             parties,
-            refusals,
+            refusals: Refusals::default(),
             planes,
             read_ms: None,
         }
@@ -87,7 +81,6 @@ impl Fleet {
     ) {
         let Some(registration) = registration else {
             self.registered.remove(id);
-            self.refusals.remove(id);
             self.parties.retain(|(of, _), _| of != id);
             return;
         };
@@ -157,24 +150,18 @@ impl Fleet {
         self.read_ms = self.read_ms.max(Some(began_ms));
     }
 
-    /// Another boot than the one that holds the id was refused.
-    pub(crate) fn refused(&mut self, id: &str, boot: &str, at_ms: u64) {
+    /// Another boot than the one that holds the id was refused here.
+    pub(crate) fn refused(&mut self, id: &str, record: RefusalRecord, now_ms: u64) {
         if self.registered.contains_key(id) {
-            self.refusals.insert(
-                id.to_owned(),
-                Refusal {
-                    boot: boot.to_owned(),
-                    at_ms,
-                },
-            );
+            self.refusals.refused(id, record, now_ms);
         }
     }
 
-    /// The newest refusal of another boot, while the one that holds the id may still vouch because of it.
+    /// The newest refusal of another boot than the one that holds the id, as long as it may try again.
     pub(crate) fn refusal(&self, id: &str, now_ms: u64) -> Option<&Refusal> {
-        self.refusals
-            .get(id)
-            .filter(|refusal| now_ms < refusal.at_ms + FENCED_AFTER_MS)
+        let holds = &self.registered.get(id)?.registration.boot;
+        let refusal = self.refusals.current(id, now_ms)?;
+        (refusal.record.boot != *holds).then_some(refusal)
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -296,6 +283,11 @@ impl Party {
             read_ms: None,
         }
         .ends_ms()
+    }
+
+    /// How long this plane has seen no renewal of it.
+    pub(crate) fn silent_ms(&self, now_ms: u64) -> u64 {
+        now_ms.saturating_sub(self.renewed_ms)
     }
 
     fn is_of(&self, plane: &str) -> bool {

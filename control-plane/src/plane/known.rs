@@ -39,6 +39,11 @@ impl Known {
         }
     }
 
+    /// When a key changed last; None: it is not there.
+    pub(crate) fn changed(&self, key: &str) -> Option<Revision> {
+        self.0.get(key).copied()
+    }
+
     /// What may be wrong, where everything up to the revision of `view` has been applied. A key that was deleted
     /// since looks as if it had been missed; so only what two reads in a row show the same is certain.
     pub(crate) fn differences(&self, view: &View) -> Vec<Difference> {

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// Problems of an edge that its record keeps; more stay with the edge.
+/// Problems of an edge that its record keeps; of those that stay with the edge it keeps the number.
 const PROBLEMS_KEPT_MAX: usize = 2;
 /// Refused sites that its record names; more are told as any.
 const REFUSED_KEPT_MAX: usize = 4;
@@ -56,6 +56,13 @@ pub(crate) struct Registration {
     pub first_seen_ms: u64,
 }
 
+/// `refusal/<id>`: who was refused, because another boot holds the id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RefusalRecord {
+    pub boot: String,
+    pub place: String,
+}
+
 /// `plane/<id>`: one entry for each edge that reports to this plane.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -98,6 +105,8 @@ impl EdgeRecord {
             .iter()
             .take(PROBLEMS_KEPT_MAX)
             .map(|problem| Problem::new(shortened(&problem.path), shortened(&problem.message)));
+        let more = heartbeat.problems.len().saturating_sub(PROBLEMS_KEPT_MAX);
+        let more = (more > 0).then(|| Problem::new("", format!("and {more} more")));
         Self {
             id: id.to_owned(),
             boot: heartbeat.boot.clone(),
@@ -106,7 +115,7 @@ impl EdgeRecord {
             state: heartbeat.state,
             applied: heartbeat.applied,
             lag_ms: heartbeat.lag_ms,
-            problems: problems.collect(),
+            problems: problems.chain(more).collect(),
             refused: folded(&heartbeat.refused),
             at_ms,
         }

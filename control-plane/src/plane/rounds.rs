@@ -8,7 +8,7 @@ use seawall_config::feed::{Heartbeat, Renewal};
 use tokio::sync::{mpsc, oneshot};
 
 use super::fleet::EDGES_MAX;
-use super::records::{EdgeRecord, PlaneRecord, Registration, encode};
+use super::records::{EdgeRecord, PlaneRecord, RefusalRecord, Registration, encode};
 use super::state::State;
 use super::{Plane, PlaneError};
 use crate::keys;
@@ -153,9 +153,20 @@ impl Plane {
     /// Rule 5: shown and logged.
     fn note_refusal(&self, heard: &Heard, error: &PlaneError) {
         if let PlaneError::DuplicateEdge { id, .. } = error {
-            let boot = &heard.heartbeat.boot;
-            tracing::warn!(edge = id, boot, "refused: {error}");
-            self.state().fleet.refused(id, boot, self.clock.now_ms());
+            let (boot, place) = (&heard.heartbeat.boot, &heard.heartbeat.place);
+            let record = RefusalRecord {
+                boot: boot.clone(),
+                place: place.clone(),
+            };
+            let now_ms = self.clock.now_ms();
+            let mut state = self.state();
+            // Said once, while it goes on.
+            if state.fleet.refusal(id, now_ms).is_none() {
+                tracing::warn!(edge = id, boot, place, "refused: {error}");
+            }
+            state.fleet.refused(id, record, now_ms);
+            drop(state);
+            self.metrics.edges_refused.inc();
             self.signals.edges.send_replace(());
         }
     }

@@ -1,7 +1,7 @@
 //! Sites: read, put, deleted, and adopted from a file. What becomes of a change is decided (`decide`) over the
 //! sites as they are; the store then takes all of it or, where a site has changed meanwhile, none.
 
-use seawall_config::{Revision, Site};
+use seawall_config::{Problem, Problems, Revision, Site};
 use serde_json::Value;
 
 use super::records::{Owner, SiteRecord, encode};
@@ -14,6 +14,8 @@ mod decide;
 
 use decide::{Decided, Sites};
 
+/// Sites that change at once: a transaction of etcd takes so many, and the guard.
+const CHANGES_MAX: usize = 100;
 /// How often a change is decided anew because others changed sites meanwhile.
 const ATTEMPTS_MAX: usize = 16;
 /// How often it is sent again because the store did not say what became of it.
@@ -73,14 +75,38 @@ impl Plane {
         };
         let change = |sites: &Sites| sites.put(&site, &wanted, expect);
         let done = |sites: &Sites| sites.holds(name, &wanted);
-        self.change_sites(name, change, done).await
+        self.decide_sites(name, change, done).await
     }
 
     pub async fn delete_site(&self, name: &str, expect: &IfMatch) -> Result<(), PlaneError> {
         let change = |sites: &Sites| sites.delete(name, expect);
-        self.change_sites(name, change, |sites| sites.lacks(name))
+        self.decide_sites(name, change, |sites| sites.lacks(name))
             .await
             .map(drop)
+    }
+
+    /// When the set of sites changed last: what [`change_sites`](Self::change_sites) may expect.
+    pub fn sites_changed(&self) -> Revision {
+        let changed = self.state().known.changed(keys::SITES_GUARD);
+        changed.unwrap_or_default()
+    }
+
+    /// Puts and deletes several sites as one revision, or none of them. A name to delete that is not there is deleted
+    /// already. `expect`: the set has not changed since that revision. The revision of the set as it is then.
+    pub async fn change_sites(
+        &self,
+        put: &[Value],
+        delete: &[String],
+        expect: Option<Revision>,
+    ) -> Result<Revision, PlaneError> {
+        let sites = read_all(put, delete)?;
+        let done = |now: &Sites| match now.change(&sites, delete, None) {
+            Ok(Decided::Nothing(revision)) => Some(revision),
+            _ => None,
+        };
+        let change = |now: &Sites| now.change(&sites, delete, expect);
+        let (revision, _) = self.decide_sites("several sites", change, done).await?;
+        Ok(revision)
     }
 
     /// Makes the sites of a file all that files own: one revision, in which what differs is put and what is
@@ -94,13 +120,13 @@ impl Plane {
             _ => None,
         };
         let change = |now: &Sites| now.adopt(sites);
-        let (revision, put) = self.change_sites("the file's sites", change, done).await?;
+        let (revision, put) = self.decide_sites("the file's sites", change, done).await?;
         Ok((put != Put::Unchanged).then_some(revision))
     }
 
     /// Reads, lets `decide` say what to write, and writes it, until nobody changed a site in between: the
     /// revision, and what was done. `done`: since when it is so, for when the store did not say.
-    async fn change_sites(
+    async fn decide_sites(
         &self,
         id: &str,
         decide: impl Fn(&Sites) -> Result<Decided, PlaneError>,
@@ -146,6 +172,34 @@ impl Plane {
         let guard = self.read(keys::SITES_GUARD).await?;
         Ok(Sites::new(&guard, &self.read(keys::SITES).await?))
     }
+}
+
+/// Every document as a site, or everything that is wrong with any: `put[3].origin: …`.
+fn read_all(put: &[Value], delete: &[String]) -> Result<Vec<(Site, Value)>, PlaneError> {
+    let mut problems = Problems::default();
+    if put.len() + delete.len() > CHANGES_MAX {
+        problems.add("", format!("at most {CHANGES_MAX} sites change at once"));
+        return Err(problems.into());
+    }
+    let mut sites: Vec<(Site, Value)> = Vec::new();
+    for (i, document) in put.iter().enumerate() {
+        let at = format!("put[{i}]");
+        match Site::from_document(document) {
+            Ok(site) if sites.iter().any(|(other, _)| other.name == site.name) => {
+                problems.add(format!("{at}.name"), "is put twice");
+            }
+            Ok(site) if delete.contains(&site.name) => {
+                problems.add(format!("{at}.name"), "is put, and deleted");
+            }
+            Ok(site) => sites.push((site, document.clone())),
+            Err(wrong) => {
+                for Problem { path, message, .. } in wrong.0 {
+                    problems.add(format!("{at}.{path}").trim_end_matches('.'), message);
+                }
+            }
+        }
+    }
+    Ok(problems.or(sites)?)
 }
 
 /// A change of the sites as they were read, or none.

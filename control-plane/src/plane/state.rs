@@ -225,6 +225,12 @@ impl State {
                 self.fleet
                     .register(id, Some(registration), revision, now_ms);
             }
+            Key::Refusal(id) => {
+                if let Some(record) = decode(key, value) {
+                    let refusals = &mut self.fleet.refusals;
+                    refusals.written(id, record, revision, now_ms);
+                }
+            }
             Key::Plane(plane) => self.record(key, plane, value, revision, now_ms),
             Key::Counted(purge, plane) => {
                 let record = decode(key, value).unwrap_or_default();
@@ -243,6 +249,7 @@ impl State {
                 }
             }
             Key::Edge(id) => self.fleet.register(id, None, revision, now_ms),
+            Key::Refusal(id) => self.fleet.refusals.forget(id),
             Key::Plane(plane) => self.fleet.forget_plane(plane),
             Key::Counted(purge, plane) => self.tally.deleted(purge, plane),
             Key::Beacon | Key::Floor | Key::Other => {}

@@ -13,6 +13,9 @@ use super::{Plane, random_id};
 use crate::keys;
 use crate::store::{Commit, Guard, StoreError, Txn, Write};
 
+/// Of duplicate edges, in one transaction.
+const REFUSALS_AT_ONCE_MAX: usize = 50;
+
 /// Until the plane stops.
 pub(super) async fn run(plane: Arc<Plane>) {
     let mut tried_ms = None;
@@ -42,6 +45,10 @@ impl Plane {
         self.write_if_due(|state, now_ms, wall_ms| beacon(state, starts, now_ms, wall_ms))
             .await?;
         self.write_if_due(|state, _, _| uncount(state)).await?;
+        self.write_if_due(|state, now_ms, _| tell_refusals(state, now_ms))
+            .await?;
+        self.write_if_due(|state, now_ms, _| forget_refusals(state, now_ms))
+            .await?;
         let me = &self.id;
         self.write_if_due(|state, _, _| idle_plane(state, me))
             .await?;
@@ -74,8 +81,16 @@ impl Plane {
     fn count(&self) {
         let now_ms = self.clock.now_ms();
         let state = self.state();
-        let edges = state.fleet.parties().map(|(_, party)| party.state(now_ms));
+        let fleet = &state.fleet;
+        let edges = fleet.parties().map(|(_, party)| {
+            let is_doubled = fleet.refusal(&party.record.id, now_ms).is_some();
+            let has_problems = is_doubled || !party.record.problems.is_empty();
+            (party.state(now_ms), has_problems)
+        });
         self.metrics.count(state.sites.len(), edges);
+        let seen_ms = state.beacon.as_ref().map(|beacon| beacon.seen_ms);
+        let age_ms = seen_ms.map(|seen_ms| now_ms.saturating_sub(seen_ms));
+        self.metrics.beacon_is_old(age_ms.unwrap_or_default());
     }
 }
 
@@ -125,6 +140,29 @@ fn uncount(state: &State) -> Option<Txn> {
         guards: Vec::new(),
         writes,
     })
+}
+
+/// For planes that did not refuse these boots themselves.
+fn tell_refusals(state: &State, now_ms: u64) -> Option<Txn> {
+    let due = state.fleet.refusals.due(now_ms).take(REFUSALS_AT_ONCE_MAX);
+    let writes: Vec<_> = due
+        .map(|(id, record)| Write::Put(keys::refusal(id), encode(record)))
+        .collect();
+    (!writes.is_empty()).then(|| Txn {
+        guards: Vec::new(),
+        writes,
+    })
+}
+
+fn forget_refusals(state: &State, now_ms: u64) -> Option<Txn> {
+    let outlived = state.fleet.refusals.outlived(now_ms);
+    let keys = outlived
+        .take(REFUSALS_AT_ONCE_MAX)
+        .map(|(id, revision)| (keys::refusal(id), revision));
+    let (guards, writes): (Vec<_>, Vec<_>) = keys
+        .map(|(key, revision)| (Guard::ChangedAt(key.clone(), revision), Write::Delete(key)))
+        .unzip();
+    (!writes.is_empty()).then_some(Txn { guards, writes })
 }
 
 /// The record of a plane that is gone, and whose edges others have renewed since.

@@ -194,7 +194,7 @@ async fn only_this_machine_and_only_json_get_through() {
         .unwrap();
     assert_eq!(bench.send(cut).await.status, 400);
     let unknown = bench.ask("DELETE /v1/sites", &[], Value::Null).await;
-    assert_eq!(unknown.headers["allow"], "GET,HEAD");
+    assert_eq!(unknown.headers["allow"], "GET,HEAD,POST");
 }
 
 #[tokio::test]

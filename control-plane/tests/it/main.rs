@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod api;
+mod edges;
 #[path = "../../../tests/it/support/etcd.rs"]
 mod etcd;
 mod feed;

@@ -237,49 +237,6 @@ async fn two_machines_with_one_id_make_no_false_receipt() {
 }
 
 #[tokio::test]
-async fn a_deregistered_edge_is_forgotten_until_it_is_heard_again() {
-    let bench = Bench::ticking().await;
-    bench.heartbeat("e1", "b1", 1).await;
-    let revision = bench.purge(json!({"all": true})).await;
-    assert_eq!(bench.delete("/v1/edges/e1").await.status, 204);
-    assert_eq!(bench.get("/v1/edges").await.json, json!({"edges": []}));
-    let receipt = bench.get(&format!("/v1/purges/{revision}")).await;
-    assert_eq!(receipt.json["state"], "complete");
-    assert_eq!(
-        bench.heartbeat("e1", "another", 1).await.status,
-        200,
-        "the id is free at once"
-    );
-    assert_eq!(
-        bench.get("/v1/edges").await.json["edges"][0]["boot"],
-        "another"
-    );
-}
-
-#[tokio::test]
-async fn edges_are_listed_as_they_describe_themselves() {
-    let bench = Bench::ticking().await;
-    let more = json!({"state": "lkg", "problems": [{"path": "site", "message": "unknown word"}]});
-    let renewal = bench.heartbeat_with("e1", "b1", 1, more).await;
-    let head = renewal.json["head"].as_u64().unwrap();
-    assert!(head > 1, "{renewal:?}");
-    let edge = bench.get("/v1/edges").await.json["edges"][0].clone();
-    let expect = json!({
-        "id": "e1", "place": "here", "boot": "b1", "state": "lkg", "lag_ms": 4, "version": "1.2.3",
-        "applied": 1,
-        "problems": [{"path": "site", "message": "unknown word"}],
-        "first_seen_ms": edge["first_seen_ms"],
-    });
-    assert_eq!(edge, expect);
-    let feed = format!("after={}-{}", bench.plane.epoch(), head - 1);
-    let frames = bench.feed(&feed, |frames| !frames.is_empty()).await;
-    assert!(
-        frames[0].revision.0 >= head,
-        "the feed comes past a registration at once: {frames:?}"
-    );
-}
-
-#[tokio::test]
 async fn an_edge_of_another_history_is_not_believed() {
     let bench = Bench::ticking().await;
     let ahead = bench.heartbeat("e1", "b1", 1_000_000).await;

@@ -141,6 +141,98 @@ async fn a_host_belongs_to_one_site() {
 }
 
 #[tokio::test]
+async fn several_sites_change_as_one_or_not_at_all() {
+    let bench = Bench::new().await;
+    let named = |name: &str, host: &str| {
+        let mut document = document(host);
+        document["name"] = name.into();
+        document
+    };
+    let before = bench.get("/v1/sites").await.headers["etag"].clone();
+    let etag = before.to_str().unwrap();
+    let change = async |if_match: Option<&str>, body: &Value| {
+        let headers: Vec<_> = if_match
+            .map(|etag| ("if-match", etag))
+            .into_iter()
+            .collect();
+        bench.ask("POST /v1/sites", &headers, body.clone()).await
+    };
+    let names = async || {
+        let listed = bench.get("/v1/sites").await.json;
+        let sites = listed["sites"].as_array().unwrap().clone();
+        let told = sites.iter().map(|site| {
+            let host = site["site"]["hosts"][0].as_str().unwrap();
+            format!(
+                "{} {host} {}",
+                site["name"].as_str().unwrap(),
+                site["revision"]
+            )
+        });
+        told.collect::<Vec<_>>()
+    };
+    let both = json!({"put": [named("a", "a.example"), named("b", "b.example")]});
+    let made = change(Some(etag), &both).await;
+    let first = made.json["revision"].as_u64().unwrap();
+    assert_eq!(made.headers["etag"], format!("\"{first}\""));
+    let row = |name: &str, host: &str, revision: u64| format!("{name} {host}.example {revision}");
+    assert_eq!(names().await, [row("a", "a", first), row("b", "b", first)]);
+    let again = change(Some(etag), &both).await;
+    assert_eq!(
+        (again.status.as_u16(), &again.json["revision"]),
+        (200, &json!(first)),
+        "what is so already is done"
+    );
+
+    let refuse = async |if_match: Option<&str>, body: Value, status: u16, part: &str| {
+        let refused = change(if_match, &body).await;
+        assert_eq!(refused.status.as_u16(), status, "{refused:?}");
+        let told = refused.json.to_string();
+        assert!(told.contains(part), "{part}: {told}");
+        assert_eq!(names().await.len(), 2, "{part}: nothing has changed");
+    };
+    let c = || named("c", "c.example");
+    refuse(
+        Some(etag),
+        json!({"put": [c()]}),
+        412,
+        &format!("\\\"{first}\\\""),
+    )
+    .await;
+    refuse(Some("*"), json!({"put": [c()]}), 400, "entity tag").await;
+    let wrong =
+        json!({"put": [c(), {"name": "d", "hosts": ["d"], "origin": "ftp://d"}], "delete": ["c"]});
+    refuse(None, wrong.clone(), 400, "put[1].origin").await;
+    refuse(None, wrong, 400, "is put, and deleted").await;
+    refuse(None, json!({"put": [c(), c()]}), 400, "is put twice").await;
+    refuse(None, json!({"put": [c()], "delte": []}), 400, "delte").await;
+    refuse(
+        None,
+        json!({"put": [c(), named("d", "a.example")]}),
+        409,
+        "host-taken",
+    )
+    .await;
+    let many: Vec<_> = (0..101).map(|n| format!("s{n}")).collect();
+    refuse(None, json!({"delete": many}), 400, "at most 100").await;
+
+    // Hosts change hands, and one site goes, in one revision.
+    let swap =
+        json!({"put": [named("b", "a.example"), named("c", "b.example")], "delete": ["a", "none"]});
+    let made = change(Some(&format!("\"{first}\"")), &swap).await;
+    let second = made.json["revision"].as_u64().unwrap();
+    assert_eq!(
+        names().await,
+        [row("b", "a", second), row("c", "b", second)]
+    );
+    assert_eq!(change(None, &json!({})).await.json["revision"], second);
+    let file = named("f", "f.example");
+    let file = [(Site::from_document(&file).unwrap(), file)];
+    bench.plane.adopt_file(&file).await.unwrap();
+    let refused = change(None, &json!({"put": [c()], "delete": ["f"]})).await;
+    assert_eq!(refused.json["type"], "owned-by-file");
+}
+
+#[tokio::test]
 async fn planes_that_put_one_host_at_once_do_not_both_win() {
     let (one, other) = {
         let one = Bench::new().await;

@@ -255,11 +255,13 @@ impl Following {
         };
         self.parts.state.reset(followed);
         let (epoch, revision, sites) = (followed.epoch, followed.revision, followed.sites.len());
-        let from = match self.follower.position().heard {
+        let heard = self.follower.position().heard;
+        let from = match heard {
             true => "a snapshot of the control plane",
             false => "the last-known-good snapshot on disk",
         };
         tracing::info!(%epoch, %revision, sites, from, "serves");
+        self.parts.metrics.feed_snapshots.inc_by(u64::from(heard));
         self.measure_sites();
         self.publish();
     }
@@ -271,10 +273,11 @@ impl Following {
             ..self.follower.position()
         };
         let revision = position.applied.map_or(0, |applied| applied.revision.0);
+        let sites = self.parts.state.snapshot.load().problems().len();
+        let others = [&position.problem, &position.disk].into_iter().flatten();
         self.parts
             .metrics
-            .config_revision
-            .set(i64::try_from(revision).unwrap_or(i64::MAX));
+            .stands_at(revision, sites + others.count());
         self.parts.position.send_if_modified(|before| {
             let moved = *before != position;
             *before = position;

@@ -9,9 +9,11 @@ use prometheus_client::registry::{Registry, Unit};
 /// What following is measured by.
 #[derive(Clone, Debug, Default)]
 pub struct FeedMetrics {
-    pub config_revision: Gauge,
+    config_revision: Gauge,
     pub feed_lag: Gauge<f64, AtomicU64>,
     pub feed_reconnects: Counter,
+    pub feed_snapshots: Counter,
+    problems: Gauge,
     pub config_rejected: Gauge,
     pub sites_built: Counter,
     pub snapshot_unsaved: Gauge,
@@ -39,6 +41,16 @@ impl FeedMetrics {
             m.feed_reconnects,
         );
         registry.register(
+            "feed_snapshots",
+            "How often everything was taken anew because the feed could not be continued",
+            m.feed_snapshots,
+        );
+        registry.register(
+            "problems",
+            "What this edge reports as wrong: with its sites, the feed, its disk",
+            m.problems,
+        );
+        registry.register(
             "config_rejected",
             "Sites with something wrong with them at this edge",
             m.config_rejected,
@@ -59,5 +71,13 @@ impl FeedMetrics {
             m.snapshot_passed_over,
         );
         metrics
+    }
+
+    /// At this revision, with so much to report as wrong.
+    pub fn stands_at(&self, revision: u64, problems: usize) {
+        let revision = i64::try_from(revision).unwrap_or(i64::MAX);
+        self.config_revision.set(revision);
+        let problems = i64::try_from(problems).unwrap_or(i64::MAX);
+        self.problems.set(problems);
     }
 }

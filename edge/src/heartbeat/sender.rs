@@ -163,7 +163,7 @@ impl Sender {
             version: env!("CARGO_PKG_VERSION").into(),
             state: self.heartbeats.state(position.heard, sent.at_ms),
             applied: sent.applied,
-            lag_ms: position.lag_ms,
+            lag_ms: position.lag_ms(clock::wall_ms()),
             problems: problems.0,
             refused: snapshot.sites.refusals.clone(),
             load: self.state.load(),
@@ -222,6 +222,7 @@ impl Sender {
 
     fn refused(&mut self, detail: &str, now_ms: u64) {
         self.unanswered(detail);
+        self.state.metrics.heartbeat_refused();
         if now_ms >= self.shout_at_ms {
             self.shout_at_ms = now_ms + DUPLICATE_TOLD_EVERY_MS;
             let edge = &self.who.id;

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 use super::*;
+use crate::renewal::FENCED_AFTER_MS;
 use seawall_config::feed::{Applied, Load};
 
 const EPOCH: Epoch = Epoch(1);

@@ -124,33 +124,60 @@ impl Sites {
     }
 
     pub(super) fn adopt(&self, file: &[(Site, Value)]) -> Result<Decided, PlaneError> {
-        let names: BTreeSet<&str> = file.iter().map(|(site, _)| site.name.as_str()).collect();
-        let of_file = |site: &StoredSite| site.owner == Owner::File;
-        let sites: Vec<_> = file.iter().map(|(site, _)| site).collect();
-        // What the file no longer has, or has changed, claims nothing any more.
-        self.hosts_are_free(&sites, |there| {
-            of_file(there) || names.contains(&*there.document.name)
-        })?;
+        self.together(Owner::File, file, |there| there.owner == Owner::File)
+    }
+
+    /// `expect`: since when the set of sites is as the caller knows it.
+    pub(super) fn change(
+        &self,
+        put: &[(Site, Value)],
+        delete: &[String],
+        expect: Option<Revision>,
+    ) -> Result<Decided, PlaneError> {
+        let names = put.iter().map(|(site, _)| &site.name).chain(delete);
+        for name in names {
+            self.owned_by_api(self.by_name.get(name))?;
+        }
+        let decided = self.together(Owner::Api, put, |there| {
+            delete.contains(&there.document.name)
+        });
+        // RFC 9110 §13.1.1: it may be answered with success where the change has already been made.
+        let is_done = matches!(decided, Ok(Decided::Nothing(_)));
+        let current = self.guard.unwrap_or_default();
+        if !is_done && expect.is_some_and(|expect| expect != current) {
+            return Err(PlaneError::ConditionFailed {
+                current: Some(current),
+            });
+        }
+        decided
+    }
+
+    /// Puts these sites, deletes those others that `goes`, and gives their hosts to whoever wants them.
+    fn together(
+        &self,
+        owner: Owner,
+        put: &[(Site, Value)],
+        goes: impl Fn(&StoredSite) -> bool,
+    ) -> Result<Decided, PlaneError> {
+        let names: BTreeSet<&str> = put.iter().map(|(site, _)| site.name.as_str()).collect();
+        let is_put = |there: &StoredSite| names.contains(&*there.document.name);
+        let sites: Vec<_> = put.iter().map(|(site, _)| site).collect();
+        self.hosts_are_free(&sites, |there| goes(there) || is_put(there))?;
         let mut writes = Vec::new();
-        for (site, document) in file {
+        for (site, document) in put {
             let wanted = SiteRecord {
-                owner: Owner::File,
+                owner,
                 site: document.clone(),
             };
             if self.holds(&site.name, &wanted).is_none() {
                 writes.push(Write::Put(keys::site(&site.name), encode(&wanted)));
             }
         }
-        let gone = |(name, there): &(&String, &StoredSite)| {
-            of_file(there) && !names.contains(name.as_str())
-        };
-        self.has_room(&writes)?;
-        let deletes = self
-            .by_name
-            .iter()
-            .filter(gone)
-            .map(|(name, _)| Write::Delete(keys::site(name)));
+        let gone = self.by_name.values();
+        let gone = gone.filter(|there| goes(there) && !is_put(there));
+        let deletes = gone.map(|there| Write::Delete(keys::site(&there.document.name)));
         writes.extend(deletes);
+        self.has_room(&writes)?;
         match writes.is_empty() {
             true => Ok(Decided::Nothing(self.guard.unwrap_or_default())),
             false => Ok(Decided::Write {
@@ -208,8 +235,9 @@ impl Sites {
             .map(|(name, it)| (keys::site(name), encode(&it.document.site).len()));
         sizes.extend(there);
         for write in writes {
-            if let Write::Put(key, value) = write {
-                sizes.insert(key.clone(), value.len());
+            match write {
+                Write::Put(key, value) => drop(sizes.insert(key.clone(), value.len())),
+                Write::Delete(key) => drop(sizes.remove(key)),
             }
         }
         if sizes.len() > SITES_MAX || sizes.values().sum::<usize>() > SITES_BYTES_MAX {
