@@ -211,8 +211,9 @@ impl Client {
     }
 
     fn unreachable(&self, why: impl fmt::Display) -> Failure {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
         Exit::Unreachable.because(format!(
-            "no control plane at {}: {why}\n  start one with `seawall run --origin URL`, or say where it is with --server or SEAWALL_SERVER",
+            "no control plane at {scheme}://{}: {why}\n  start one with `seawall run --origin URL`, or say where it is with --server or SEAWALL_SERVER",
             self.authority
         ))
     }

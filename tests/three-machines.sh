@@ -90,7 +90,7 @@ done
 
 say "use it"
 environment=$(block 5 | sed "s/TOKEN=TOKEN/TOKEN=$token/")
-until_so "three edges are live" "$environment; [ \$(seawall edges | grep -c live) = 3 ]"
+until_so "three edges are live" "$environment; seawall edges | grep -q '^3 edges: 3 live'"
 on own "$environment; $(block 6)" | tee "$folder/used"
 grep -q 'is complete' "$folder/used"
 for n in 1 2 3; do
