@@ -212,7 +212,12 @@ async fn two_machines_with_one_id_make_no_false_receipt() {
     let receipt = bench.get(&format!("/v1/purges/{revision}")).await;
     assert_eq!(
         (&receipt.json["state"], states(&receipt)),
-        (&json!("pending"), vec![("e1", "refused")])
+        (&json!("pending"), vec![("e1", "pending")])
+    );
+    let warnings = receipt.json["warnings"].to_string();
+    assert!(
+        warnings.contains("another machine uses its id"),
+        "{warnings}"
     );
     let edge = bench.get("/v1/edges").await.json["edges"][0].clone();
     assert_eq!(
