@@ -13,7 +13,7 @@ use etcd_client::GetOptions;
 use prometheus_client::registry::Registry;
 use seawall_config::{Epoch, Revision};
 
-use super::{Commit, Entry, Follow, Store, StoreError, TXN_BYTES_MAX, Txn, View};
+use super::{Commit, Entry, Follow, Store, StoreError, TXN_BYTES_MAX, Txn, View, Write};
 use crate::clock::Clock;
 use crate::keys;
 use members::Members;
@@ -122,15 +122,20 @@ impl Store for EtcdStore {
             return Err(StoreError::TooLarge { bytes });
         }
         let request = transaction::request(&txn)?;
+        let changes = txn
+            .writes
+            .iter()
+            .any(|write| matches!(write, Write::Put(..)));
         let floor = self.cluster.before().await?;
         let answer = self.cluster.members.txn(request).await;
         let answer = answer.map_err(Failure::of_write)?;
         // Whatever was written then went into another history: nobody knows what that means.
-        let revision = self
-            .cluster
-            .trust
-            .after(floor, answer.header())
-            .map_err(|error| StoreError::OutcomeUnknown(error.to_string()))?;
+        let trust = &self.cluster.trust;
+        let revision = match answer.succeeded() && changes {
+            true => trust.after_change(floor, answer.header()),
+            false => trust.after(floor, answer.header()),
+        };
+        let revision = revision.map_err(|error| StoreError::OutcomeUnknown(error.to_string()))?;
         Ok(transaction::answer(&answer, revision))
     }
 

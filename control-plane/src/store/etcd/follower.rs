@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use super::failure::Failure;
 use super::history::{Mark, Record};
 use super::members::Wire;
+use super::trust::print_of;
 use super::{Cluster, range, steps};
 use crate::keys;
 use crate::store::{Follow, Step, StoreError};
@@ -78,6 +79,8 @@ impl Follower {
                 End::Over(error) => return drop(self.steps.send(Err(error)).await),
                 End::Lost(why) => why,
             };
+            // What ended may have been another life of the cluster: what was delivered last must still be there.
+            self.cluster.trust.doubt();
             failures = if self.delivered > before {
                 0
             } else {
@@ -217,10 +220,14 @@ impl Follower {
                 return Err(new_epoch());
             }
         }
-        let beacon = changed(keys::BEACON).and_then(|changed| changed.value.as_ref());
-        let mark = beacon.map(|value| Mark {
+        let put = step
+            .changes
+            .iter()
+            .find_map(|changed| Some((changed, changed.value.as_ref()?)));
+        let mark = put.map(|(changed, value)| Mark {
             revision,
-            value: String::from_utf8_lossy(value).into_owned(),
+            key: changed.key.clone(),
+            print: print_of(value),
         });
         self.steps.send(Ok(step)).await.map_err(|_| End::Unread)?;
         self.delivered = revision;

@@ -28,14 +28,16 @@ pub(super) struct Seen {
     pub(super) epoch: Epoch,
     /// The store has come as far as this.
     pub(super) revision: Revision,
-    /// The newest beacon: no other history has the same one at the same revision.
+    /// What was seen last: another history has something else at that revision.
     pub(super) mark: Option<Mark>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Mark {
     pub(super) revision: Revision,
-    pub(super) value: String,
+    /// A key that it put, and a fingerprint of the value.
+    pub(super) key: String,
+    pub(super) print: String,
 }
 
 /// What etcd says now.
@@ -44,7 +46,8 @@ pub(super) struct Said {
     pub(super) record: Option<Record>,
     pub(super) cluster: String,
     pub(super) head: Revision,
-    /// The beacon at the revision of the remembered [`Mark`]. None: not asked for, or compacted.
+    /// The fingerprint of what the revision of the remembered [`Mark`] put under its key, if it did. None: not asked
+    /// for, or compacted.
     pub(super) mark: Option<Option<String>>,
 }
 
@@ -105,7 +108,7 @@ pub(super) fn judge(said: &Said, seen: Option<&Seen>) -> Verdict {
         });
     }
     match (&seen.mark, &said.mark) {
-        (Some(mark), Some(found)) if found.as_ref() != Some(&mark.value) => {
+        (Some(mark), Some(found)) if found.as_ref() != Some(&mark.print) => {
             Verdict::Differs(Differs::Mark { at: mark.revision })
         }
         _ => Verdict::Trusted(record.epoch),
@@ -177,7 +180,8 @@ mod tests {
             revision: Revision(revision),
             mark: Some(Mark {
                 revision: Revision(revision),
-                value: "m".into(),
+                key: "k".into(),
+                print: "m".into(),
             }),
         }
     }

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use etcd_client::{Compare, CompareOp, GetOptions, GetResponse, ResponseHeader, Txn, TxnOp};
+use ring::digest::{SHA256, digest};
 use seawall_config::{Epoch, Revision};
 
 use super::failure::Failure;
@@ -88,14 +89,31 @@ impl Trust {
         floor: Revision,
         header: Option<&ResponseHeader>,
     ) -> Result<Revision, StoreError> {
+        self.not_before(floor, header)
+    }
+
+    /// The same of a write that changed something: its revision is its own, and later than all that was known.
+    pub(super) fn after_change(
+        &self,
+        floor: Revision,
+        header: Option<&ResponseHeader>,
+    ) -> Result<Revision, StoreError> {
+        self.not_before(floor.next(), header)
+    }
+
+    fn not_before(
+        &self,
+        least: Revision,
+        header: Option<&ResponseHeader>,
+    ) -> Result<Revision, StoreError> {
         let missing = || StoreError::Unavailable("etcd's answer has no header".into());
         let header = header.ok_or_else(missing)?;
         let revision = steps::revision(header.revision());
         let mut known = self.known();
-        if header.cluster_id() != known.cluster || revision < floor {
+        if header.cluster_id() != known.cluster || revision < least {
             known.standing = Standing::Doubted;
             let why = format!(
-                "etcd answered from revision {revision}, after {floor} had been seen, or from another cluster"
+                "etcd answered from revision {revision} where {least} or later was to come, or from another cluster"
             );
             return Err(StoreError::Unavailable(why));
         }
@@ -108,7 +126,7 @@ impl Trust {
         self.known().standing = Standing::Doubted;
     }
 
-    /// A follower was given this revision; `mark`: the beacon in it.
+    /// A follower was given this revision; `mark`: what it put, if it put anything.
     pub(super) fn delivered(&self, revision: Revision, mark: Option<Mark>) {
         let now_ms = self.clock.now_ms();
         let seen = {
@@ -167,7 +185,7 @@ impl Trust {
         let mark = match &seen {
             Some(Seen {
                 mark: Some(mark), ..
-            }) if mark.revision <= head => beacon_at(members, mark.revision).await?,
+            }) if mark.revision <= head => what_was_put(members, mark).await?,
             _ => None,
         };
         let said = Said {
@@ -300,20 +318,27 @@ async fn write_record(
     Ok(answer.succeeded())
 }
 
-/// What the beacon was at a revision; None where that was compacted.
-async fn beacon_at(
+/// The fingerprint of what the revision of `mark` put under its key, if it did; None where that was compacted.
+async fn what_was_put(
     members: &Members,
-    revision: Revision,
+    mark: &Mark,
 ) -> Result<Option<Option<String>>, StoreError> {
-    let at = GetOptions::new().with_revision(i64::try_from(revision.0).unwrap_or(i64::MAX));
-    match members.get(keys::BEACON, at).await {
+    let revision = i64::try_from(mark.revision.0).unwrap_or(i64::MAX);
+    let at = GetOptions::new().with_revision(revision);
+    match members.get(mark.key.as_str(), at).await {
         Ok(answer) => {
-            let value = answer.kvs().first().map(etcd_client::KeyValue::value);
-            Ok(Some(
-                value.map(|value| String::from_utf8_lossy(value).into_owned()),
-            ))
+            let found = answer.kvs().first();
+            let found = found.filter(|kv| kv.mod_revision() == revision);
+            Ok(Some(found.map(|kv| print_of(kv.value()))))
         }
         Err(Failure::Compacted | Failure::Future) => Ok(None),
         Err(failure) => Err(failure.of_read()),
     }
+}
+
+/// A fingerprint: SHA-256, in hexadecimal.
+pub(super) fn print_of(value: &[u8]) -> String {
+    let print = digest(&SHA256, value);
+    let digits = print.as_ref().iter().map(|byte| format!("{byte:02x}"));
+    digits.collect()
 }

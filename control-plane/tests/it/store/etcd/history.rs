@@ -64,6 +64,46 @@ async fn a_restored_backup_is_refused_until_the_epoch_is_raised() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_that_lacks_one_write_is_refused_whoever_writes_first_after_it() {
+    for others_write in [0, 1, 5] {
+        let Some(mut bench) = Bench::start(Version::V3_4, 1) else {
+            return;
+        };
+        let store = bench.store();
+        let kept = write(&store, [put("/seawall/v1/a", 1)]).await;
+        let mut follow = store
+            .follow(keys::ROOT, Revision(kept.0 - 1))
+            .await
+            .unwrap();
+        let backup = bench.etcd.backup();
+        let lost = write(&store, [put("/seawall/v1/lost", 1)]).await;
+        until(&mut follow, lost).await;
+        bench.etcd.restore(&backup);
+        // By other hands, up to the revision that was lost, and past it.
+        for n in 0..others_write {
+            bench
+                .etcd
+                .ctl(0, &["put", "/seawall/v1/else", &n.to_string()]);
+        }
+        let refused = async {
+            loop {
+                let txn = Txn {
+                    writes: vec![put("/seawall/v1/new", 1)],
+                    ..Txn::default()
+                };
+                match store.commit(txn).await {
+                    Err(StoreError::Unavailable(why)) if why.contains("raise the epoch") => return,
+                    Ok(done) if others_write == 0 => panic!("{done:?} in another history"),
+                    _ => {}
+                }
+            }
+        };
+        let refused = tokio::time::timeout(CAP, refused).await;
+        refused.unwrap_or_else(|_| panic!("never refused after {others_write} writes of others"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_cluster_is_refused_by_everyone() {
     let Some(bench) = Bench::start(Version::V3_4, 1) else {
         return;
