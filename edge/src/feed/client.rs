@@ -238,6 +238,7 @@ impl Following {
             return;
         };
         self.parts.state.advance(frame, followed);
+        self.saver.saw(frame);
         if frame
             .changes
             .iter()
@@ -254,6 +255,7 @@ impl Following {
             return;
         };
         self.parts.state.reset(followed);
+        self.saver.saw_all();
         let (epoch, revision, sites) = (followed.epoch, followed.revision, followed.sites.len());
         let heard = self.follower.position().heard;
         let from = match heard {

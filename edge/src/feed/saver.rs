@@ -1,5 +1,7 @@
 //! Keeping what is followed on disk: never more often than needed, never on the threads that serve, and
-//! again after a failure. Traffic does not notice any of it.
+//! again after a failure. Traffic does not notice any of it. Frames are appended to what is there; the whole is
+//! written twice first, so that there are two generations; and after a whole new picture, after a failure, once an hour,
+//! and when what was appended has outgrown it.
 
 use std::io;
 use std::path::PathBuf;
@@ -8,7 +10,7 @@ use std::time::Duration;
 
 use prometheus_client::metrics::gauge::Gauge;
 use seawall_config::Problem;
-use seawall_config::feed::Applied;
+use seawall_config::feed::{Applied, Change, Frame};
 use tokio::task::JoinHandle;
 
 use super::Followed;
@@ -24,8 +26,21 @@ const PAUSE_TIMES: u64 = 20;
 /// The position alone is saved this often: what comes after it is only followed once more.
 const POSITION_MS: u64 = 30_000;
 
+/// So often the whole is saved, so that the older generation is no older than twice that.
+const WHOLE_MS: u64 = 3_600_000;
+/// Bytes of frames that wait for a save; with more, the whole is saved.
+const PENDING_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// What is appended may always have so many bytes, however small the whole is.
+const APPENDED_BYTES: u64 = 1024 * 1024;
+
 pub struct Saver {
     folder: PathBuf,
+    /// What came since the last save began; None: the whole is to be saved.
+    pending: Option<Pending>,
+    /// The bytes of the newest generation, when it was saved whole and now.
+    whole_bytes: u64,
+    bytes: u64,
+    whole_due_ms: u64,
     /// More than the position has changed since the last save began.
     wanted: bool,
     saved: Option<Applied>,
@@ -39,10 +54,25 @@ pub struct Saver {
     problem: Option<Problem>,
 }
 
+/// Frames as JSON.
+#[derive(Default)]
+struct Pending {
+    frames: Vec<String>,
+    bytes: usize,
+    /// The last of them says no more than how far it is.
+    light: bool,
+}
+
 struct Running {
     position: Applied,
-    /// How long it took, in milliseconds.
-    done: JoinHandle<io::Result<u64>>,
+    done: JoinHandle<io::Result<Done>>,
+}
+
+struct Done {
+    /// How long it took.
+    took_ms: u64,
+    bytes: u64,
+    whole: bool,
 }
 
 impl Saver {
@@ -54,6 +84,10 @@ impl Saver {
         let position_due_ms = clock::boottime_ms() + POSITION_MS;
         Self {
             folder,
+            pending: None,
+            whole_bytes: 0,
+            bytes: 0,
+            whole_due_ms: 0,
             wanted: false,
             saved,
             pause_until_ms: 0,
@@ -70,6 +104,21 @@ impl Saver {
 
     pub fn want(&mut self) {
         self.wanted = true;
+    }
+
+    /// This frame was applied.
+    pub fn saw(&mut self, frame: &Frame) {
+        if let Some(pending) = &mut self.pending {
+            pending.push(frame);
+            if pending.bytes > PENDING_BYTES_MAX {
+                self.pending = None;
+            }
+        }
+    }
+
+    /// There is a whole new picture.
+    pub fn saw_all(&mut self) {
+        self.pending = None;
     }
 
     /// Until a save is to begin. Cancel-safe.
@@ -105,29 +154,65 @@ impl Saver {
             followed: followed.clone(),
             kept: kept(),
         };
+        let (bytes, room) = (self.bytes, self.room());
+        let pending = self.pending.replace(Pending::default());
+        let kept_bytes: usize = generation
+            .kept
+            .iter()
+            .map(|kept| kept.document.weight())
+            .sum();
+        let due = clock::boottime_ms() >= self.whole_due_ms;
+        let fits = |pending: &Pending| !due && (pending.bytes + kept_bytes) as u64 <= room;
+        let pending = pending.filter(fits);
         let done = tokio::task::spawn_blocking(move || {
             let began_ms = clock::boottime_ms();
-            disk::save(&folder, &generation)?;
-            Ok(clock::boottime_ms() - began_ms)
+            let whole = pending.is_none();
+            let bytes = match pending {
+                Some(pending) => disk::append(&folder, bytes, &pending.frames, &generation.kept)?,
+                None => disk::save(&folder, &generation)?,
+            };
+            let took_ms = clock::boottime_ms() - began_ms;
+            Ok(Done {
+                took_ms,
+                bytes,
+                whole,
+            })
         });
         self.running = Some(Running { position, done });
     }
 
-    fn finished(&mut self, position: Applied, done: io::Result<u64>) {
-        let took_ms = *done.as_ref().unwrap_or(&0);
+    /// How many bytes may be appended still.
+    fn room(&self) -> u64 {
+        let appended = self.bytes.saturating_sub(self.whole_bytes);
+        let most = self
+            .whole_bytes
+            .clamp(APPENDED_BYTES, disk::LOG_BYTES_MAX / 2);
+        most.saturating_sub(appended)
+    }
+
+    fn finished(&mut self, position: Applied, done: io::Result<Done>) {
+        let took_ms = done.as_ref().map_or(0, |done| done.took_ms);
         self.pause_until_ms =
             clock::boottime_ms() + PAUSE_MS.max(took_ms.saturating_mul(PAUSE_TIMES));
         let failed_before = self.failing.set(i64::from(done.is_err())) != 0;
         match done {
-            Ok(_) => {
+            Ok(done) => {
                 self.saved = Some(position);
+                self.bytes = done.bytes;
+                if done.whole {
+                    // The second one comes soon.
+                    let first = self.whole_bytes == 0;
+                    let after_ms = if first { 0 } else { WHOLE_MS };
+                    self.whole_due_ms = clock::boottime_ms() + after_ms;
+                    self.whole_bytes = done.bytes;
+                }
                 self.problem = None;
                 if failed_before {
                     tracing::info!(folder = %self.folder.display(), "the snapshot is kept on disk again");
                 }
             }
             Err(error) => {
-                self.wanted = true;
+                (self.wanted, self.pending) = (true, None);
                 let saved = named(self.saved);
                 let folder = self.folder.display();
                 let message = format!(
@@ -139,6 +224,23 @@ impl Saver {
                 self.problem = Some(Problem::new(PATH, message));
             }
         }
+    }
+}
+
+impl Pending {
+    fn push(&mut self, frame: &Frame) {
+        let is_beacon = |change: &Change| matches!(change, Change::Beacon(_));
+        let light = frame.changes.iter().all(is_beacon);
+        // Of two beacons in a row the later says it all.
+        if self.light && light && !frame.changes.is_empty() {
+            let before = self.frames.pop();
+            self.bytes -= before.map_or(0, |before| before.len());
+        }
+        // What was read as a frame is written as one.
+        let frame = serde_json::to_string(frame).unwrap_or_default();
+        self.bytes += frame.len();
+        self.light = light;
+        self.frames.push(frame);
     }
 }
 

@@ -5,7 +5,6 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
-use std::path::Path;
 use std::sync::Arc;
 
 use pingora_core::connectors::http::Connector;
@@ -27,8 +26,6 @@ const OTHERS: u64 = 4;
 #[test]
 #[ignore = "a measurement of some seconds: make bench prints it"]
 fn what_ten_thousand_sites_cost() {
-    let folder = std::env::temp_dir().join(format!("seawall-measure-{}", std::process::id()));
-    fs::create_dir_all(&folder).unwrap();
     let snapshot = Snapshot {
         epoch: Epoch(1),
         revision: Revision(SITES),
@@ -41,15 +38,24 @@ fn what_ten_thousand_sites_cost() {
         "{SITES} sites, {} bytes as a control plane sends them",
         text.len()
     );
+    let (state, followed) = to_load(&text);
+    let generation = Generation {
+        followed: Arc::new(followed),
+        kept: Vec::new(),
+    };
+    to_keep(&generation);
+    to_change(&state, (*generation.followed).clone());
+}
 
+fn to_load(text: &[u8]) -> (State, Followed) {
     let load = || {
         let state = state();
-        let snapshot: Snapshot = serde_json::from_slice(&text).unwrap();
+        let snapshot: Snapshot = serde_json::from_slice(text).unwrap();
         let followed = Followed::from_snapshot(snapshot).unwrap();
         state.reset(&followed);
         (state, followed)
     };
-    let ((state, followed), took) = cpu(load);
+    let (loaded, took) = cpu(load);
     println!("load from a control plane's answer: {took:.1} ms of CPU");
     // What the first one freed is used by the second; the others need memory of their own.
     let _second = load();
@@ -57,49 +63,56 @@ fn what_ten_thousand_sites_cost() {
     let _others: Vec<_> = (0..OTHERS).map(|_| load()).collect();
     let held = resident_bytes().saturating_sub(before) / OTHERS / SITES;
     println!("held: {held} bytes a site, with two hosts and two rules, all told");
+    loaded
+}
 
-    let generation = Generation {
-        followed: Arc::new(followed),
-        kept: Vec::new(),
+fn to_keep(generation: &Generation) {
+    let folder = std::env::temp_dir().join(format!("seawall-measure-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    let (length, took) = cpu(|| disk::save(&folder, generation).unwrap());
+    println!("keep all of it on disk, once an hour, on a thread of its own: {took:.1} ms of CPU");
+    let change = frame(SITES + 1);
+    let append = || {
+        let frame = serde_json::to_string(&change).unwrap();
+        disk::append(&folder, length, &[frame], &[]).unwrap()
     };
-    on_disk(&folder, &generation);
-    let (_, took) = cpu(|| state.reset(&generation.followed));
-    println!("the same picture again: {took:.2} ms of CPU");
-    // As when it is being saved: what is followed is held by another, too.
-    let mut followed = (*generation.followed).clone();
+    let (_, took) = cpu(append);
+    println!("keep one change on disk, at most once a second: {took:.3} ms of CPU");
     let (_, took) = cpu(|| {
-        for change in 1..=CHANGES {
-            let revision = SITES + change;
-            let frame = Frame {
-                epoch: Epoch(1),
-                revision: Revision(revision),
-                changes: vec![Change::PutSite(site(1 + change % SITES, revision))],
-            };
+        let loaded = disk::load(&folder);
+        let generation = loaded.generation.as_ref().unwrap();
+        state().reset(&generation.followed);
+        loaded.survived();
+    });
+    println!("load from disk: {took:.1} ms of CPU");
+    fs::remove_dir_all(folder).unwrap();
+}
+
+fn to_change(state: &State, mut followed: Followed) {
+    let (_, took) = cpu(|| state.reset(&followed));
+    println!("the same picture again: {took:.2} ms of CPU");
+    let (_, took) = cpu(|| {
+        for revision in SITES + 1..=SITES + CHANGES {
+            let frame = frame(revision);
             followed.check(&frame).unwrap();
+            // As when it is being saved: another holds it, too.
             followed = followed.clone();
             followed.advance(&frame);
             state.advance(&frame, &followed);
         }
     });
     println!("one changed site: {:.3} ms of CPU", took / CHANGES as f64);
-    assert_eq!(
-        state.snapshot.load().sites.built,
-        SITES + CHANGES,
-        "and nothing else was built"
-    );
-    fs::remove_dir_all(folder).unwrap();
+    let built = state.snapshot.load().sites.built;
+    assert_eq!(built, SITES + CHANGES, "and nothing else was built");
 }
 
-fn on_disk(folder: &Path, generation: &Generation) {
-    let (_, took) = cpu(|| disk::save(folder, generation).unwrap());
-    println!("keep on disk, at most once a second, on a thread of its own: {took:.1} ms of CPU");
-    let (_, took) = cpu(|| {
-        let loaded = disk::load(folder);
-        let generation = loaded.generation.as_ref().unwrap();
-        state().reset(&generation.followed);
-        loaded.survived();
-    });
-    println!("load from disk: {took:.1} ms of CPU");
+/// One changed site.
+fn frame(revision: u64) -> Frame {
+    Frame {
+        epoch: Epoch(1),
+        revision: Revision(revision),
+        changes: vec![Change::PutSite(site(1 + revision % SITES, revision))],
+    }
 }
 
 fn site(number: u64, revision: u64) -> SiteDocument {

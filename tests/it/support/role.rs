@@ -79,9 +79,14 @@ impl Role {
             if let Ok(text) = fs::read(self.state().join("addresses.json")) {
                 self.addresses = serde_json::from_slice(&text).unwrap_or_default();
             }
-            self.addresses["admin"].is_string()
-                && std::net::TcpStream::connect(self.admin()).is_ok()
-                && (self.name == "edge" || self.admin_get("/readyz").status == 200)
+            let there = self.addresses["admin"].is_string()
+                && std::net::TcpStream::connect(self.admin()).is_ok();
+            // An edge may have nothing to serve yet; a control plane takes no orders before.
+            there && {
+                let ready = self.admin_get("/readyz");
+                let starting = ready.text().contains("starting");
+                ready.status == 200 || self.name == "edge" && !starting
+            }
         });
     }
 

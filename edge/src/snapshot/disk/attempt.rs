@@ -12,18 +12,18 @@ const DEATHS_MAX: u32 = 2;
 pub(super) struct Attempt(PathBuf);
 
 impl Attempt {
-    /// `head` is what tells the generation from any other. Err: it was died of so often.
-    pub(super) fn begin(folder: &Path, head: &[u8]) -> Result<Self, u32> {
+    /// `which` is what tells the generation from any other. Err: it was died of so often.
+    pub(super) fn begin(folder: &Path, which: &[u8]) -> Result<Self, u32> {
         let path = folder.join(TRYING);
         let note = fs::read(&path).unwrap_or_default();
-        let deaths = deaths(&note, head);
+        let deaths = deaths(&note, which);
         if deaths >= DEATHS_MAX {
             // What comes next has a note of its own.
             let _ = fs::remove_file(&path);
             return Err(deaths);
         }
         // Not synced: it is to outlive this process, not the machine. Where nothing can be written nothing is counted.
-        let note = [format!("{} ", deaths + 1).as_bytes(), head].concat();
+        let note = [format!("{} ", deaths + 1).as_bytes(), which].concat();
         let _ = fs::write(&path, note);
         Ok(Self(path))
     }
@@ -33,11 +33,11 @@ impl Attempt {
     }
 }
 
-/// How many starts from the generation with this head are noted.
-fn deaths(note: &[u8], head: &[u8]) -> u32 {
+/// How many starts from this generation are noted.
+fn deaths(note: &[u8], which: &[u8]) -> u32 {
     let mut parts = note.splitn(2, |byte| *byte == b' ');
     match (parts.next().map(std::str::from_utf8), parts.next()) {
-        (Some(Ok(count)), Some(of)) if of == head => count.parse().unwrap_or(0),
+        (Some(Ok(count)), Some(of)) if of == which => count.parse().unwrap_or(0),
         _ => 0,
     }
 }

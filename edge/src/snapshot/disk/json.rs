@@ -34,7 +34,7 @@ struct Whole {
 }
 
 #[derive(Deserialize)]
-struct KeptDocument {
+pub(super) struct KeptDocument {
     until: Revision,
     document: SiteDocument,
 }
@@ -60,12 +60,7 @@ pub(super) fn write(generation: &Generation) -> serde_json::Result<Vec<u8>> {
         push(&mut text, document)?;
     }
     text.push_str("],\"kept\":[");
-    for (i, kept) in generation.kept.iter().enumerate() {
-        let comma = if i == 0 { "" } else { "," };
-        text.push_str(&format!("{comma}{{\"until\":{},\"document\":", kept.until));
-        push(&mut text, &kept.document)?;
-        text.push('}');
-    }
+    push_kept(&mut text, &generation.kept)?;
     text.push_str("]}");
     Ok(text.into_bytes())
 }
@@ -80,14 +75,30 @@ pub(super) fn read(body: &[u8]) -> Result<Generation, Damage> {
         sites: whole.sites,
         purges: whole.purges,
     })?;
-    let kept = whole.kept.into_iter().map(|kept| Kept {
-        document: Arc::new(kept.document.into()),
-        until: kept.until,
-    });
     Ok(Generation {
         followed: Arc::new(followed),
-        kept: kept.collect(),
+        kept: whole.kept.into_iter().map(Kept::from).collect(),
     })
+}
+
+impl From<KeptDocument> for Kept {
+    fn from(kept: KeptDocument) -> Self {
+        Self {
+            document: Arc::new(kept.document.into()),
+            until: kept.until,
+        }
+    }
+}
+
+/// What stands between the brackets of a list.
+pub(super) fn push_kept(text: &mut String, kept: &[Kept]) -> serde_json::Result<()> {
+    for (i, kept) in kept.iter().enumerate() {
+        let (comma, until) = (if i == 0 { "" } else { "," }, kept.until);
+        text.push_str(&format!("{comma}{{\"until\":{until},\"document\":"));
+        push(text, &kept.document)?;
+        text.push('}');
+    }
+    Ok(())
 }
 
 /// As [`SiteDocument`] is spelt.

@@ -123,10 +123,9 @@ fn a_snapshot_cut_or_changed_at_any_byte_gives_way_to_the_older_one() {
         folder.write(NEWEST, &flipped);
         assert_eq!(folder.boots(), (Some(1), 1), "changed at byte {end}");
     }
-    folder.write(NEWEST, &[&whole[..], b"x"].concat());
-    assert_eq!(folder.boots(), (Some(1), 1), "something after it");
+    folder.write(NEWEST, b"");
     folder.write(OLDER, b"");
-    assert_eq!(folder.boots(), (None, 1), "nothing whole is left");
+    assert_eq!(folder.boots(), (None, 2), "nothing whole is left");
     folder.write(NEWEST, &whole);
     assert_eq!(folder.boots(), (Some(2), 0));
 }
@@ -265,5 +264,86 @@ fn a_folder_where_nothing_can_be_written_is_read_all_the_same() {
     fs::create_dir(folder.0.join("snapshot.trying")).unwrap();
     for _ in 0..3 {
         assert_eq!(folder.boots(), (Some(1), 1));
+    }
+}
+
+/// A line that brings a site from its state before to `revision`.
+fn appended(folder: &Folder, length: u64, revision: u64) -> u64 {
+    let frame = json!({"epoch": 3, "revision": revision, "changes": [
+        {"put_site": {"name": "a", "created": 1, "revision": revision, "site": {"name": "a", "at": revision}}},
+        {"purge": {"scopes": ["everything"], "mode": "hard"}},
+    ]});
+    let kept = snapshot(1).kept;
+    append(
+        &folder.0,
+        length,
+        &[frame.to_string()],
+        &kept[..(revision % 2) as usize],
+    )
+    .unwrap()
+}
+
+#[test]
+fn what_is_appended_is_loaded_up_to_its_last_whole_line() {
+    let folder = Folder::new();
+    let mut ends = vec![save(&folder.0, &snapshot(2)).unwrap()];
+    for revision in 3..=5 {
+        ends.push(appended(&folder, ends[ends.len() - 1], revision));
+    }
+    let whole = folder.read(NEWEST);
+    let newest = load(&folder.0).generation.unwrap();
+    assert_eq!(
+        (newest.followed.revision, newest.kept.len()),
+        (Revision(5), 1)
+    );
+    assert_eq!(newest.followed.purges.len(), 4);
+    assert!(
+        newest
+            .followed
+            .sites
+            .get("a")
+            .unwrap()
+            .text
+            .contains("\"at\":5")
+    );
+    for end in ends[0] as usize..whole.len() {
+        let lines = ends.iter().filter(|at| **at <= end as u64).count() as u64;
+        folder.write(NEWEST, &whole[..end]);
+        assert_eq!(
+            folder.boots(),
+            (Some(1 + lines), 0),
+            "cut after {end} bytes"
+        );
+        let mut flipped = whole.clone();
+        flipped[end] ^= 0x01;
+        folder.write(NEWEST, &flipped);
+        let (revision, notes) = folder.boots();
+        assert_eq!(revision, Some(1 + lines), "changed at byte {end}");
+        assert!(
+            notes == 1 || end + 1 == whole.len(),
+            "changed at byte {end}"
+        );
+    }
+    // What is appended later than a line that was not whole would be lost: it is not appended.
+    folder.write(NEWEST, &whole[..whole.len() - 1]);
+    assert!(append(&folder.0, whole.len() as u64, &[], &[]).is_err());
+}
+
+#[test]
+fn what_does_not_follow_is_not_taken() {
+    let folder = Folder::new();
+    let length = save(&folder.0, &snapshot(2)).unwrap();
+    for (frame, why) in [
+        (json!({"epoch": 3, "revision": 2}), "it is there already"),
+        (json!({"epoch": 4, "revision": 3}), "another epoch"),
+        (
+            json!({"epoch": 3, "revision": 3, "changes": [{"beacon": {"id": "?", "at_ms": 0}}]}),
+            "unsound",
+        ),
+        (json!(5), "no frame"),
+    ] {
+        append(&folder.0, length, &[frame.to_string()], &[]).unwrap();
+        assert_eq!(folder.boots(), (Some(2), 1), "{why}");
+        save(&folder.0, &snapshot(2)).unwrap();
     }
 }
