@@ -27,6 +27,9 @@ const QUIET: [&str; 4] = [
     "h2=warn",
 ];
 
+/// Who changed what is written down whatever else is not.
+const AUDIT: &str = "audit=info";
+
 /// Starts writing to stderr: as `format` says, else words on a terminal and JSON elsewhere. `level` holds
 /// where [`LEVEL_VARIABLE`] is not set. Err is what is wrong with that variable.
 pub(crate) fn start(format: Option<LogFormat>, level: &str) -> Result<(), String> {
@@ -52,7 +55,7 @@ pub(crate) fn start(format: Option<LogFormat>, level: &str) -> Result<(), String
     Ok(())
 }
 
-/// A wish that names no target of its own is still spared what [`QUIET`] silences.
+/// A wish that names no target of its own is still spared what [`QUIET`] silences, and told what [`AUDIT`] tells.
 fn filter(
     wish: Option<&str>,
     level: &str,
@@ -61,11 +64,11 @@ fn filter(
         .map(str::trim)
         .filter(|wish| !wish.is_empty())
         .unwrap_or(level);
-    let quiet = QUIET.iter().filter(|directive| {
+    let ours = QUIET.iter().chain([&AUDIT]).filter(|directive| {
         let target = directive.split('=').next().unwrap_or_default();
         !wish.contains(target)
     });
-    let directives: Vec<&str> = quiet.copied().chain([wish]).collect();
+    let directives: Vec<&str> = ours.copied().chain([wish]).collect();
     EnvFilter::builder().parse(directives.join(","))
 }
 
@@ -86,7 +89,9 @@ mod tests {
         check(None, "info", "debug");
         check(None, "pingora_proxy=error", "warn,pingora_proxy");
         check(Some(" "), "info", "debug");
-        check(Some("debug"), "debug", "info");
+        check(Some("debug"), "debug", "trace");
+        check(Some("error"), "audit=info", "debug");
+        check(Some("audit=off"), "audit=off", "audit=info");
         check(
             Some("pingora_proxy=debug"),
             "pingora_proxy=debug",

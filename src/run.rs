@@ -163,7 +163,7 @@ pub(crate) async fn run(args: RunArgs) -> Result<Exit, Failure> {
 /// certain by the clock.
 async fn forget_former_edge(plane: &Plane) -> Result<(), Failure> {
     match plane.deregister(EDGE_ID).await {
-        Ok(()) | Err(PlaneError::NoSuchEdge(_)) => Ok(()),
+        Ok(_) | Err(PlaneError::NoSuchEdge(_)) => Ok(()),
         Err(error) => Err(not_written(&error)),
     }
 }

@@ -3,6 +3,7 @@
 use crate::file;
 use crate::problem::Problems;
 use crate::reader::{Fields, echo};
+use crate::roles::edge_id;
 use crate::schema;
 use crate::site::site_name;
 
@@ -10,6 +11,8 @@ use crate::site::site_name;
 pub const TOKENS_MAX: usize = 1_000;
 /// Sites that one token is limited to.
 pub const TOKEN_SITES_MAX: usize = 1_000;
+/// Edges that one token is limited to.
+pub const TOKEN_EDGES_MAX: usize = 1_000;
 
 /// One token, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +25,8 @@ pub struct TokenEntry {
     pub scopes: Vec<TokenScope>,
     /// Empty: all.
     pub sites: Vec<String>,
+    /// Which edges it may be; empty: any.
+    pub edges: Vec<String>,
 }
 
 /// What a token may do.
@@ -33,7 +38,7 @@ pub enum TokenScope {
     Purge,
     /// Change sites, deregister edges.
     Write,
-    /// Be an edge, whichever.
+    /// Be an edge.
     Edge,
 }
 
@@ -84,6 +89,11 @@ pub fn parse(text: &str) -> Result<Vec<TokenEntry>, Problems> {
 }
 
 impl TokenEntry {
+    /// Whether it may be the edge of that id, as far as it is limited to some.
+    pub fn may_be(&self, edge: Option<&str>) -> bool {
+        self.edges.is_empty() || edge.is_some_and(|id| self.edges.iter().any(|own| own == id))
+    }
+
     fn from_fields(mut fields: Fields<'_>, problems: &mut Problems) -> Option<Self> {
         let name = fields.parsed("name", problems, |text| {
             site_name(text).map_err(|why| why.replace("a site name", "a name"))
@@ -91,6 +101,7 @@ impl TokenEntry {
         let sha256 = fields.parsed("sha256", problems, sha256);
         let scopes = fields.each_parsed("scopes", problems, TokenScope::parse);
         let sites = fields.each_parsed("sites", problems, site_name);
+        let edges = fields.each_parsed("edges", problems, edge_id);
         let scopes: Vec<_> = scopes.into_iter().map(|(_, scope)| scope).collect();
         if !sites.is_empty() && scopes.contains(&TokenScope::Edge) {
             problems.add(
@@ -98,12 +109,16 @@ impl TokenEntry {
                 "an edge serves all sites: leave it out, or give the edge a token of its own",
             );
         }
+        if !edges.is_empty() && !scopes.contains(&TokenScope::Edge) {
+            problems.add(fields.at("edges"), "is for the scope \"edge\"");
+        }
         fields.done();
         Some(Self {
             name: name?,
             sha256: sha256?,
             scopes,
             sites: sites.into_iter().map(|(_, site)| site).collect(),
+            edges: edges.into_iter().map(|(_, edge)| edge).collect(),
         })
     }
 }

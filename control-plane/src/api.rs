@@ -1,6 +1,7 @@
 //! The plane over HTTP: one resource a file. [`router`] is all that the product serves of it.
 //!
-//! Every error is an RFC 9457 problem (`problem`); who may ask, and how much at once, is said in one place (`guard`).
+//! Every error is an RFC 9457 problem (`problem`). In front of all of them, `gate` says who may ask, how often and how
+//! much at once, and `guard` what no browser may be made to send; behind them `audit` writes down who changed what.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +25,7 @@ use problem::Refusal;
 pub use access::{Access, Caller, Tokens, hash_of};
 
 mod access;
+mod audit;
 mod edges;
 mod feed;
 mod gate;

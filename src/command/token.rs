@@ -1,6 +1,7 @@
 //! `seawall token`: a new token, and the entry that lets it in. Nothing is written anywhere.
 
 use clap::Args;
+use seawall_config::roles::edge_id;
 use seawall_config::site::site_name;
 use seawall_config::tokens::TokenScope;
 
@@ -25,11 +26,17 @@ pub(crate) struct TokenArgs {
     /// A site it is limited to [default: all sites]
     #[arg(long = "site", value_name = "NAME", value_parser = site_name)]
     sites: Vec<String>,
+    /// An edge it may be [default: any]
+    #[arg(long = "edge", value_name = "ID", value_parser = edge_id)]
+    edges: Vec<String>,
 }
 
 pub(crate) fn run(args: &TokenArgs) -> Result<Exit, Failure> {
     if args.scopes.contains(&TokenScope::Edge) && !args.sites.is_empty() {
         return Err(Exit::Usage.because("an edge serves all sites: leave --site out"));
+    }
+    if !args.scopes.contains(&TokenScope::Edge) && !args.edges.is_empty() {
+        return Err(Exit::Usage.because("--edge is for --scope edge"));
     }
     let token = random().map_err(|error| {
         Exit::Failed.because(format!("the system gives no random numbers: {error}"))
@@ -50,19 +57,22 @@ fn random() -> Result<String, getrandom::Error> {
 }
 
 fn entry(args: &TokenArgs, token: &str) -> String {
-    let list = |texts: Vec<&str>| {
+    let list = |texts: &[&str]| {
         let quoted: Vec<_> = texts.iter().map(|text| format!("{text:?}")).collect();
         quoted.join(", ")
     };
-    let scopes = list(args.scopes.iter().map(|scope| scope.as_str()).collect());
+    let scopes = args.scopes.iter().map(|scope| scope.as_str());
+    let scopes = list(&scopes.collect::<Vec<_>>());
     let hash = hex(&seawall_control_plane::api::hash_of(token));
     let mut entry = format!(
         "\n[[token]]\nname = {:?}\nsha256 = {hash:?}\nscopes = [{scopes}]",
         args.name
     );
-    if !args.sites.is_empty() {
-        let sites = list(args.sites.iter().map(String::as_str).collect());
-        entry.push_str(&format!("\nsites = [{sites}]"));
+    for (word, limits) in [("sites", &args.sites), ("edges", &args.edges)] {
+        if !limits.is_empty() {
+            let limits: Vec<_> = limits.iter().map(String::as_str).collect();
+            entry.push_str(&format!("\n{word} = [{}]", list(&limits)));
+        }
     }
     entry
 }
@@ -82,6 +92,7 @@ mod tests {
             name: "cms".into(),
             scopes: vec![TokenScope::Purge, TokenScope::Read],
             sites: vec!["shop".into()],
+            edges: Vec::new(),
         };
         let (one, other) = (random().unwrap(), random().unwrap());
         assert_eq!(one.len(), 64);

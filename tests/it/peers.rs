@@ -180,6 +180,9 @@ fn edges_are_known_by_their_certificates_and_people_by_their_tokens() {
         ask(&["edges"], &admin).1.contains("e2")
     });
 
+    // Who is refused leaves a line, too.
+    assert_eq!(ask(&["purge", "--all"], "nonsense").0, 1);
+
     // No command sends a token in clear.
     let elsewhere = ["edges", "--server", "http://10.0.0.1:9080"];
     let (exit, _, said) = ask(&elsewhere, &admin);
@@ -203,6 +206,16 @@ fn edges_are_known_by_their_certificates_and_people_by_their_tokens() {
         audited.contains("\"target\":\"audit\"") && audited.contains("\"who\":\"admin\""),
         "{audited}"
     );
+    let purged = audited
+        .lines()
+        .filter(|line| line.contains("\"path\":\"/v1/purges\""));
+    let told = |words: &[&str]| {
+        let mut lines = purged.clone();
+        lines.any(|line| words.iter().all(|word| line.contains(word)))
+    };
+    assert!(told(&["\"admin\"", "\\\"all\\\":true", "\"revision\":"]));
+    assert!(told(&["\"nobody known\"", "\"status\":401"]));
+    assert!(!audited.contains("nonsense"), "nor what was no token");
     assert!(!audited.contains(&admin), "no token stands in a log");
     plane.terminate();
     assert_eq!(plane.end().code(), Some(0));

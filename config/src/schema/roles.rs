@@ -202,8 +202,17 @@ pub(super) static TOKEN: Table = Table {
                 max: crate::tokens::TOKEN_SITES_MAX,
             },
             default: Default::None("all sites"),
-            about: "The sites it is limited to: reading and writing these, and purging them as a whole, or hosts, \
-                    prefixes and URLs of hosts that they name exactly. Tags belong to no site, so not those.",
+            about: "The sites it is limited to: reading these, writing them but for new hosts, and purging them as a \
+                    whole, or hosts, prefixes and URLs of hosts that they name exactly. Tags belong to no site, so \
+                    not those.",
+        },
+        Word {
+            name: "edges",
+            form: Form::Texts {
+                max: crate::tokens::TOKEN_EDGES_MAX,
+            },
+            default: Default::None("any edge"),
+            about: "The ids of the edges it may be. Better: a certificate for each, from `seawall certs`.",
         },
     ],
 };

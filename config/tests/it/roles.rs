@@ -108,6 +108,14 @@ fn tokens_are_told_apart() {
         &["token[1].sha256: is another token's"],
     );
     check(
+        &token("a", &a, "scopes = [\"edge\"]\nedges = [\"e1\"]"),
+        &[],
+    );
+    check(
+        &token("a", &a, "scopes = [\"read\"]\nedges = [\"e1\"]"),
+        &["token[0].edges: is for the scope \"edge\""],
+    );
+    check(
         &token("a", &a, "scopes = [\"edge\"]\nsites = [\"s\"]"),
         &["token[0].sites: an edge serves all sites"],
     );

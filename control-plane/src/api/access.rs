@@ -163,6 +163,11 @@ impl Who {
         match right {
             Right::SeeSite | Right::WriteSite if is_limited && !is_its_own => Err(limited(token)),
             Right::SeeAll | Right::WriteAll | Right::Follow if is_limited => Err(limited(token)),
+            Right::BeEdge if !token.may_be(named) => Err(forbidden(format!(
+                "the token {:?} is limited to its edges: {}",
+                token.name,
+                token.edges.join(", ")
+            ))),
             _ => Ok(()),
         }
     }
@@ -218,6 +223,21 @@ pub(super) fn may_purge(scopes: &[Scope], sites: &[Site]) -> Result<(), Denied> 
         }
     }
     Ok(())
+}
+
+/// Whether a token that is limited to sites may put this. Hosts are given by whoever may write all sites: or one site
+/// could take what comes for another, or for nobody.
+pub(super) fn may_put(there: Option<&Site>, wanted: &Site) -> Result<(), Denied> {
+    let Some(there) = there else {
+        let why = "a token that is limited to sites makes none: who may write all sites does";
+        return Err(forbidden(why.into()));
+    };
+    match wanted.hosts.iter().find(|host| !there.hosts.contains(host)) {
+        None => Ok(()),
+        Some(host) => Err(forbidden(format!(
+            "{host} is not among the site's hosts: a token that is limited to sites leaves hosts as they are, or fewer"
+        ))),
+    }
 }
 
 /// What is kept of a token. It has 256 random bits, so nothing slower is needed.

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use seawall_config::feed::{Heartbeat, Renewal};
 
+use super::audit::Made;
 use super::problem::Refusal;
 use super::{BODY_BYTES_MAX, Segment, read_json};
 use crate::plane::{EdgesStatus, Plane};
@@ -19,9 +21,9 @@ pub(super) async fn list(State(plane): State<Arc<Plane>>) -> Json<EdgesStatus> {
 pub(super) async fn remove(
     State(plane): State<Arc<Plane>>,
     Segment(id): Segment<String>,
-) -> Result<StatusCode, Refusal> {
-    plane.deregister(&id).await?;
-    Ok(StatusCode::NO_CONTENT)
+) -> Result<Response, Refusal> {
+    let revision = plane.deregister(&id).await?;
+    Ok((StatusCode::NO_CONTENT, Extension(Made::at(revision))).into_response())
 }
 
 pub(super) async fn heartbeat(

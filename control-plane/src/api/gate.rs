@@ -1,17 +1,24 @@
-//! In front of each resource: who asks, may he, how often; and behind it a line for what was changed.
+//! In front of each resource: who asks, may he, how often, how much at once; and behind it a line for what was changed.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::extract::{FromRequestParts, RawPathParams, Request, State};
-use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use seawall_config::Revision;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::access::{Access, Caller, Denied, Right, Who, identify};
+use super::audit::Asked;
 use super::problem::{self, Refusal};
-use super::rate::Rates;
+use super::rate::{Rates, Verdict};
+use crate::PlaneError;
 use crate::clock::Clock;
+
+/// Requests of people and programs under way.
+const REQUESTS_MAX: usize = 1_024;
+/// Of edges; they have slots of their own, so that nobody's crowd keeps a heartbeat out, nor theirs anybody while the
+/// store does not answer. A feed counts only until it begins.
+const EDGE_REQUESTS_MAX: usize = 4_096;
 
 /// What stands in front of one resource.
 #[derive(Clone)]
@@ -19,19 +26,29 @@ pub(super) struct Gate {
     access: Access,
     // std's: nothing awaits while it is held.
     rates: Arc<Mutex<Rates>>,
+    slots: Arc<Semaphore>,
+    edge_slots: Arc<Semaphore>,
     clock: Clock,
     right: Right,
 }
 
-/// The revision that a request made, among the extensions of its answer.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Made(pub Revision);
+/// A request that was let in, until it is answered.
+struct Admitted {
+    who: Who,
+    _slot: OwnedSemaphorePermit,
+    _begun: Begun,
+}
+
+/// Counts among what its caller has under way; None where callers are not told apart.
+struct Begun(Option<(Arc<Mutex<Rates>>, String)>);
 
 impl Gate {
     pub(super) fn new(access: Access, clock: Clock) -> Self {
         Self {
             access,
             rates: Arc::default(),
+            slots: Arc::new(Semaphore::new(REQUESTS_MAX)),
+            edge_slots: Arc::new(Semaphore::new(EDGE_REQUESTS_MAX)),
             clock,
             right: Right::See,
         }
@@ -45,34 +62,62 @@ impl Gate {
         }
     }
 
-    fn admit(&self, request: &Request, named: Option<&str>) -> Result<Who, Refusal> {
-        let unknown = Caller::unknown();
-        let caller = request.extensions().get::<Caller>().unwrap_or(&unknown);
-        let who = match identify(&self.access, caller, request.headers()) {
+    fn admit(
+        &self,
+        who: Result<Who, Denied>,
+        from: &Caller,
+        named: Option<&str>,
+    ) -> Result<Admitted, Refusal> {
+        let now_ms = self.clock.now_ms();
+        let who = match who {
             Ok(who) => who,
             Err(denied) => {
                 // Whoever guesses is slowed down by address.
-                self.may_ask(&caller.address.to_string())?;
+                said(lock(&self.rates).ask(&format!("from {}", from.address), now_ms))?;
                 return Err(refused(denied));
             }
         };
-        // Edges may share a token, each with its own heartbeats.
-        let name = match self.right {
-            Right::BeEdge => format!("{}/{}", who.name(), named.unwrap_or_default()),
-            _ => who.name().to_owned(),
+        let may = who.may(self.right, named);
+        let begun = match self.counted_as(&who, from, named.filter(|_| may.is_ok())) {
+            None => Begun(None),
+            Some(caller) => {
+                said(lock(&self.rates).begin(&caller, now_ms))?;
+                Begun(Some((self.rates.clone(), caller)))
+            }
         };
-        if who != Who::Anyone {
-            self.may_ask(&name)?;
-        }
-        who.may(self.right, named).map_err(refused)?;
-        Ok(who)
+        may.map_err(refused)?;
+        let slots = match self.right {
+            Right::BeEdge | Right::Follow => &self.edge_slots,
+            _ => &self.slots,
+        };
+        let slot = slots.clone().try_acquire_owned();
+        Ok(Admitted {
+            who,
+            _slot: slot.map_err(|_| Refusal::from(PlaneError::Busy))?,
+            _begun: begun,
+        })
     }
 
-    fn may_ask(&self, caller: &str) -> Result<(), Refusal> {
-        let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
-        match rates.take(caller, self.clock.now_ms()) {
-            true => Ok(()),
-            false => Err(problem::too_often()),
+    /// One rate for each token and each edge. Edges may share a token: each that it lets in has a rate for its
+    /// heartbeats, and each address one for the feed.
+    fn counted_as(&self, who: &Who, from: &Caller, edge: Option<&str>) -> Option<String> {
+        let token = match who {
+            Who::Anyone => return None,
+            Who::Edge(id) => return Some(format!("edge {id}")),
+            Who::Token(token) => &token.name,
+        };
+        Some(match (self.right, edge) {
+            (Right::BeEdge, Some(edge)) => format!("token {token} as {edge}"),
+            (Right::Follow, _) => format!("token {token} from {}", from.address),
+            _ => format!("token {token}"),
+        })
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        if let Some((rates, caller)) = &self.0 {
+            lock(rates).end(caller);
         }
     }
 }
@@ -83,17 +128,28 @@ pub(super) async fn pass(State(gate): State<Gate>, request: Request, next: Next)
         .await
         .ok();
     let named = params.as_ref().and_then(|params| params.iter().next());
-    let named = named.map(|(_, value)| value.to_owned());
-    let mut request = Request::from_parts(parts, body);
-    let who = match gate.admit(&request, named.as_deref()) {
-        Ok(who) => who,
-        Err(refusal) => return refusal.into_response(),
+    let named = named.map(|(_, value)| value);
+    let from = parts.extensions.get().cloned();
+    let from = from.unwrap_or_else(Caller::unknown);
+    let who = identify(&gate.access, &from, &parts.headers);
+    let asked = Asked::new(&parts, &from, who.as_ref().ok(), gate.right);
+    let response = match gate.admit(who, &from, named) {
+        Ok(admitted) => {
+            parts.extensions.insert(admitted.who.clone());
+            next.run(Request::from_parts(parts, body)).await
+        }
+        Err(refusal) => refusal.into_response(),
     };
-    let asked = Asked::new(&request, &who, gate.right);
-    request.extensions_mut().insert(who);
-    let response = next.run(request).await;
-    asked.log(&response);
+    asked.answered(&response);
     response
+}
+
+fn said(verdict: Verdict) -> Result<(), Refusal> {
+    match verdict {
+        Verdict::Go => Ok(()),
+        Verdict::TooOften => Err(problem::too_often()),
+        Verdict::TooMany => Err(problem::too_many()),
+    }
 }
 
 fn refused(denied: Denied) -> Refusal {
@@ -103,25 +159,6 @@ fn refused(denied: Denied) -> Refusal {
     }
 }
 
-/// What the audit log says of a request that may change something; None where it cannot.
-struct Asked(Option<(String, String, Method, String)>);
-
-impl Asked {
-    fn new(request: &Request, who: &Who, right: Right) -> Self {
-        let changes = request.method() != Method::GET && request.method() != Method::HEAD;
-        let from = request.extensions().get::<Caller>();
-        let from = from.map_or_else(String::new, |caller| caller.address.to_string());
-        let path = request.uri().path().to_owned();
-        let asked = || (who.name().to_owned(), from, request.method().clone(), path);
-        Self((changes && right != Right::BeEdge).then(asked))
-    }
-
-    fn log(self, response: &Response) {
-        let Some((who, from, method, path)) = self.0 else {
-            return;
-        };
-        let status = response.status().as_u16();
-        let revision = response.extensions().get::<Made>().map(|made| made.0.0);
-        tracing::info!(target: "audit", who, from, %method, path, status, revision, "asked");
-    }
+fn lock(rates: &Mutex<Rates>) -> MutexGuard<'_, Rates> {
+    rates.lock().unwrap_or_else(PoisonError::into_inner)
 }

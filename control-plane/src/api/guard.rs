@@ -1,8 +1,7 @@
-//! How much is asked at once. Where nobody is asked for a token, only a request that names this machine is answered;
-//! and only JSON changes anything: no web page that a browser here opens can send either.
+//! No request takes for ever. Where nobody is asked for a token, only a request that names this machine is answered; and
+//! only JSON changes anything: no web page that a browser here opens can send either.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -12,37 +11,21 @@ use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Method, Uri};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use tokio::sync::Semaphore;
 
 use super::access::Access;
 use super::problem::{self, Refusal};
-use crate::PlaneError;
 
-/// Requests under way; a feed counts only until it begins.
-const REQUESTS_MAX: usize = 1_024;
 /// More than the longest wait for a purge.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(75);
 
 pub(super) fn guarded(router: Router, access: &Access) -> Router {
-    let guard = Guard {
-        slots: Arc::new(Semaphore::new(REQUESTS_MAX)),
-        is_open: matches!(access, Access::Open),
-    };
-    router.layer(from_fn_with_state(guard, pass))
+    let is_open = matches!(access, Access::Open);
+    router.layer(from_fn_with_state(is_open, pass))
 }
 
-#[derive(Clone)]
-struct Guard {
-    slots: Arc<Semaphore>,
-    /// Nobody is asked who he is.
-    is_open: bool,
-}
-
-async fn pass(State(guard): State<Guard>, request: Request, next: Next) -> Response {
-    let Ok(_slot) = guard.slots.try_acquire() else {
-        return Refusal::from(PlaneError::Busy).into_response();
-    };
-    if guard.is_open && !names_this_machine(request.uri(), request.headers()) {
+/// `is_open`: nobody is asked who he is.
+async fn pass(State(is_open): State<bool>, request: Request, next: Next) -> Response {
+    if is_open && !names_this_machine(request.uri(), request.headers()) {
         return problem::foreign_host().into_response();
     }
     if let Err(refusal) = admit(request.method(), request.headers()) {

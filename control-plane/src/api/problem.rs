@@ -160,6 +160,11 @@ pub(super) fn too_often() -> Refusal {
     Refusal::new(429, "too-often", "Too often", detail)
 }
 
+pub(super) fn too_many() -> Refusal {
+    let detail = "this caller has too much under way; nothing was done: try again when something is answered";
+    Refusal::new(429, "too-many", "Too much at once", detail)
+}
+
 pub(super) fn not_json() -> Refusal {
     Refusal::new(
         415,

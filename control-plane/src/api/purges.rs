@@ -14,7 +14,7 @@ use seawall_config::{Revision, Site};
 use serde::Deserialize;
 
 use super::access::{Denied, Who, may_purge};
-use super::gate::Made;
+use super::audit::Made;
 use super::problem::{self, Refusal};
 use super::{BODY_BYTES_MAX, Query, Segment, read_json};
 use crate::plane::{Plane, PlaneError, PurgeReceipt, PurgeState, Wait};
@@ -47,7 +47,7 @@ pub(super) async fn create(
         _ => StatusCode::ACCEPTED,
     };
     let location = [(LOCATION, format!("/v1/purges/{}", receipt.revision))];
-    let made = Extension(Made(receipt.revision));
+    let made = Extension(Made::at(receipt.revision).what(&request));
     Ok((status, location, made, Json(receipt)).into_response())
 }
 

@@ -8,15 +8,16 @@ use axum::http::header::{ETAG, LOCATION};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use seawall_config::Revision;
 use seawall_config::site::{DOCUMENT_BYTES_MAX, site_name};
+use seawall_config::{Revision, Site};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::gate::Made;
+use super::access::{Denied, Who, may_put};
+use super::audit::Made;
 use super::problem::{self, Refusal, etag};
 use super::{BODY_BYTES_MAX, Segment, members, read_json};
-use crate::plane::{IfMatch, Owner, Plane, Put, StoredSite};
+use crate::plane::{IfMatch, Owner, Plane, PlaneError, Put, StoredSite};
 
 #[derive(Serialize)]
 struct Listing {
@@ -83,7 +84,9 @@ pub(super) async fn change(
     };
     let Changes { put, delete } = read_json(body, BODY_BYTES_MAX).await?;
     let revision = plane.change_sites(&put, &delete, expect).await?;
-    let (etag, made) = ([(ETAG, etag(revision))], Extension(Made(revision)));
+    let names: Vec<_> = put.iter().filter_map(|site| site.get("name")).collect();
+    let made = Made::at(revision).what(&json!({"put": names, "delete": delete}));
+    let (etag, made) = ([(ETAG, etag(revision))], Extension(made));
     Ok((etag, made, Json(json!({"revision": revision}))).into_response())
 }
 
@@ -104,19 +107,23 @@ pub(super) async fn read(
 
 pub(super) async fn write(
     State(plane): State<Arc<Plane>>,
+    Extension(who): Extension<Who>,
     Segment(name): Segment<String>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
     site_name(&name).map_err(|message| problem::not_readable("name", &message))?;
-    let expect = expectation(&headers)?;
+    let mut expect = expectation(&headers)?;
     let mut document: Value = read_json(body, DOCUMENT_BYTES_MAX).await?;
     if let Value::Object(words) = &mut document {
         // The address has said it.
         words.entry("name").or_insert_with(|| name.clone().into());
     }
+    if who.limit().is_some() {
+        expect = within_its_hosts(&plane, &name, &document, &expect)?;
+    }
     let (revision, put) = plane.put_site(&name, document.clone(), &expect).await?;
-    let (etag, made) = ([(ETAG, etag(revision))], Extension(Made(revision)));
+    let (etag, made) = ([(ETAG, etag(revision))], Extension(Made::at(revision)));
     Ok(match put {
         Put::Created => {
             let location = [(LOCATION, format!("/v1/sites/{name}"))];
@@ -130,9 +137,36 @@ pub(super) async fn remove(
     State(plane): State<Arc<Plane>>,
     Segment(name): Segment<String>,
     headers: HeaderMap,
-) -> Result<StatusCode, Refusal> {
-    plane.delete_site(&name, &expectation(&headers)?).await?;
-    Ok(StatusCode::NO_CONTENT)
+) -> Result<Response, Refusal> {
+    let revision = plane.delete_site(&name, &expectation(&headers)?).await?;
+    Ok((StatusCode::NO_CONTENT, Extension(Made::at(revision))).into_response())
+}
+
+/// For a token that is limited to sites: what it may expect to be there, so that the hosts that were looked at are those
+/// that are written over.
+fn within_its_hosts(
+    plane: &Plane,
+    name: &str,
+    document: &Value,
+    expect: &IfMatch,
+) -> Result<IfMatch, Refusal> {
+    let wanted = Site::from_document(document).map_err(PlaneError::from)?;
+    let there = plane.get_site(name).ok();
+    let site = there
+        .as_ref()
+        .and_then(|there| Site::from_document(&there.document.site).ok());
+    if let Err(Denied::Forbidden(why)) = may_put(site.as_ref(), &wanted) {
+        return Err(problem::forbidden(why));
+    }
+    let seen = there.map(|there| there.document.revision);
+    Ok(match expect {
+        IfMatch::Absent => IfMatch::Absent,
+        IfMatch::Always | IfMatch::Present => IfMatch::OneOf(seen.into_iter().collect()),
+        IfMatch::OneOf(revisions) => {
+            let those = revisions.iter().copied();
+            IfMatch::OneOf(those.filter(|revision| Some(*revision) == seen).collect())
+        }
+    })
 }
 
 /// RFC 9110 §13.1.1 and §13.1.2, for a change.

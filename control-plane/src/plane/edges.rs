@@ -105,7 +105,7 @@ impl Plane {
 
     /// The operator says that an edge is gone for good, and is believed: receipts no longer wait for it.
     /// One that runs on registers again with its next heartbeat, and until then no receipt speaks for it.
-    pub async fn deregister(&self, id: &str) -> Result<(), PlaneError> {
+    pub async fn deregister(&self, id: &str) -> Result<Revision, PlaneError> {
         let key = keys::edge(id);
         let view = self.read(&key).await?;
         let Some(there) = view.entries.iter().find(|entry| entry.key == key) else {
@@ -123,7 +123,7 @@ impl Plane {
             Commit::Done(revision) => {
                 self.followed(revision).await;
                 tracing::info!(edge = id, "deregistered");
-                Ok(())
+                Ok(revision)
             }
             // It registered anew in between, so it is not gone.
             Commit::Refused { .. } => Err(PlaneError::Busy),

@@ -78,11 +78,11 @@ impl Plane {
         self.decide_sites(name, change, done).await
     }
 
-    pub async fn delete_site(&self, name: &str, expect: &IfMatch) -> Result<(), PlaneError> {
+    pub async fn delete_site(&self, name: &str, expect: &IfMatch) -> Result<Revision, PlaneError> {
         let change = |sites: &Sites| sites.delete(name, expect);
         self.decide_sites(name, change, |sites| sites.lacks(name))
             .await
-            .map(drop)
+            .map(|(revision, _)| revision)
     }
 
     /// When the set of sites changed last: what [`change_sites`](Self::change_sites) may expect.

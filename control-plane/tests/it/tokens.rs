@@ -1,8 +1,11 @@
 //! Who is let in: every route, asked with nothing, with a wrong token, and with tokens of each kind.
 
+use std::convert::Infallible;
+
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::Request;
+use futures::future::poll_immediate;
 use seawall_config::tokens::{TokenEntry, TokenScope};
 use seawall_control_plane::api::{self, Access, Caller, Tokens};
 use serde_json::{Value, json};
@@ -10,14 +13,18 @@ use tower::ServiceExt;
 
 use crate::support::Bench;
 
-/// One of each kind.
-fn tokens() -> Tokens {
-    let token = |name: &str, scope, sites: &[&str]| TokenEntry {
+fn token(name: &str, scope: TokenScope, sites: &[&str]) -> TokenEntry {
+    TokenEntry {
         name: name.into(),
         sha256: api::hash_of(name),
         scopes: vec![scope],
         sites: sites.iter().map(ToString::to_string).collect(),
-    };
+        edges: Vec::new(),
+    }
+}
+
+/// One of each kind.
+fn tokens() -> Tokens {
     Tokens::new(vec![
         token("reader", TokenScope::Read, &[]),
         token("purger", TokenScope::Purge, &[]),
@@ -124,6 +131,62 @@ async fn nobody_gets_anywhere_without_a_token_and_no_token_further_than_its_scop
             assert_ne!(status, 401, "{line} {token}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_token_of_one_site_leaves_its_hosts_as_they_are() {
+    let bench = Bench::new().await;
+    bench.site("shop", "shop.example.com", "serve").await;
+    let router = api::router(bench.plane.clone(), &Access::Guarded(tokens()));
+    let check = async |token: &str, hosts: &[&str], expect: u16| {
+        let site = json!({"hosts": hosts, "origin": "http://127.0.0.1:1"});
+        let status = ask(&router, "PUT /v1/sites/shop", token, None, site).await;
+        assert_eq!(status, expect, "{token} {hosts:?}");
+    };
+    check("shop-writer", &["shop.example.com"], 200).await;
+    check("shop-writer", &["shop.example.com", "*"], 403).await;
+    check("shop-writer", &["bank.example.com"], 403).await;
+    check("shop-writer", &[], 400).await;
+    check("writer", &["shop.example.com", "www.example.com"], 200).await;
+    check("shop-writer", &["www.example.com"], 200).await;
+}
+
+#[tokio::test]
+async fn whoever_has_much_under_way_keeps_no_edge_out() {
+    let bench = Bench::new().await;
+    let names: Vec<_> = (0..16).map(|n| format!("purger-{n}")).collect();
+    let purgers = names
+        .iter()
+        .map(|name| token(name, TokenScope::Purge, &[]))
+        .chain([token("edges", TokenScope::Edge, &[])]);
+    let access = Access::Guarded(Tokens::new(purgers.collect()));
+    let router = api::router(bench.plane.clone(), &access);
+    // Each begins a body and never ends it.
+    let drip = |name: &str| {
+        let request = Request::post("/v1/purges")
+            .header("content-type", "application/json")
+            .header("authorization", format!("Bearer {name}"));
+        let never = futures::stream::pending::<Result<Bytes, Infallible>>();
+        let request = request.body(Body::from_stream(never)).unwrap();
+        Box::pin(router.clone().oneshot(request))
+    };
+    let mut under_way = Vec::new();
+    for name in &names {
+        for _ in 0..64 {
+            let mut purge = drip(name);
+            assert!(poll_immediate(&mut purge).await.is_none(), "it waits");
+            under_way.push(purge);
+        }
+        let more = drip(name).await.unwrap().status();
+        assert_eq!(more, 429, "{name} has enough under way");
+    }
+    let look = || ask(&router, "GET /openapi.json", "edges", None, Value::Null);
+    assert_eq!(look().await, 503, "there is no slot left");
+    let beat = "POST /v1/edges/e1/heartbeat";
+    // What it lacks is told: it was read.
+    assert_eq!(ask(&router, beat, "edges", None, json!({})).await, 400);
+    drop(under_way);
+    assert_eq!(look().await, 200);
 }
 
 #[tokio::test]

@@ -20,6 +20,7 @@ fn token(name: &str, scopes: &[TokenScope], sites: &[&str]) -> TokenEntry {
         sha256: hash_of(name),
         scopes: scopes.to_vec(),
         sites: sites.iter().map(ToString::to_string).collect(),
+        edges: Vec::new(),
     }
 }
 
@@ -65,6 +66,35 @@ fn a_token_may_what_its_scopes_say_and_no_more() {
     );
     check(&[Write], &["shop"], "other", &[Right::See]);
     check(&[Purge], &["shop"], "other", &[Right::See, Right::Purge]);
+}
+
+#[test]
+fn a_token_may_be_limited_to_some_edges() {
+    let mut entry = token("t", &[TokenScope::Edge], &[]);
+    entry.edges = vec!["e1".into()];
+    let who = Who::Token(entry);
+    for (edge, expect) in [(Some("e1"), true), (Some("e2"), false), (None, false)] {
+        assert_eq!(who.may(Right::BeEdge, edge).is_ok(), expect, "{edge:?}");
+    }
+    assert!(who.may(Right::Follow, None).is_ok());
+}
+
+#[test]
+fn a_limited_token_claims_no_host() {
+    let site = |hosts: &[&str]| {
+        let document = json!({"name": "shop", "hosts": hosts, "origin": "http://127.0.0.1:1"});
+        Site::from_document(&document).unwrap()
+    };
+    let there = site(&["a.example", "*.b.example"]);
+    let check = |there: Option<&Site>, hosts: &[&str], expect: bool| {
+        assert_eq!(may_put(there, &site(hosts)).is_ok(), expect, "{hosts:?}");
+    };
+    check(Some(&there), &["a.example", "*.b.example"], true);
+    check(Some(&there), &["A.example"], true);
+    check(Some(&there), &["a.example", "other.example"], false);
+    check(Some(&there), &["*.b.example", "www.b.example"], false);
+    check(Some(&there), &["*"], false);
+    check(None, &["a.example"], false);
 }
 
 #[test]
