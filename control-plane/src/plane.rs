@@ -223,16 +223,23 @@ impl Plane {
     /// Whether the plane has followed as far as `revision`, which the store is known to have reached.
     async fn followed(&self, revision: Revision) -> bool {
         let mut followed = self.signals.followed.subscribe();
-        let reached = followed.wait_for(|followed| *followed >= revision);
+        let reached = followed.wait_for(|followed| *followed >= revision && self.knows_the_epoch());
         matches!(
             tokio::time::timeout(FOLLOW_TIMEOUT, reached).await,
             Ok(Ok(_))
         )
     }
 
+    /// What is known is of the store's present history. Not for a moment after an operator raised the epoch: then its
+    /// revisions mean something else than those that were followed.
+    fn knows_the_epoch(&self) -> bool {
+        self.state().epoch == self.store.epoch()
+    }
+
     /// Someone says to have applied `revision`: if the store has not come so far, that was another history.
     async fn must_exist(&self, revision: Revision) -> Result<(), PlaneError> {
-        if self.state().followed >= revision {
+        let followed = self.state().followed;
+        if followed >= revision && self.knows_the_epoch() {
             return Ok(());
         }
         let head = tokio::time::timeout(STORE_TIMEOUT, self.store.head()).await;
