@@ -149,15 +149,12 @@ pub fn decide(
     if !vouches && policy.on_partition == OnPartition::Refuse {
         return Verdict::Refuse(Refusal::Fenced);
     }
-    if !policy.cache {
-        return apart(Fwd::Bypass, Apart::CacheOff, None);
-    }
-    // What the client knows to be purged may still be in the cache: only the origin can tell.
-    if journey.wanted.is_some() {
-        return apart(Fwd::Request, Apart::TooEarly, None);
-    }
+    let shelf = shelf.filter(|_| policy.cache);
     let selected = shelf.and_then(|shelf| Storage::select(shelf, &journey.fields));
     let verdict = match (selected, shelf) {
+        _ if !policy.cache => apart(Fwd::Bypass, Apart::CacheOff, None),
+        // What the client knows to be purged may still be in the cache: only the origin can tell.
+        _ if journey.wanted.is_some() => apart(Fwd::Miss, Apart::TooEarly, None),
         (Some(object), _) => {
             let question = question(journey, &object, life(&object), vouches, now);
             let here = is_here(journey, &object);
@@ -174,7 +171,7 @@ pub fn decide(
             }
         }
         (None, Some(shelf)) if vouches || policy.on_partition != OnPartition::Revalidate => {
-            ask_about(shelf, life)
+            ask_about(journey, shelf, life)
         }
         (None, Some(_)) => fetch(Fwd::VaryMiss),
         (None, None) => fetch(Fwd::UriMiss),
@@ -251,7 +248,7 @@ fn complete(object: Arc<Object>, why: Fwd) -> Verdict {
 /// that it is of the same whole (RFC 9111 §4.3.1).
 fn validate(object: Arc<Object>, why: Fwd) -> Verdict {
     let stored = match object.body.is_whole() {
-        true if has_validator(&object.head) => Stored::Candidates(vec![object.clone()]),
+        true if is_worth_asking(&object) => Stored::Candidates(vec![object.clone()]),
         false if strong_tag(&object.head).is_some() => Stored::Part(object.clone()),
         _ => Stored::Nothing,
     };
@@ -262,12 +259,13 @@ fn validate(object: Arc<Object>, why: Fwd) -> Verdict {
     }
 }
 
-/// None is selected (RFC 9111 §4.1), but the origin may find that one of them is what it would send.
-fn ask_about(shelf: &[Arc<Object>], life: impl Fn(&Object) -> Life) -> Verdict {
+/// None is selected (RFC 9111 §4.1), but the origin may find that one of them is what it would send. Only a strong tag
+/// tells variants apart: a weak one may stand for all codings of a page (RFC 9110 §8.8.1).
+fn ask_about(journey: &Journey, shelf: &[Arc<Object>], life: impl Fn(&Object) -> Life) -> Verdict {
     let may_be_it = |object: &&Arc<Object>| {
+        let tagged = strong_tag(&object.head).is_some() && is_worth_asking(object);
         // A hard-dead variant sends no validators.
-        let tagged = object.head.contains_key(header::ETAG) && object.body.is_whole();
-        tagged && life(object) != Life::HardDead
+        tagged && coding::is_taken(&journey.fields, &object.head) && life(object) != Life::HardDead
     };
     let candidates: Vec<_> = shelf.iter().filter(may_be_it).cloned().collect();
     Verdict::Fetch {
@@ -355,8 +353,12 @@ fn begin_again(state: &State, journey: Arc<Journey>) -> Arc<Journey> {
     })
 }
 
-fn has_validator(head: &HeaderMap) -> bool {
-    head.contains_key(header::ETAG) || head.contains_key(header::LAST_MODIFIED)
+/// Whether a 304 could say that it is good. RFC 9110 §13.2.1: conditions count only where the answer without them would
+/// be a success, so of an error or a redirection they say nothing.
+fn is_worth_asking(object: &Object) -> bool {
+    let head = &object.head;
+    let has_validator = head.contains_key(header::ETAG) || head.contains_key(header::LAST_MODIFIED);
+    has_validator && object.body.is_whole() && object.status.is_success()
 }
 
 impl Refusal {

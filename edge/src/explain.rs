@@ -212,6 +212,10 @@ impl Report {
             let says = "an answer that is no error ends what is stored for this URL";
             self.rules.push(Spoken::new("RFC 9111 §4.4", says));
         }
+        if journey.method == Method::POST && journey.policy().cache {
+            let says = "its answer is kept where it says for how long, and that it is what a GET would bring";
+            self.rules.push(Spoken::new("RFC 9110 §9.3.3", says));
+        }
         self.verdict = Decision::new(Kind::Pass, "to the origin and back");
     }
 

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use http::header::HeaderName;
 use http::{HeaderMap, StatusCode};
 use tokio::sync::{Notify, watch};
 
@@ -60,7 +61,7 @@ pub enum Stage {
     /// The head is here, the body follows.
     Arrived(Arc<Arrived>),
     /// The origin said 304: what is stored is good again.
-    Refreshed(Arc<Object>),
+    Refreshed(Arc<Refreshed>),
     Failed(Failure),
 }
 
@@ -69,6 +70,14 @@ pub enum End {
     Open,
     Whole,
     Cut(Failure),
+}
+
+/// What a 304 called good.
+#[derive(Debug)]
+pub struct Refreshed {
+    pub object: Arc<Object>,
+    /// What is said to the client that asked, and not stored.
+    pub own: HeaderMap,
 }
 
 /// The head of an answer, and what the rules say of it.
@@ -95,12 +104,26 @@ impl Arrived {
     /// for reuse, are not stored.
     pub fn shared_head(&self) -> HeaderMap {
         let mut head = self.head.clone();
-        for named in [&self.directives.private, &self.directives.no_cache] {
-            if let Named::Fields(names) = named {
-                names.iter().for_each(|name| drop(head.remove(name)));
-            }
-        }
+        self.own_names().for_each(|name| drop(head.remove(name)));
         head
+    }
+
+    /// The fields for the client that asked alone.
+    fn own_head(&self) -> HeaderMap {
+        let mut own = HeaderMap::new();
+        for name in self.own_names() {
+            let lines = self.head.get_all(name).iter();
+            own.extend(lines.map(|line| (name.clone(), line.clone())));
+        }
+        own
+    }
+
+    fn own_names(&self) -> impl Iterator<Item = &HeaderName> {
+        let named = [&self.directives.private, &self.directives.no_cache];
+        named.into_iter().flat_map(|named| match named {
+            Named::Fields(names) => names.as_slice(),
+            _ => &[],
+        })
     }
 }
 

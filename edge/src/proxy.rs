@@ -349,10 +349,7 @@ impl Proxy {
 }
 
 fn refuse(refused: Refused) -> Answer {
-    let told = Told {
-        detail: Some(refused.detail()),
-        ..Told::forwarded(Fwd::Bypass)
-    };
+    let told = Told::generated(refused.detail());
     let mut answer = Answer::text(refused.status(), told, refused.detail());
     if refused == Refused::NoConfiguration {
         answer

@@ -71,4 +71,30 @@ fn who_wants_only_what_is_stored_never_wakes_the_origin() {
     check("9111 5.2.1.7", "/stale", 0, 504);
     assert_eq!(seawall.get_with("/unknown", &asked).status, 504);
     assert_eq!(origin.requests("/unknown"), 0);
+    // Where nothing is ever stored there is nothing either.
+    let url = origin.url();
+    let off = Seawall::run_config(&format!(
+        "[[site]]\nname = \"a\"\nhosts = [\"*\"]\norigin = \"{url}\"\n\
+         [[site.rule]]\npath = \"/off\"\ncache = \"off\"\n"
+    ));
+    assert_eq!(off.get_with("/off", &asked).status, 504);
+    assert_eq!(origin.requests("/off"), 0);
+}
+
+#[test]
+fn who_wants_it_new_does_not_join_what_came_before() {
+    let origin = Origin::start();
+    let url = origin.url();
+    let seawall = Seawall::run_config(&format!(
+        "[[site]]\nname = \"a\"\nhosts = [\"*\"]\norigin = \"{url}\"\n\
+         [site.cache]\nclient_directives = \"honour\"\n"
+    ));
+    let (old, gate) = ok("old").max_age(60).field("age", "10").gate_body(1);
+    origin.says_in_turn("/a", vec![old, ok("new").max_age(60)]);
+    let mut first = seawall.connect();
+    first.send("GET", "/a", &[], b"");
+    first.head();
+    let later = seawall.get_with("/a", &[("cache-control", "max-age=5")]);
+    later.is("MISS", "new");
+    gate.open();
 }

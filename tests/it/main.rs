@@ -34,6 +34,7 @@ mod posting;
 mod purging;
 mod ranges;
 mod receipts;
+mod selecting;
 mod serving;
 mod staleness;
 mod statuses;

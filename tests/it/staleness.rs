@@ -38,6 +38,25 @@ fn while_one_fetch_brings_the_new_one_everybody_gets_the_old_one() {
 }
 
 #[test]
+fn one_fetch_behind_is_enough_also_where_nothing_is_shared() {
+    let origin = Origin::start();
+    let url = origin.url();
+    let seawall = Seawall::run_config(&format!(
+        "[[site]]\nname = \"a\"\nhosts = [\"*\"]\norigin = \"{url}\"\n[site.cache]\ncollapse = false\n"
+    ));
+    let (new, gate) = ok("new").max_age(60).gate();
+    let old = says("max-age=0, stale-while-revalidate=60");
+    origin.says_in_turn("/a", vec![old, new]);
+    seawall.get("/a").is("MISS", "old");
+    for _ in 0..20 {
+        seawall.get("/a").is("STALE", "old");
+    }
+    gate.open();
+    eventually("the new one is here", || seawall.get("/a").text() == "new");
+    assert_eq!(origin.requests("/a"), 2);
+}
+
+#[test]
 fn the_window_is_the_one_the_answer_says() {
     let origin = Origin::start();
     let seawall = lenient(&origin);

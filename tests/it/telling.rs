@@ -31,6 +31,40 @@ fn only_a_trusted_debugger_is_told_the_key_and_the_detail() {
 }
 
 #[test]
+fn what_stands_in_for_a_failing_origin_was_no_hit() {
+    let origin = Origin::start();
+    let seawall = site(&origin, "[site.cache]\nstale_if_error = \"1h\"");
+    let old = ok("old").max_age(5).field("age", "10").etag("1");
+    origin.says_in_turn("/a", vec![old, ok("").status(503)]);
+    seawall.get("/a");
+    let found = seawall.get("/a");
+    found.is("STALE", "old");
+    let told = "edge-1; fwd=stale; fwd-status=503; ttl=-5";
+    assert_eq!(found.cache_status(), told);
+}
+
+#[test]
+fn an_answer_of_the_edge_itself_was_neither_hit_nor_forwarded() {
+    let origin = Origin::start();
+    let seawall = Seawall::run(&origin);
+    let wants = [("cache-control", "only-if-cached")];
+    let found = seawall.get_with("/a", &wants);
+    assert_eq!((found.status, found.cache_status()), (504, "edge-1"));
+}
+
+#[test]
+fn an_error_about_a_range_does_not_pass_for_what_is_stored() {
+    let origin = Origin::start();
+    let seawall = Seawall::run(&origin);
+    origin.says("/a", ok("0123456789").max_age(60).etag("1"));
+    seawall.get("/a");
+    let found = seawall.get_with("/a", &[("range", "bytes=20-30")]);
+    let said = ["content-range", "cache-control", "etag", "age"].map(|name| found.field(name));
+    let expect = [Some("bytes */10"), Some("no-store"), None, None];
+    assert_eq!((found.status, said), (416, expect));
+}
+
+#[test]
 fn every_cache_on_the_way_has_its_member_in_order() {
     let origin = Origin::start();
     let told = "CacheNearOrigin; hit; ttl=10";

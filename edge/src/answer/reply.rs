@@ -72,22 +72,15 @@ impl Answer {
         Self::from_object(journey, object, Told::hit(object.freshness.ttl(now)), now)
     }
 
-    /// From what is stored, which the origin just called good.
-    pub(super) fn refreshed(
+    /// From what is stored, after something was asked of the origin.
+    pub(super) fn forwarded(
         journey: &Journey,
         object: &Object,
-        why: Fwd,
-        collapsed: bool,
+        handling: Handling,
         now: SystemTime,
     ) -> Self {
-        let forwarded = Forwarded {
-            why,
-            status: Some(304),
-            stored: true,
-            collapsed,
-        };
         let told = Told {
-            handling: Handling::Forwarded(forwarded),
+            handling,
             ttl: Some(object.freshness.ttl(now)),
             detail: None,
         };
@@ -145,7 +138,7 @@ impl Answer {
                 let body = Content::Several(object.body.clone(), several);
                 Self::new(StatusCode::PARTIAL_CONTENT, head, told, body)
             }
-            Part::Unsatisfiable => Self::unsatisfiable(head, told, total),
+            Part::Unsatisfiable => Self::unsatisfiable(&head, told, total),
         }
     }
 
@@ -227,7 +220,7 @@ impl Answer {
                 )
             }
             Part::Unsatisfiable => {
-                Self::unsatisfiable(head, told, arrived.length.unwrap_or_default())
+                Self::unsatisfiable(&head, told, arrived.length.unwrap_or_default())
             }
         }
     }
@@ -235,10 +228,8 @@ impl Answer {
     /// No answer from the origin.
     pub(super) fn failed(failure: Failure, why: Fwd, collapsed: bool) -> Self {
         let forwarded = Forwarded {
-            why,
-            status: None,
-            stored: false,
             collapsed,
+            ..why.into()
         };
         let told = Told {
             handling: Handling::Forwarded(forwarded),
@@ -249,10 +240,7 @@ impl Answer {
     }
 
     pub(super) fn refused(refusal: super::Refusal) -> Self {
-        let told = Told {
-            detail: Some(refusal.detail()),
-            ..Told::forwarded(Fwd::UriMiss)
-        };
+        let told = Told::generated(refusal.detail());
         let mut answer = Self::text(refusal.status(), told, refusal.detail());
         if refusal == Refusal::Fenced {
             answer
@@ -279,7 +267,12 @@ impl Answer {
         Self::new(status, head, told, Content::Text(body))
     }
 
-    fn unsatisfiable(mut head: HeaderMap, told: Told, total: u64) -> Self {
+    fn unsatisfiable(stored: &HeaderMap, told: Told, total: u64) -> Self {
+        // What is stored says of itself for how long it is fresh, and not of this error.
+        let mut head = HeaderMap::new();
+        let date = stored.get(header::DATE).cloned();
+        head.extend(date.map(|date| (header::DATE, date)));
+        head.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         // RFC 9110 §15.5.17: Content-Range tells how long it is.
         if let Ok(value) = HeaderValue::from_str(&format!("bytes */{total}")) {
             head.insert(header::CONTENT_RANGE, value);

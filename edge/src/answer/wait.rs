@@ -6,19 +6,20 @@ use std::time::SystemTime;
 use http::Method;
 use seawall_config::site::OnPartition;
 
-use super::{Answer, Journey, has_validator, is_here};
+use super::{Answer, Journey, is_here, is_worth_asking};
 use crate::clock;
 use crate::fill::fetch::{Fetch, Stored};
 use crate::fill::stream::Reader;
-use crate::fill::{AHEAD_BYTES, Arrived, Fill, Stage};
+use crate::fill::{AHEAD_BYTES, Arrived, Fill, Refreshed, Stage};
 use crate::ledger::{Fingerprint, Life};
 use crate::object::Object;
 use crate::origin::Failure;
 use crate::origin::interim::Interims;
-use crate::rules::cache_status::Fwd;
+use crate::rules::cache_status::{Forwarded, Fwd, Handling};
 use crate::rules::directives::Named;
 use crate::rules::freshness::Freshness;
-use crate::rules::{directives, ranges, reuse};
+use crate::rules::reuse::{self, Reuse};
+use crate::rules::{directives, ranges};
 use crate::state::State;
 
 /// What came of waiting for a fill.
@@ -54,35 +55,61 @@ pub(super) async fn join_or_fetch(
         None => state.metrics.collapsed(),
     }
     let answered = |answer| Outcome::Answered(Box::new(answer));
-    let stale = |failed: bool| stale(state, journey, stand_in.as_ref().filter(|_| failed));
+    let stale = |said| {
+        stale(
+            state,
+            journey,
+            stand_in.as_ref(),
+            forwarded(why, said, !mine),
+        )
+    };
     match reader.stage().await {
-        Stage::Arrived(arrived) => match stale(reuse::is_failure(arrived.status)) {
-            Some(stale) => answered(stale),
-            None if !mine && !is_shareable(&arrived) => Outcome::NotForUs,
-            None if !mine && !is_for(state, journey, reader.fill(), &arrived) => Outcome::LookAgain,
-            None => answered(Answer::arriving(
-                journey,
-                &arrived,
-                reader,
-                why,
-                !mine,
-                clock::now(),
-            )),
-        },
-        Stage::Refreshed(object)
-            if !mine && !is_reusable(&object.directives, &object.freshness) =>
-        {
-            Outcome::NotForUs
+        Stage::Arrived(arrived) => {
+            match failure_status(&arrived).and_then(|said| stale(Some(said))) {
+                Some(stale) => answered(stale),
+                None if !mine && !is_shareable(&arrived) => Outcome::NotForUs,
+                None if !mine && !is_for(state, journey, reader.fill(), &arrived) => {
+                    Outcome::LookAgain
+                }
+                None => answered(Answer::arriving(
+                    journey,
+                    &arrived,
+                    reader,
+                    why,
+                    !mine,
+                    clock::now(),
+                )),
+            }
         }
-        Stage::Refreshed(object) if is_good(state, journey, &object, mine) => answered(
-            Answer::refreshed(journey, &object, why, !mine, clock::now()),
-        ),
-        Stage::Refreshed(_) | Stage::Asking => Outcome::LookAgain,
+        Stage::Refreshed(good) => refreshed(state, journey, &good, why, mine),
+        Stage::Asking => Outcome::LookAgain,
         Stage::Failed(Failure::GivenUp) if !mine => Outcome::LookAgain,
         Stage::Failed(failure) => {
-            answered(stale(true).unwrap_or_else(|| Answer::failed(failure, why, !mine)))
+            answered(stale(None).unwrap_or_else(|| Answer::failed(failure, why, !mine)))
         }
     }
+}
+
+/// What a 304 called good, for who asked for it and for who waited.
+fn refreshed(state: &State, journey: &Journey, good: &Refreshed, why: Fwd, mine: bool) -> Outcome {
+    let object = &*good.object;
+    if !mine && !is_reusable(&object.directives, &object.freshness) {
+        return Outcome::NotForUs;
+    }
+    let stored = is_stored(state, object);
+    if !is_good(state, journey, object) || !(mine || stored) {
+        return Outcome::LookAgain;
+    }
+    let forwarded = Forwarded {
+        stored,
+        ..forwarded(why, Some(304), !mine)
+    };
+    let handling = Handling::Forwarded(forwarded);
+    let mut answer = Answer::forwarded(journey, object, handling, clock::now());
+    if mine {
+        answer.head.extend(good.own.clone());
+    }
+    Outcome::Answered(Box::new(answer))
 }
 
 /// For this client alone; but a range may be near in a whole body that is under way, and what is stored may stand
@@ -114,14 +141,23 @@ pub(super) async fn alone(
         stand_in.clone(),
         interims.clone(),
     );
-    let stale = |failed: bool| stale(state, journey, stand_in.as_ref().filter(|_| failed));
+    let stale = |said| {
+        stale(
+            state,
+            journey,
+            stand_in.as_ref(),
+            forwarded(why, said, false),
+        )
+    };
     match reader.stage().await {
-        Stage::Arrived(arrived) => match stale(reuse::is_failure(arrived.status)) {
-            Some(stale) => stale,
-            None => Answer::arriving(journey, &arrived, reader, why, false, clock::now()),
-        },
+        Stage::Arrived(arrived) => {
+            match failure_status(&arrived).and_then(|said| stale(Some(said))) {
+                Some(stale) => stale,
+                None => Answer::arriving(journey, &arrived, reader, why, false, clock::now()),
+            }
+        }
         Stage::Failed(failure) => {
-            stale(true).unwrap_or_else(|| Answer::failed(failure, why, false))
+            stale(None).unwrap_or_else(|| Answer::failed(failure, why, false))
         }
         Stage::Refreshed(_) | Stage::Asking => Answer::failed(Failure::BrokenAnswer, why, false),
     }
@@ -129,8 +165,11 @@ pub(super) async fn alone(
 
 /// A stale answer goes out; one task asks the origin, whoever else comes meanwhile.
 pub(super) fn validate_behind(state: &Arc<State>, journey: &Arc<Journey>, object: &Arc<Object>) {
-    let joins = |fill: &Fill| joins(state, journey, fill);
-    let (reader, opened) = state.fills.join_or_open(&journey.key, journey.birth, joins);
+    // Whatever the site says of collapsing: one is enough.
+    let is_asked = |fill: &Fill| may_join(state, journey, fill);
+    let (reader, opened) = state
+        .fills
+        .join_or_open(&journey.key, journey.birth, is_asked);
     if let Some(fill) = opened {
         // The shared fetch of a HEAD is a GET: it brings what is stored.
         let journey = Arc::new(Journey {
@@ -153,7 +192,7 @@ pub(super) fn validate_behind(state: &Arc<State>, journey: &Arc<Journey>, object
 
 /// What the origin is asked about what was served stale.
 pub fn asked_behind(object: &Arc<Object>) -> Stored {
-    match has_validator(&object.head) {
+    match is_worth_asking(object) {
         true => Stored::Candidates(vec![object.clone()]),
         false => Stored::Nothing,
     }
@@ -190,6 +229,20 @@ fn is_reusable(stored: &directives::Response, freshness: &Freshness) -> bool {
     stored.no_cache != Named::Whole && freshness.left(clock::now()).is_ok()
 }
 
+/// Whether the client takes an answer that arrived before it asked (RFC 9111 §5.2.1).
+fn is_wanted(journey: &Journey, arrived: &Arrived) -> bool {
+    let question = reuse::Question {
+        freshness: &arrived.freshness,
+        stored: &arrived.directives,
+        client: journey.client_directives(),
+        policy: journey.policy(),
+        life: Life::Alive,
+        vouches: true,
+        now: clock::now(),
+    };
+    matches!(reuse::reuse(question), Reuse::Fresh(_))
+}
+
 /// Whether another's answer is one for this request too, and not purged meanwhile.
 fn is_for(state: &State, journey: &Journey, fill: &Fill, arrived: &Arrived) -> bool {
     arrived.selection.selects(&journey.fields)
@@ -198,16 +251,26 @@ fn is_for(state: &State, journey: &Journey, fill: &Fill, arrived: &Arrived) -> b
 
 /// Whether what a 304 called good may be used. If it was purged meanwhile it is not brought back, also not for
 /// the request that asked.
-fn is_good(state: &State, journey: &Journey, object: &Arc<Object>, mine: bool) -> bool {
-    let stored = || {
-        state
-            .storage
-            .get(&journey.key)
-            .is_some_and(|shelf| shelf.iter().any(|other| other.id == object.id))
-    };
-    object.selection.selects(&journey.fields)
-        && object.life(&state.ledger) == Life::Alive
-        && (mine || stored())
+fn is_good(state: &State, journey: &Journey, object: &Object) -> bool {
+    object.selection.selects(&journey.fields) && object.life(&state.ledger) == Life::Alive
+}
+
+fn is_stored(state: &State, object: &Object) -> bool {
+    let shelf = state.storage.get(&object.key);
+    shelf.is_some_and(|shelf| shelf.iter().any(|other| other.id == object.id))
+}
+
+fn forwarded(why: Fwd, said: Option<u16>, collapsed: bool) -> Forwarded {
+    Forwarded {
+        status: said,
+        collapsed,
+        ..why.into()
+    }
+}
+
+/// The status of an answer that is an origin's failure.
+fn failure_status(arrived: &Arrived) -> Option<u16> {
+    reuse::is_failure(arrived.status).then(|| arrived.said.as_u16())
 }
 
 /// Whether a request that is to be fetched would wait for a fill that is open already.
@@ -218,13 +281,20 @@ pub fn would_join(state: &State, journey: &Journey) -> bool {
 
 /// Whether a request may wait for an open fill: one that arrives after a purge never joins an older fill.
 fn joins(state: &State, journey: &Journey, fill: &Fill) -> bool {
-    let policy = journey.policy();
-    if !policy.collapse || !state.vouches() && policy.on_partition != OnPartition::Serve {
+    journey.policy().collapse && may_join(state, journey, fill)
+}
+
+fn may_join(state: &State, journey: &Journey, fill: &Fill) -> bool {
+    if !state.vouches() && journey.policy().on_partition != OnPartition::Serve {
         return false;
     }
     match fill.stage() {
         Stage::Asking => is_alive(state, journey, fill, None),
-        Stage::Arrived(arrived) => is_shareable(&arrived) && is_for(state, journey, fill, &arrived),
+        Stage::Arrived(arrived) => {
+            is_shareable(&arrived)
+                && is_wanted(journey, &arrived)
+                && is_for(state, journey, fill, &arrived)
+        }
         Stage::Refreshed(_) | Stage::Failed(_) => false,
     }
 }
@@ -260,10 +330,16 @@ async fn drain(mut reader: Reader) {
 }
 
 /// RFC 5861 §4: what is stored stands in for an origin that fails.
-fn stale(state: &State, journey: &Journey, stand_in: Option<&Arc<Object>>) -> Option<Answer> {
+fn stale(
+    state: &State,
+    journey: &Journey,
+    stand_in: Option<&Arc<Object>>,
+    forwarded: Forwarded,
+) -> Option<Answer> {
     let object = stand_in.filter(|object| is_here(journey, object))?;
-    let now = clock::now();
-    stands_in(state, journey, object, now).then(|| Answer::stored(journey, object, now))
+    let (now, handling) = (clock::now(), Handling::StoodIn(forwarded));
+    stands_in(state, journey, object, now)
+        .then(|| Answer::forwarded(journey, object, handling, now))
 }
 
 /// Whether it may stand in for an origin that fails.

@@ -4,12 +4,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::StatusCode;
 use pingora_core::protocols::http::client::HttpSession;
 
 use super::fetch::Fetch;
 use super::{Arrived, worth_finishing};
 use crate::object::Body;
 use crate::origin::Failure;
+use crate::rules::ranges;
 use crate::state::State;
 
 /// How far a whole body is fetched past the last byte that its readers want.
@@ -144,7 +146,12 @@ impl Fetch {
             state.metrics.origin_bytes(grown - received);
         }
         let received = self.fill.flow().received();
-        match arrived.length {
+        // A part that ends before its Content-Range does is as incomplete as any other body.
+        let part = || {
+            ranges::content_range(&arrived.head)
+                .filter(|_| arrived.status == StatusCode::PARTIAL_CONTENT)
+        };
+        match arrived.length.or_else(|| part().map(|range| range.len())) {
             Some(length) if received != length => Err(Failure::BodyCut),
             _ => Ok(Taken::Whole),
         }

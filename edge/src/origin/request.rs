@@ -69,7 +69,7 @@ impl Pseudonym {
         if let Some(client) = journey.client {
             set(
                 head,
-                "x-forwarded-for",
+                fields::FORWARDED_FOR,
                 &client.ip().to_canonical().to_string(),
                 false,
             );

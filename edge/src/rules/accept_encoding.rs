@@ -41,6 +41,18 @@ impl Accepted {
         best.copied().filter(|_| most > 0 && most >= plain)
     }
 
+    /// Whether a body in this coding, as a response names it, is acceptable.
+    pub fn takes(self, coding: &str) -> bool {
+        let listed = match coding.to_ascii_lowercase().as_str() {
+            "" | "identity" => return true,
+            "zstd" => self.zstd,
+            "br" => self.brotli,
+            "gzip" | "x-gzip" => self.gzip,
+            _ => None,
+        };
+        listed.or(self.others).is_some_and(|weight| weight > 0)
+    }
+
     fn weight(self, coding: ContentCoding) -> u16 {
         let listed = match coding {
             ContentCoding::Zstd => self.zstd,

@@ -19,6 +19,10 @@ pub enum Handling {
         stale: bool,
     },
     Forwarded(Forwarded),
+    /// What is stored stands in for what a failing origin said, or did not say.
+    StoodIn(Forwarded),
+    /// Said by this edge, which asked nobody (RFC 9211 §2: neither hit nor fwd).
+    Generated,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,14 +66,20 @@ impl Told {
     }
 
     pub fn forwarded(why: Fwd) -> Self {
-        let forwarded = Forwarded {
-            why,
-            status: None,
-            stored: false,
-            collapsed: false,
-        };
+        Self::of(Handling::Forwarded(why.into()))
+    }
+
+    /// An answer of this edge's own, and why it gives it.
+    pub fn generated(detail: &'static str) -> Self {
         Self {
-            handling: Handling::Forwarded(forwarded),
+            detail: Some(detail),
+            ..Self::of(Handling::Generated)
+        }
+    }
+
+    fn of(handling: Handling) -> Self {
+        Self {
+            handling,
             ttl: None,
             detail: None,
         }
@@ -82,12 +92,14 @@ impl Told {
         // Writing to a String cannot fail.
         let _ = match self.handling {
             Handling::Hit { .. } => write!(member, "; hit"),
-            Handling::Forwarded(Forwarded {
-                why,
-                status,
-                stored,
-                collapsed,
-            }) => {
+            Handling::Generated => Ok(()),
+            Handling::Forwarded(forwarded) | Handling::StoodIn(forwarded) => {
+                let Forwarded {
+                    why,
+                    status,
+                    stored,
+                    collapsed,
+                } = forwarded;
                 let status = status
                     .map(|status| format!("; fwd-status={status}"))
                     .unwrap_or_default();
@@ -116,7 +128,7 @@ impl Told {
     pub fn x_cache(&self) -> &'static str {
         match self.handling {
             Handling::Hit { stale: false } => "HIT",
-            Handling::Hit { stale: true } => "STALE",
+            Handling::Hit { stale: true } | Handling::StoodIn(_) => "STALE",
             Handling::Forwarded(Forwarded {
                 status: Some(304), ..
             }) => "REVALIDATED",
@@ -124,7 +136,19 @@ impl Told {
                 why: Fwd::Bypass | Fwd::Method,
                 ..
             }) => "BYPASS",
-            Handling::Forwarded(_) => "MISS",
+            Handling::Forwarded(_) | Handling::Generated => "MISS",
+        }
+    }
+}
+
+impl From<Fwd> for Forwarded {
+    /// Before anything is known of what came of it.
+    fn from(why: Fwd) -> Self {
+        Self {
+            why,
+            status: None,
+            stored: false,
+            collapsed: false,
         }
     }
 }
@@ -165,6 +189,12 @@ mod tests {
             "edge-1; fwd=method",
             "BYPASS",
         );
+        check("9211 2", Told::generated("no site"), "edge-1", "MISS");
+        let stood_in = Told {
+            handling: Handling::StoodIn(Fwd::Stale.into()),
+            ..Told::hit(-3)
+        };
+        check("9211 2.1", stood_in, "edge-1; fwd=stale; ttl=-3", "STALE");
         let failed = Told {
             detail: Some("connect refused"),
             ..Told::forwarded(Fwd::UriMiss)

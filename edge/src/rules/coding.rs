@@ -104,6 +104,14 @@ fn preferred(policy: &Policy, request: &HeaderMap) -> Result<ContentCoding, Why>
     accepted.best(&policy.compress).ok_or(Why::ClientLikesNone)
 }
 
+/// Whether a client takes the codings that a response came in. One that says nothing of codings may not know them.
+pub fn is_taken(request: &HeaderMap, head: &HeaderMap) -> bool {
+    let accepted = Accepted::read(request).unwrap_or_default();
+    let lines = texts(head, header::CONTENT_ENCODING);
+    let mut codings = lines.iter().flat_map(|line| line.split(','));
+    codings.all(|coding| accepted.takes(coding.trim()))
+}
+
 impl Coding {
     /// Whether Accept-Encoding has a say. RFC 9110 §12.5.5: Vary "describes what parts of a request message … might have
     /// influenced the origin server's process for selecting the content of this response", also where it came out plain.

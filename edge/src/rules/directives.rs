@@ -87,7 +87,7 @@ impl Named {
 
     /// §5.2.2.7, §5.2.2.4: "The qualified form of the directive is often handled by caches as if an unqualified …
     /// directive was received". So it is here where it names nothing, or something that cannot be a field.
-    fn take(&mut self, value: Option<&str>) {
+    pub(super) fn take(&mut self, value: Option<&str>) {
         let list = value.unwrap_or_default().split(',').map(str::trim);
         let names: Result<Vec<HeaderName>, _> = list
             .filter(|name| !name.is_empty())

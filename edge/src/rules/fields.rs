@@ -29,7 +29,7 @@ const UNKEYED: [&str; 21] = [
     "front-end-https",
     "proxy",
     "surrogate-capability",
-    "x-forwarded-for",
+    FORWARDED_FOR,
     "x-forwarded-host",
     "x-forwarded-port",
     "x-forwarded-prefix",
@@ -48,6 +48,9 @@ const UNKEYED: [&str; 21] = [
     "x-url-scheme",
 ];
 
+/// Who asks, as this edge tells it to the origin.
+pub const FORWARDED_FOR: &str = "x-forwarded-for";
+
 /// Fields that may not be nominated away by `Connection`: they are how this hop speaks of a request.
 const PROTECTED: [&str; 7] = [
     "authorization",
@@ -56,7 +59,7 @@ const PROTECTED: [&str; 7] = [
     "cookie",
     "host",
     "via",
-    "x-forwarded-for",
+    FORWARDED_FOR,
 ];
 
 /// Removes what belongs to one connection, and what `Connection` names.

@@ -1,5 +1,6 @@
 //! What an answer without a body changes: a 304 to our question, or an answer to HEAD, freshens what is stored.
 
+use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderName};
 
 use super::validation::{copied, is_strong, strongly_equal, weakly_equal};
@@ -33,8 +34,7 @@ pub fn selected<'a>(
             (Some(new), Some(old)) => weakly_equal(new.as_bytes(), old.as_bytes()),
             (Some(_), None) => modified.is_none() || head.get(header::LAST_MODIFIED) == modified,
             // A 304 without a tag answers the one tag that was sent; of several it could be any.
-            (None, Some(_)) => alone,
-            (None, None) => {
+            (None, _) => {
                 alone && (modified.is_none() || head.get(header::LAST_MODIFIED) == modified)
             }
         };
@@ -57,7 +57,10 @@ pub enum Freshened {
 /// §4.3.5: "if the stored response and HEAD response have matching values for any received validator fields (ETag and
 /// Last-Modified) and, if the HEAD response has a Content-Length header field, the value of Content-Length matches
 /// that of the stored response, the cache SHOULD update the stored response".
-pub fn freshened(stored: &HeaderMap, stored_bytes: u64, head: &HeaderMap) -> Freshened {
+///
+/// `stored`: status, head, and bytes of the body. `head`: of a 200; what is stored with another status is not the same.
+pub fn freshened(stored: (StatusCode, &HeaderMap, u64), head: &HeaderMap) -> Freshened {
+    let (status, stored, stored_bytes) = stored;
     let length = |head: &HeaderMap| {
         let line = head.get(header::CONTENT_LENGTH)?;
         line.to_str().ok()?.parse::<u64>().ok()
@@ -70,7 +73,11 @@ pub fn freshened(stored: &HeaderMap, stored_bytes: u64, head: &HeaderMap) -> Fre
         (None, _) => true,
     };
     let same_length = length(head).is_none_or(|length| length == stored_bytes);
-    match same(header::ETAG) && same(header::LAST_MODIFIED) && same_length {
+    match status == StatusCode::OK
+        && same(header::ETAG)
+        && same(header::LAST_MODIFIED)
+        && same_length
+    {
         true => Freshened::Same,
         false => Freshened::Changed,
     }
@@ -152,6 +159,9 @@ mod tests {
         check("4.3.4", &[weak], a, None);
         check("4.3.4", &[a], b, None);
         check("4.3.4", &[a], "", Some(0));
+        let (dated, other) = ("etag: \"a\"|last-modified: x", "last-modified: y");
+        check("4.3.4", &[dated], "last-modified: x", Some(0));
+        check("4.3.4", &[dated], other, None);
         check("4.3.4", &["last-modified: x"], b, None);
         check("4.3.4", &["last-modified: x"], "last-modified: x", Some(0));
         check("4.3.4", &["last-modified: x"], "last-modified: y", None);
@@ -167,7 +177,7 @@ mod tests {
     fn an_answer_to_head_says_whether_the_stored_one_is_the_same() {
         let check = |section: &str, stored: &str, fresh: &str, expect| {
             assert_eq!(
-                freshened(&head(stored), 5, &head(fresh)),
+                freshened((StatusCode::OK, &head(stored), 5), &head(fresh)),
                 expect,
                 "{section}: {stored} {fresh}"
             );
@@ -189,5 +199,8 @@ mod tests {
         );
         check("4.3.5", "last-modified: x", "", Freshened::Same);
         check("4.3.5", "", "content-length: 6", Freshened::Changed);
+        let error = (StatusCode::NOT_FOUND, &head("etag: \"a\""), 5);
+        let same = head("etag: \"a\"|content-length: 5");
+        assert_eq!(freshened(error, &same), Freshened::Changed, "4.3.5");
     }
 }

@@ -40,7 +40,14 @@ pub fn is_located(key: &Key, response: &HeaderMap) -> bool {
 /// A URI reference on the key's own origin; None where it leads elsewhere.
 fn resolve(key: &Key, reference: &str) -> Option<Key> {
     let reference = reference.split('#').next().unwrap_or_default();
-    if reference.contains("://") || reference.starts_with("//") {
+    // RFC 3986 §4.1: a colon before anything else makes a scheme of what stands before it.
+    let ends = reference.find([':', '/', '?']);
+    let has_scheme = ends.is_some_and(|at| {
+        reference
+            .get(at..)
+            .is_some_and(|rest| rest.starts_with(':'))
+    });
+    if has_scheme || reference.starts_with("//") {
         let target = scope::target(reference).ok()?;
         let scheme = target.scheme.unwrap_or(key.scheme());
         let same =
@@ -122,6 +129,9 @@ mod tests {
         check("3986 5.2", "x#f", Some("/b/x"));
         check("4.4", "http://a:81/x#f", Some("/x"));
         check("4.4", "//A:81/x", Some("/x"));
+        check("4.4", "/x?next=http://b/", Some("/x?next=http://b/"));
+        check("4.4", "?a:b", Some("/b/c?a:b"));
+        check("4.4", "mailto:x", None);
         check("4.4", "https://a:81/x", None);
         check("4.4", "http://a/x", None);
         check("4.4", "http://b:81/x", None);

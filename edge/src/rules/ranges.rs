@@ -2,6 +2,7 @@
 
 use http::header::{self, HeaderMap, HeaderValue};
 
+use super::freshness::http_date;
 use super::validation::{share_strong_validator, strongly_equal};
 
 /// Ranges of one request; more are ignored, and it gets the whole (§14.2: "egregious range requests").
@@ -45,6 +46,11 @@ pub fn part(request: &HeaderMap, stored: &HeaderMap, total: u64) -> Part {
     }
     let parts = asked.iter().filter_map(|asked| asked.of(total));
     let parts: Vec<_> = parts.collect();
+    // A suffix of nothing is satisfiable (§14.1.2), but there is no way to say which bytes of it came.
+    let suffix = |asked: &Asked| matches!(asked, Asked::Suffix(1..));
+    if total == 0 && asked.iter().any(suffix) {
+        return Part::Whole;
+    }
     match parts[..] {
         // §14.1.2: a set is unsatisfiable if none of its ranges can be satisfied.
         [] => Part::Unsatisfiable,
@@ -194,10 +200,20 @@ pub fn if_range(request: &HeaderMap, stored: &HeaderMap) -> bool {
         stored.get(header::LAST_MODIFIED),
     ) {
         (true, Some(etag), _) => strongly_equal(condition.as_bytes(), etag.as_bytes()),
-        // "exactly match"; whether the date is strong we cannot know before it is a minute old (§8.8.2.2).
-        (false, _, Some(modified)) => condition == modified,
+        (false, _, Some(modified)) => condition == modified && is_strong_date(stored),
         _ => false,
     }
+}
+
+/// §8.8.2.2: a date is a strong validator where the response "includes a Date value which is at least one second after
+/// the Last-Modified value"; else it may have changed again within the very second.
+fn is_strong_date(stored: &HeaderMap) -> bool {
+    let time = |name: header::HeaderName| http_date(stored.get(name)?.to_str().ok()?);
+    let (said, modified) = (time(header::DATE), time(header::LAST_MODIFIED));
+    let apart = said
+        .zip(modified)
+        .map(|(said, modified)| said.duration_since(modified));
+    matches!(apart, Some(Ok(apart)) if apart.as_secs() >= 1)
 }
 
 #[cfg(test)]
@@ -228,6 +244,8 @@ mod tests {
         check("9110 14.1.2", "bytes=-0", 10, Part::Unsatisfiable);
         check("9110 14.1.2", "bytes=10-", 10, Part::Unsatisfiable);
         check("9110 14.1.2", "bytes=0-", 0, Part::Unsatisfiable);
+        check("9110 14.1.2", "bytes=-5", 0, Part::Whole);
+        check("9110 14.1.2", "bytes=-0", 0, Part::Unsatisfiable);
         check("9110 14.1.1", "bytes=5-2", 10, Part::Whole);
         check("9110 14.1.1", "bytes=a-2", 10, Part::Whole);
         check("9110 14.1.1", "bytes=+1-2", 10, Part::Whole);
@@ -352,7 +370,14 @@ mod tests {
         );
         check("9110 13.1.5", "\"b\"", &[(header::ETAG, "\"a\"")], false);
         check("9110 13.1.5", "\"a\"", &[], false);
-        check("9110 13.1.5", "x", &[(header::LAST_MODIFIED, "x")], true);
-        check("9110 13.1.5", "y", &[(header::LAST_MODIFIED, "x")], false);
+        let (old, new) = (
+            "Thu, 01 Jan 2026 00:00:00 GMT",
+            "Thu, 01 Jan 2026 00:00:01 GMT",
+        );
+        let dated = |date, modified| [(header::DATE, date), (header::LAST_MODIFIED, modified)];
+        check("9110 13.1.5", old, &dated(new, old), true);
+        check("9110 13.1.5", new, &dated(new, old), false);
+        check("9110 8.8.2.2", old, &dated(old, old), false);
+        check("9110 8.8.2.2", old, &[(header::LAST_MODIFIED, old)], false);
     }
 }

@@ -88,30 +88,33 @@ pub fn reuse(question: Question<'_>) -> Reuse {
     if stored.no_cache == Named::Whole {
         return Reuse::Validate(Why::NoCache);
     }
-    // §5.2.1.4, §5.2.1.1, §5.2.1.3
-    if client.no_cache || client.max_age.is_some_and(|max| freshness.age(now) > max) {
-        return Reuse::Validate(Why::ClientDirective);
-    }
+    // §5.2.1.4, §5.2.1.1
+    let too_old = client.no_cache || client.max_age.is_some_and(|max| freshness.age(now) > max);
     match freshness.left(now) {
-        Ok(left) if client.min_fresh.is_some_and(|wanted| left < wanted) => {
+        // §5.2.1.3
+        Ok(left) if too_old || client.min_fresh.is_some_and(|wanted| left < wanted) => {
             Reuse::Validate(Why::ClientDirective)
         }
         Ok(left) => Reuse::Fresh(left),
-        Err(_) if !may_be_stale(stored) => Reuse::Validate(Why::Expired),
-        Err(stale) if client.max_stale.is_some_and(|most| stale <= most) => {
+        Err(_) if too_old => Reuse::Validate(Why::Expired),
+        Err(stale)
+            if client.max_stale.is_some_and(|most| stale <= most) && may_be_stale(stored) =>
+        {
             Reuse::StaleAccepted(stale)
         }
-        Err(stale)
-            if within(
-                stale,
-                stored
-                    .stale_while_revalidate
-                    .or(policy.stale_while_revalidate),
-            ) =>
-        {
-            Reuse::WhileRevalidating(stale)
+        // §5.2.1.1: "Unless the max-stale request directive is also present, the client does not wish to receive a
+        // stale response."
+        Err(_) if client.max_age.is_some() || client.min_fresh.is_some() => {
+            Reuse::Validate(Why::Expired)
         }
-        Err(_) => Reuse::Validate(Why::Expired),
+        Err(stale) => match window(
+            stored,
+            stored.stale_while_revalidate,
+            policy.stale_while_revalidate,
+        ) {
+            Some(window) if stale < window => Reuse::WhileRevalidating(stale),
+            _ => Reuse::Validate(Why::Expired),
+        },
     }
 }
 
@@ -130,8 +133,8 @@ pub fn on_error(question: Question<'_>) -> Option<Duration> {
         return None;
     }
     let stale = freshness.left(now).err().unwrap_or_default();
-    let allowed = may_be_stale(stored) && stored.no_cache.is_absent();
-    (allowed && within(stale, stored.stale_if_error.or(policy.stale_if_error))).then_some(stale)
+    let window = window(stored, stored.stale_if_error, policy.stale_if_error);
+    (stored.no_cache.is_absent() && stale < window?).then_some(stale)
 }
 
 /// RFC 5861 §4: the statuses that count as an origin's failure.
@@ -139,15 +142,22 @@ pub fn is_failure(status: StatusCode) -> bool {
     matches!(status.as_u16(), 500 | 502 | 503 | 504)
 }
 
+/// For how long a response may be used stale: what it says itself, else what the site says where nothing forbids it.
+fn window(
+    stored: &directives::Response,
+    own: Option<Duration>,
+    site: Option<Duration>,
+) -> Option<Duration> {
+    let forbidden = stored.must_revalidate || stored.proxy_revalidate;
+    // An origin that says for how long beside its s-maxage means both.
+    let own = own.filter(|_| !forbidden);
+    own.or(site.filter(|_| may_be_stale(stored)))
+}
+
 /// §4.2.4: "A cache MUST NOT generate a stale response if it is prohibited by an explicit in-protocol
 /// directive". §5.2.2.10: s-maxage has the semantics of proxy-revalidate.
 fn may_be_stale(stored: &directives::Response) -> bool {
-    let extended = stored.stale_while_revalidate.is_some() || stored.stale_if_error.is_some();
-    !stored.must_revalidate && !stored.proxy_revalidate && (stored.s_maxage.is_none() || extended)
-}
-
-fn within(stale: Duration, window: Option<Duration>) -> bool {
-    window.is_some_and(|window| stale < window)
+    !stored.must_revalidate && !stored.proxy_revalidate && stored.s_maxage.is_none()
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! May a response be stored (RFC 9111 §3)?
 
-use http::header::{AUTHORIZATION, SET_COOKIE, VARY};
+use http::header::{AUTHORIZATION, HeaderName, SET_COOKIE, VARY};
 use http::{HeaderMap, Method, StatusCode};
 use seawall_config::site::{Policy, SetCookie};
 
 use super::directives::{Named, Response};
+use super::fields::FORWARDED_FOR;
 use super::freshness::{By, Freshness};
 use super::ranges;
 
@@ -127,12 +128,7 @@ fn forbidden(exchange: Exchange<'_>) -> Option<Why> {
     if request.contains_key(AUTHORIZATION) && !allowed {
         return Some(Why::Authorization);
     }
-    // §4.1: "A stored response with a Vary header field value containing a member "*" always fails to match."
-    let mut members = response
-        .get_all(VARY)
-        .iter()
-        .flat_map(|line| line.as_bytes().split(|b| *b == b','));
-    if members.any(|member| member.trim_ascii() == b"*") {
+    if varies_beyond_keeping(response) {
         return Some(Why::VaryAny);
     }
     let cookie = response.contains_key(SET_COOKIE);
@@ -141,6 +137,19 @@ fn forbidden(exchange: Exchange<'_>) -> Option<Why> {
         SetCookie::Store if cookie && !freshness.by.is_explicit() => Some(Why::SetCookie),
         _ => None,
     }
+}
+
+/// §4.1: "A stored response with a Vary header field value containing a member "*" always fails to match." So does one
+/// with a member that names no field; and one that depends on who asks, which is this edge's word and not the client's.
+fn varies_beyond_keeping(response: &HeaderMap) -> bool {
+    let lines = response.get_all(VARY).iter();
+    let members = lines.flat_map(|line| line.as_bytes().split(|b| *b == b','));
+    let mut members = members.map(<[u8]>::trim_ascii).filter(|m| !m.is_empty());
+    members.any(|member| {
+        let name = HeaderName::from_bytes(member);
+        // "*" is a token, too.
+        member == b"*" || name.map_or(true, |name| name == FORWARDED_FOR)
+    })
 }
 
 /// What could never be used again, or only by a guess that HTTP does not allow.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use sfv::{BareItem, Dictionary, ListEntry, Parser};
 
-use super::directives::{Named, Response, delta_seconds, split};
+use super::directives::{Response, delta_seconds, split};
 use super::fields::texts;
 
 /// What an origin calls this cache in `Surrogate-Control`, and is told in `Surrogate-Capability`.
@@ -44,19 +44,27 @@ fn structured(text: &str) -> Option<Response> {
     }
     let mut found = Response::default();
     for (name, entry) in &dictionary {
-        let ListEntry::Item(item) = entry else {
-            continue;
+        let value = match entry {
+            ListEntry::Item(item) => Some(&item.bare_item),
+            ListEntry::InnerList(_) => None,
         };
-        let on = item.bare_item == BareItem::Boolean(true);
-        // §2.1: a value of the wrong type is ignored.
-        let seconds = match &item.bare_item {
-            BareItem::Integer(n) => u64::try_from(i64::from(*n)).ok().map(Duration::from_secs),
+        // Whatever else is said in the place of "false" is taken for the stricter.
+        let on = value != Some(&BareItem::Boolean(false));
+        // RFC 9111 §4.2.1: "caches are encouraged to consider responses that have invalid freshness information … to
+        // be stale".
+        let seconds = match value {
+            Some(BareItem::Integer(n)) => u64::try_from(i64::from(*n)).unwrap_or_default(),
+            _ => 0,
+        };
+        let seconds = Some(Duration::from_secs(seconds));
+        let fields = match value {
+            Some(BareItem::String(fields)) => Some(fields.as_str()),
             _ => None,
         };
         match name.as_str() {
             "no-store" => found.no_store |= on,
-            "no-cache" if on => found.no_cache = Named::Whole,
-            "private" if on => found.private = Named::Whole,
+            "no-cache" if on => found.no_cache.take(fields),
+            "private" if on => found.private.take(fields),
             "public" => found.public |= on,
             "must-revalidate" => found.must_revalidate |= on,
             "proxy-revalidate" => found.proxy_revalidate |= on,
@@ -111,6 +119,8 @@ fn surrogate(head: &HeaderMap) -> Option<Response> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::rules::directives::Named;
+    use http::HeaderName;
 
     #[test]
     fn a_targeted_field_counts_when_it_is_valid() {
@@ -152,9 +162,35 @@ mod tests {
         );
         check(
             "9213 2.1",
-            &[("cdn-cache-control", "max-age=\"60\"")],
+            &[("cdn-cache-control", "no-store=1, max-age=60")],
             false,
-            Some(Response::default()),
+            Some(Response {
+                no_store: true,
+                ..age(60)
+            }),
+        );
+        for unreadable in ["\"60\"", "6.5", "-1", "(1 2)", "?1"] {
+            let line = format!("max-age={unreadable}");
+            check(
+                "4.2.1",
+                &[("cdn-cache-control", &line)],
+                false,
+                Some(age(0)),
+            );
+        }
+        let named = |name: &'static str| Named::Fields(vec![HeaderName::from_static(name)]);
+        check(
+            "5.2.2.7",
+            &[(
+                "cdn-cache-control",
+                "private=\"set-cookie\", no-cache=\"x\"",
+            )],
+            false,
+            Some(Response {
+                private: named("set-cookie"),
+                no_cache: named("x"),
+                ..Response::default()
+            }),
         );
         check(
             "9213 2.2",

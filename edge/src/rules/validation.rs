@@ -41,10 +41,15 @@ pub fn add_tags<'a>(
     request: &mut HeaderMap,
 ) -> bool {
     let mut line: Vec<u8> = Vec::new();
+    let mut asked: Vec<&HeaderValue> = Vec::new();
     for tag in stored.rev().filter_map(|head| head.get(header::ETAG)) {
         if line.len() + tag.len() + 2 > TAGS_BYTES_MAX {
             break;
         }
+        if asked.contains(&tag) {
+            continue;
+        }
+        asked.push(tag);
         line.extend_from_slice(if line.is_empty() { b"" } else { b", " });
         line.extend_from_slice(tag.as_bytes());
     }
@@ -261,6 +266,11 @@ mod tests {
             "4.3.1",
             &["etag: \"a\"", "x: 1", "etag: W/\"b\""],
             "if-none-match: W/\"b\", \"a\"",
+        );
+        check(
+            "4.3.1",
+            &["etag: \"a\"", "etag: \"b\"", "etag: \"a\""],
+            "if-none-match: \"a\", \"b\"",
         );
         check("4.3.1", &["last-modified: x"], "");
         let long = format!("etag: \"{}\"", "a".repeat(TAGS_BYTES_MAX));

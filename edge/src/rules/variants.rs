@@ -1,6 +1,6 @@
 //! Which of several stored responses a request selects (RFC 9111 §4.1).
 
-use http::header::{ACCEPT_ENCODING, ACCEPT_LANGUAGE, HeaderMap, HeaderName, VARY};
+use http::header::{self, ACCEPT_ENCODING, ACCEPT_LANGUAGE, HeaderMap, HeaderName, VARY};
 
 /// The request fields that selected a stored response, and what they said; empty where it does not vary.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,34 +63,67 @@ impl Selection {
     }
 }
 
-/// A field's lines combined; white space around commas means nothing (RFC 9110 §5.6.1).
+/// Fields that are no lists: a comma is part of what they say, and so is what stands beside it.
+const SINGLE: [HeaderName; 5] = [
+    header::AUTHORIZATION,
+    header::COOKIE,
+    header::FROM,
+    header::REFERER,
+    header::USER_AGENT,
+];
+
+/// A field's lines combined (RFC 9110 §5.3), without what means nothing in it.
 fn said(request: &HeaderMap, name: &HeaderName) -> Option<Said> {
-    let lines = request.get_all(name).iter();
-    let members = lines
-        .flat_map(|line| line.as_bytes().split(|b| *b == b','))
-        .map(<[u8]>::trim_ascii);
-    let members: Vec<_> = members.collect();
-    if members.is_empty() {
-        None
-    } else if *name == ACCEPT_LANGUAGE || *name == ACCEPT_ENCODING {
-        Some(preferences(&members).join(&b","[..]).into())
-    } else {
-        Some(members.join(&b","[..]).into())
+    let lines = request.get_all(name).iter().map(|line| line.as_bytes());
+    let lines: Vec<_> = lines.collect();
+    if lines.is_empty() {
+        return None;
     }
+    let combined = lines.join(&b", "[..]);
+    let said = match name {
+        &ACCEPT_LANGUAGE | &ACCEPT_ENCODING => preferences(&combined).join(&b","[..]),
+        name if SINGLE.contains(name) => combined,
+        _ => without_blanks(&combined),
+    };
+    Some(said.into())
+}
+
+/// §4.1: "adding or removing whitespace in the header field value, where allowed in the header field's syntax": beside
+/// the commas of a list (RFC 9110 §5.6.1), but not within a quoted string.
+fn without_blanks(list: &[u8]) -> Vec<u8> {
+    let mut kept: Vec<u8> = Vec::with_capacity(list.len());
+    let (mut quoted, mut escaped) = (false, false);
+    for &byte in list {
+        let blank = matches!(byte, b' ' | b'\t');
+        if !quoted && blank && matches!(kept.last(), None | Some(b',')) {
+            continue;
+        }
+        if !quoted && byte == b',' {
+            let end = kept.trim_ascii_end().len();
+            kept.truncate(end);
+        }
+        quoted ^= byte == b'"' && !escaped;
+        escaped = quoted && byte == b'\\' && !escaped;
+        kept.push(byte);
+    }
+    if !quoted {
+        let end = kept.trim_ascii_end().len();
+        kept.truncate(end);
+    }
+    kept
 }
 
 /// §4.1 lets a cache normalise "in a way that is known to have identical semantics": case and white space mean
 /// nothing in language tags and codings (RFC 9110 §8.5.1, §8.4.1), nor does an empty member (§5.6.1.2). Their order
-/// may where weights make a list of preferences of it (§12.5.4), and is kept there.
-fn preferences(members: &[&[u8]]) -> Vec<Vec<u8>> {
-    let spelled = members
-        .iter()
-        .filter(|member| !member.is_empty())
-        .map(|member| {
-            let dark = member.iter().filter(|byte| !byte.is_ascii_whitespace());
-            dark.map(u8::to_ascii_lowercase).collect()
-        });
+/// may where weights make a list of preferences of it, and is kept there; without weights it "cannot be relied upon"
+/// (§12.5.4).
+fn preferences(list: &[u8]) -> Vec<Vec<u8>> {
+    let spelled = list.split(|b| *b == b',').map(|member| {
+        let dark = member.iter().filter(|byte| !byte.is_ascii_whitespace());
+        dark.map(u8::to_ascii_lowercase).collect()
+    });
     let mut spelled: Vec<Vec<u8>> = spelled.collect();
+    spelled.retain(|member| !member.is_empty());
     if !spelled.iter().any(|member| member.contains(&b';')) {
         spelled.sort_unstable();
         spelled.dedup();
@@ -127,8 +160,13 @@ mod tests {
             "a: 1|b: 3",
             false,
         );
-        check("9110 5.3", "vary: a", "a: 1,2", "a: 1|a: 2", true);
+        check("9110 5.3", "vary: a", "a: 1, 2", "a: 1|a: 2", true);
         check("9110 5.6.1", "vary: a", "a: 1 , 2", "a: 1,2", true);
+        check("9110 5.6.4", "vary: a", "a: \"1 , 2\"", "a: \"1,2\"", false);
+        let (quoted, other) = ("a: \"\\\" , \" , 1", "a: \"\\\" , \",1");
+        check("9110 5.6.4", "vary: a", quoted, other, true);
+        let cookie = "vary: cookie";
+        check("6265 4.2", cookie, "cookie: a=1, 2", "cookie: a=1,2", false);
         check("9110 5.6.1", "vary: ,,a,", "a: 1", "a: 2", false);
         let language = |section: &str, stored: &str, now: &str, expect| {
             let line = |said: &str| format!("accept-language: {said}");

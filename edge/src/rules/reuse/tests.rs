@@ -58,6 +58,12 @@ fn a_stored_response_is_used_only_when_every_sentence_allows_it() {
     check("4.3", "must-revalidate", "max-stale", 61, expired);
     check("5.2.1.1", "", "max-age=5", 5, fresh(55));
     check("5.2.1.1", "", "max-age=5", 6, client);
+    let soon = "stale-while-revalidate=10";
+    check("5.2.1.1", soon, "max-age=5", 65, expired);
+    check("5.2.1.1", soon, "max-age=100", 65, expired);
+    check("5.2.1.1", "", "max-age=100, max-stale=5", 65, accepted(5));
+    check("5.2.1.3", soon, "min-fresh=1", 65, expired);
+    check("5.2.1.4", soon, "no-cache", 65, expired);
     check("5.2.1.2", "", "max-stale=5", 65, accepted(5));
     check("5.2.1.2", "", "max-stale=5", 66, expired);
     check("5.2.1.2", "", "max-stale", 1_000_000, accepted(999_940));
@@ -146,6 +152,16 @@ fn a_failing_origin_is_stood_in_for_within_the_window_and_never_after_a_purge() 
     check("4.2.4", "s-maxage=60", 65, Life::Alive, None);
     check("4.2.4", "no-cache", 65, Life::Alive, None);
     check("4.2.4", "no-cache=\"x\"", 65, Life::Alive, None);
+    // Of what s-maxage forbids, an origin allows no more than it says.
+    let behind = "s-maxage=60, stale-while-revalidate=9";
+    check("5.2.2.10", behind, 65, Life::Alive, None);
+    check(
+        "5861 4",
+        "s-maxage=60, stale-if-error=9",
+        65,
+        Life::Alive,
+        Some(5),
+    );
     check("5861 4", "stale-if-error=3", 62, Life::Alive, Some(2));
     check("5861 4", "stale-if-error=3", 65, Life::Alive, None);
     check("purge", "", 65, Life::SoftDead, None);

@@ -168,6 +168,20 @@ fn a_response_is_stored_only_when_every_sentence_allows_it() {
         Refuse(Why::VaryAny),
     );
     check(
+        "4.1",
+        "",
+        200,
+        "cache-control: max-age=60 | vary: a b",
+        Refuse(Why::VaryAny),
+    );
+    check(
+        "4.1",
+        "",
+        200,
+        "cache-control: max-age=60 | vary: X-Forwarded-For",
+        Refuse(Why::VaryAny),
+    );
+    check(
         "7.3",
         "",
         200,
