@@ -75,8 +75,19 @@ fn two_thousand_followers_hear_of_a_write() {
         plane.ask("PUT", "/v1/sites/www", &site);
         began.elapsed()
     };
-    let alone: Vec<_> = (0..WRITES).map(write).collect();
+    let mut member = Connection::open(
+        etcd.endpoint(0)
+            .trim_start_matches("http://")
+            .parse()
+            .unwrap(),
+    );
+    let (mut alone, mut stored) = (Vec::new(), Vec::new());
+    for n in 0..WRITES {
+        alone.push(write(n));
+        stored.push(store_write(&mut member));
+    }
     figure("a site is put, nobody follows", &alone);
+    figure("etcd itself puts a key, nobody follows", &stored);
 
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (heard, mut hears) = mpsc::unbounded_channel();
@@ -88,7 +99,7 @@ fn two_thousand_followers_hear_of_a_write() {
         runtime.spawn(follow(plane.admin(), after.clone(), following, heard));
     }
     runtime.block_on(following.wait());
-    let (mut latencies, mut last) = (Vec::new(), Vec::new());
+    let (mut latencies, mut last, mut stored) = (Vec::new(), Vec::new(), Vec::new());
     for n in WRITES..2 * WRITES {
         let began = Instant::now();
         latencies.push(write(n));
@@ -104,9 +115,21 @@ fn two_thousand_followers_hear_of_a_write() {
             }
         });
         last.push(all - began);
+        stored.push(store_write(&mut member));
     }
     figure("a site is put, 2,000 follow", &latencies);
+    figure("etcd itself puts a key, 2,000 follow", &stored);
     figure("the last of 2,000 followers has heard of it", &last);
+}
+
+/// How long etcd takes for a key that is none of ours, asked over its own HTTP.
+fn store_write(member: &mut Connection) -> Duration {
+    let began = Instant::now();
+    // /bench and v, in base64.
+    let put = br#"{"key":"L2JlbmNo","value":"dg=="}"#;
+    let answer = member.request("POST", "/v3/kv/put", &[], put);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    began.elapsed()
 }
 
 /// One follower of the feed: tells each line that puts a site, and when it came.

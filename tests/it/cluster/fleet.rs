@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::net::{Machine, Net};
+use super::witness::Asked;
 use crate::support::{Etcd, Folder, Process, Version, eventually, within};
 
 const SEAWALL: &str = env!("CARGO_BIN_EXE_seawall");
@@ -261,6 +262,16 @@ impl Fleet {
             .unwrap();
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         (output.status.code().unwrap(), said)
+    }
+
+    /// How each control plane is asked.
+    pub fn asked(&self) -> [Asked; PLANES] {
+        let ca = self.folder.path().join("peers/authority/ca.pem");
+        [0, 1].map(|plane| Asked {
+            url: format!("https://{}:9080", self.plane(plane).address),
+            token: self.token.clone(),
+            ca: ca.to_str().unwrap().to_owned(),
+        })
     }
 
     /// After a backup was restored.
