@@ -303,7 +303,9 @@ fn a_stale_answer_stands_in_for_a_failing_origin_and_never_after_a_purge() {
     let stale = seawall.get("/covered/status");
     stale.is("STALE", "good");
     assert!(
-        stale.cache_status().starts_with("edge-1; hit; ttl="),
+        stale
+            .cache_status()
+            .starts_with("edge-1; fwd=stale; fwd-status=503; ttl="),
         "{}",
         stale.cache_status()
     );
