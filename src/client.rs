@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, ETAG, HOST, IF_MATCH, USER_AGENT};
-use http::{HeaderValue, Method, Request, StatusCode, Uri};
+use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
@@ -106,12 +106,9 @@ impl Client {
             .await
     }
 
-    pub(crate) async fn delete(
-        &self,
-        path: &str,
-        if_match: Option<&str>,
-    ) -> Result<Answer, Failure> {
-        self.send(Method::DELETE, path, None, if_match, ANSWER_TIMEOUT)
+    pub(crate) async fn delete(&self, path: &str, etag: Option<&str>) -> Result<Answer, Failure> {
+        let field = etag.map(if_match);
+        self.send(Method::DELETE, path, None, field, ANSWER_TIMEOUT)
             .await
     }
 
@@ -119,20 +116,10 @@ impl Client {
         &self,
         path: &str,
         body: &Value,
-        if_match: Option<&str>,
+        etag: Option<&str>,
     ) -> Result<Answer, Failure> {
-        self.send(Method::PUT, path, Some(body), if_match, ANSWER_TIMEOUT)
-            .await
-    }
-
-    /// A POST that changes something, if it is still as the entity tag says.
-    pub(crate) async fn change(
-        &self,
-        path: &str,
-        body: &Value,
-        if_match: Option<&str>,
-    ) -> Result<Answer, Failure> {
-        self.send(Method::POST, path, Some(body), if_match, ANSWER_TIMEOUT)
+        let field = etag.map(if_match);
+        self.send(Method::PUT, path, Some(body), field, ANSWER_TIMEOUT)
             .await
     }
 
@@ -141,9 +128,10 @@ impl Client {
         &self,
         path: &str,
         body: &Value,
+        field: Option<Field<'_>>,
         timeout: Duration,
     ) -> Result<Answer, Failure> {
-        self.send(Method::POST, path, Some(body), None, timeout)
+        self.send(Method::POST, path, Some(body), field, timeout)
             .await
     }
 
@@ -152,10 +140,10 @@ impl Client {
         method: Method,
         path: &str,
         body: Option<&Value>,
-        if_match: Option<&str>,
+        field: Option<Field<'_>>,
         timeout: Duration,
     ) -> Result<Answer, Failure> {
-        let request = self.request(method, path, body, if_match);
+        let request = self.request(method, path, body, field);
         let request = request.map_err(|error| Exit::Usage.because(format!("{path}: {error}")))?;
         let connect = TcpStream::connect((self.address.0.as_str(), self.address.1));
         let stream = match tokio::time::timeout(CONNECT_TIMEOUT, connect).await {
@@ -186,7 +174,7 @@ impl Client {
         method: Method,
         path: &str,
         body: Option<&Value>,
-        if_match: Option<&str>,
+        field: Option<Field<'_>>,
     ) -> http::Result<Request<Full<Bytes>>> {
         let mut request = Request::builder()
             .method(method)
@@ -197,8 +185,8 @@ impl Client {
         if let Some(token) = &self.token {
             request = request.header(AUTHORIZATION, token);
         }
-        if let Some(etag) = if_match {
-            request = request.header(IF_MATCH, etag);
+        if let Some((name, value)) = field {
+            request = request.header(name, value);
         }
         let body = match body {
             Some(body) => {
@@ -217,6 +205,19 @@ impl Client {
             self.authority
         ))
     }
+}
+
+/// A field that not every request has.
+pub(crate) type Field<'a> = (HeaderName, &'a str);
+
+/// Only if what is there is still as this entity tag says.
+pub(crate) fn if_match(etag: &str) -> Field<'_> {
+    (IF_MATCH, etag)
+}
+
+/// Sent again with the same key it is done once.
+pub(crate) fn once(key: &str) -> Field<'_> {
+    (HeaderName::from_static("idempotency-key"), key)
 }
 
 fn is_loopback(host: &str) -> bool {

@@ -48,8 +48,22 @@ pub struct Frame {
 #[serde(rename_all = "snake_case")]
 pub enum Change {
     PutSite(SiteDocument),
-    DeleteSite { name: String },
-    Purge { scopes: Vec<Scope>, mode: Mode },
+    DeleteSite {
+        name: String,
+    },
+    Purge {
+        scopes: Vec<Scope>,
+        mode: Mode,
+        /// What is fetched within so many milliseconds is used until their end only.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        settle_ms: u64,
+    },
+    /// Say how many objects of these scopes there are, and keep them.
+    Count {
+        scopes: Vec<Scope>,
+        /// True: an edge that does not know this word does not count.
+        optional: bool,
+    },
     Beacon(Beacon),
 }
 
@@ -80,6 +94,13 @@ pub struct PurgeRecord {
     pub revision: Revision,
     pub scopes: Vec<Scope>,
     pub mode: Mode,
+    /// As in [`Change::Purge`].
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub settle_ms: u64,
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 /// Everything an edge serves from, at one revision.

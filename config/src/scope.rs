@@ -7,7 +7,7 @@ use serde_json::Value;
 
 mod request;
 
-pub use request::{PURGE_SCOPES_MAX, PurgeRequest};
+pub use request::{PURGE_SCOPES_MAX, Purge, PurgeRequest, SETTLE_MAX};
 
 /// Bytes of one tag.
 pub const TAG_BYTES_MAX: usize = 1_024;

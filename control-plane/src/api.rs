@@ -20,6 +20,7 @@ use crate::Plane;
 use crate::clock::Clock;
 use access::Right;
 use gate::Gate;
+use habits::{cloudflare, fastly};
 use problem::Refusal;
 
 pub use access::{Access, Caller, Tokens, hash_of};
@@ -30,6 +31,7 @@ mod edges;
 mod feed;
 mod gate;
 mod guard;
+mod habits;
 mod openapi;
 mod problem;
 mod purges;
@@ -93,6 +95,27 @@ fn routes() -> Vec<Route> {
         ("/v1/feed", "get", Follow, get(feed::follow)),
         ("/v1/snapshot", "get", Follow, get(feed::snapshot)),
         ("/openapi.json", "get", See, get(openapi::document)),
+        (
+            "/service/{id}/purge/{key}",
+            "post",
+            Purge,
+            post(fastly::key),
+        ),
+        ("/service/{id}/purge", "post", Purge, post(fastly::keys)),
+        ("/service/{id}/purge_all", "post", Purge, post(fastly::all)),
+        ("/purge/{*url}", "post", Purge, post(fastly::url)),
+        (
+            "/zones/{id}/purge_cache",
+            "post",
+            Purge,
+            post(cloudflare::purge_cache),
+        ),
+        (
+            "/client/v4/zones/{id}/purge_cache",
+            "post",
+            Purge,
+            post(cloudflare::purge_cache),
+        ),
     ]
 }
 

@@ -176,8 +176,24 @@ fn change(revision: Revision, changed: &Changed) -> Option<Change> {
             }))
         }
         (Key::Purge(_), Some(value)) => {
-            let PurgeRecord { scopes, mode, .. } = purge_record(&changed.key, value);
-            Some(Change::Purge { scopes, mode })
+            let PurgeRecord {
+                scopes,
+                mode,
+                settle_ms,
+                dry_run,
+                ..
+            } = purge_record(&changed.key, value);
+            Some(match dry_run {
+                true => Change::Count {
+                    scopes,
+                    optional: true,
+                },
+                false => Change::Purge {
+                    scopes,
+                    mode,
+                    settle_ms,
+                },
+            })
         }
         (Key::Beacon, Some(value)) => decode::<Beacon>(&changed.key, value).map(Change::Beacon),
         // A purge record that went says nothing: it has been applied, or the floor stands for it.

@@ -27,7 +27,7 @@ use crate::log::{AccessLog, Log};
 use crate::metrics::{Levels, Metrics};
 use crate::proxy::Proxy;
 use crate::state::State;
-use crate::sweep;
+use crate::{settling, sweep};
 
 /// Connections to origins kept for reuse.
 const POOLED_CONNECTIONS_MAX: usize = 1024;
@@ -125,7 +125,8 @@ impl Edge {
             registry,
             stopped.clone(),
         );
-        tokio::spawn(sweep::run(state.clone(), stopped));
+        tokio::spawn(sweep::run(state.clone(), stopped.clone()));
+        tokio::spawn(settling::run(state.clone(), stopped));
         let front = Front::new(proxy(&state, log));
         front.open(clear, None);
         if let Some((listener, _, config)) = secure {

@@ -248,6 +248,7 @@ impl Follower {
                     self.lag_ms = Some(now.wall_ms.saturating_sub(beacon.at_ms))
                 }
                 Change::Purge { .. } => (purges, keeps) = (true, true),
+                Change::Count { .. } => purges = true,
                 Change::PutSite(_) | Change::DeleteSite { .. } => keeps = true,
             }
         }

@@ -120,6 +120,21 @@ impl Ledger {
                 ..Marks::default()
             },
         };
+        self.mark(scopes, marks);
+    }
+
+    /// What was fetched since a purge of these scopes, while the origin may still have answered as before, is not used
+    /// again. Stays on this edge.
+    pub fn settle(&mut self, scopes: &[Scope]) {
+        self.local += 1;
+        let marks = Marks {
+            local: self.local,
+            ..Marks::default()
+        };
+        self.mark(scopes, marks);
+    }
+
+    fn mark(&mut self, scopes: &[Scope], marks: Marks) {
         for scope in scopes {
             match scope {
                 Scope::Everything => self.everything.raise(marks),

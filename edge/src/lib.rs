@@ -7,7 +7,7 @@
 //! way out.
 //! The other way in: [`feed`] follows the control plane and hands each revision to [`state`], which enters
 //! purges in the ledger and swaps in a new [`snapshot`]; [`heartbeat`] keeps the right to vouch; [`sweep`]
-//! tidies up after purges.
+//! tidies up after purges, [`settling`] ends those that take a moment.
 //!
 //! **Invariants.** An edge does not know etcd. Rules, ledger, key, follower and heartbeat do no IO, read no
 //! clock, hold no lock. Only [`clock`] says now. Only the feed writes the snapshot. Nothing on the request
@@ -35,6 +35,7 @@ mod origin;
 mod proxy;
 mod route;
 mod rules;
+mod settling;
 mod snapshot;
 mod state;
 mod storage;

@@ -1,6 +1,7 @@
 //! Everything the tasks of one edge share, and the way the feed changes it.
 //!
-//! **Invariant: only the feed writes the snapshot.** The ledger is written by the feed and by unsafe methods.
+//! **Invariant: only the feed writes the snapshot.** The ledger is written by the feed, by unsafe methods, and
+//! when a purge has settled.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +12,7 @@ use arc_swap::ArcSwap;
 use http::HeaderMap;
 use moka::sync::Cache;
 use seawall_config::Revision;
-use seawall_config::feed::{Change, Counted, Frame, Load};
+use seawall_config::feed::{Applied, Change, Counted, Frame, Load};
 
 use tokio::sync::watch;
 
@@ -29,6 +30,7 @@ use crate::metrics::Metrics;
 use crate::origin::request::Pseudonym;
 use crate::rules::storing::Why;
 use crate::rules::{fields, invalidation};
+use crate::settling::Settling;
 use crate::snapshot::disk::Kept;
 use crate::snapshot::{self, Served, Sites, Snapshot};
 use crate::storage::Storage;
@@ -55,6 +57,7 @@ pub struct State {
     pub retained_bytes_max: u64,
     pub metrics: Metrics,
     pub vouching: Vouching,
+    pub settling: Settling,
     pub sweeper: Sweeper,
     /// Why the last answer for a key was not stored: for whoever asks.
     pub refusals: Cache<Key, Why>,
@@ -86,6 +89,7 @@ impl State {
             retained_bytes_max: cache_bytes / RETAINED_SHARE,
             metrics,
             vouching: Vouching::default(),
+            settling: Settling::default(),
             sweeper: Sweeper::default(),
             refusals: Cache::builder()
                 .max_capacity(REFUSALS_MAX)
@@ -117,6 +121,16 @@ impl State {
                 ledger.purge(&record.scopes, record.mode, record.revision);
             }
         });
+        // One that this edge has passed has settled, or soon will.
+        let passed = Applied {
+            epoch: self.snapshot.load().epoch,
+            revision: self.snapshot.load().revision,
+        };
+        for record in &followed.purges {
+            if followed.epoch != passed.epoch || record.revision > passed.revision {
+                self.settling.begin(&record.scopes, record.settle_ms);
+            }
+        }
         let next = self
             .snapshot
             .load()
@@ -129,17 +143,26 @@ impl State {
     /// born before it is dead, and whatever is born with it is not.
     pub fn advance(&self, frame: &Frame, followed: &Followed) {
         for change in &frame.changes {
-            if let Change::Purge { scopes, mode } = change {
-                self.ledger
-                    .change(|ledger| ledger.purge(scopes, *mode, frame.revision));
-                self.sweeper.count(frame.revision, scopes, *mode);
+            match change {
+                Change::Purge {
+                    scopes,
+                    mode,
+                    settle_ms,
+                } => {
+                    self.ledger
+                        .change(|ledger| ledger.purge(scopes, *mode, frame.revision));
+                    self.settling.begin(scopes, *settle_ms);
+                    self.sweeper.count(frame.revision, scopes, Some(*mode));
+                }
+                Change::Count { scopes, .. } => self.sweeper.count(frame.revision, scopes, None),
+                Change::PutSite(_) | Change::DeleteSite { .. } | Change::Beacon(_) => {}
             }
         }
         let changes = frame.changes.iter().filter_map(|change| {
             let name = match change {
                 Change::PutSite(site) => &site.name,
                 Change::DeleteSite { name } => name,
-                Change::Purge { .. } | Change::Beacon(_) => return None,
+                Change::Purge { .. } | Change::Count { .. } | Change::Beacon(_) => return None,
             };
             // What it is in the end: one revision may name it twice.
             let document = followed.sites.get(name);

@@ -31,7 +31,8 @@ pub struct Sweeper {
 struct Waiting {
     revision: Revision,
     scopes: Vec<Scope>,
-    mode: Mode,
+    /// None: it only counts.
+    mode: Option<Mode>,
 }
 
 /// What one look through the shelves found.
@@ -43,7 +44,8 @@ struct Found {
 }
 
 impl Sweeper {
-    pub fn count(&self, revision: Revision, scopes: &[Scope], mode: Mode) {
+    /// `mode` None: nothing was purged, and what would be is counted.
+    pub fn count(&self, revision: Revision, scopes: &[Scope], mode: Option<Mode>) {
         let waiting = Waiting {
             revision,
             scopes: scopes.to_vec(),
@@ -187,7 +189,7 @@ fn matched(
             return false;
         };
         let counts = !taken && object.birth.revision < purge.revision;
-        taken |= counts && purge.mode == Mode::Hard;
+        taken |= counts && purge.mode == Some(Mode::Hard);
         counts
     });
     numbers

@@ -49,7 +49,7 @@ pub(crate) async fn run(args: ExplainArgs) -> Result<Exit, Failure> {
     }
     let question = json!({"url": url, "method": method, "headers": headers});
     let client = Client::new(&server)?;
-    let answer = client.post(PATH, &question, ANSWER_TIMEOUT).await?;
+    let answer = client.post(PATH, &question, None, ANSWER_TIMEOUT).await?;
     if answer.status == StatusCode::NOT_FOUND {
         let at = &server.url;
         return Err(Exit::Failed.because(format!(

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::site::{self, Listing};
 use crate::cli::Server;
-use crate::client::Client;
+use crate::client::{ANSWER_TIMEOUT, Client, if_match};
 use crate::exit::{Exit, Failure};
 use crate::print;
 
@@ -81,7 +81,15 @@ async fn write(
     let (count, mut done) = (batches.len(), 0);
     for batch in &batches {
         let body = &serde_json::to_value(batch).map_err(anyhow::Error::from)?;
-        let (failure, is_sure) = match client.change("/v1/sites", body, etag.as_deref()).await {
+        let (failure, is_sure) = match client
+            .post(
+                "/v1/sites",
+                body,
+                etag.as_deref().map(if_match),
+                ANSWER_TIMEOUT,
+            )
+            .await
+        {
             Err(failure) => (failure, false),
             Ok(answer) => match answer.good() {
                 Err(failure) => (failure, answer.status.is_client_error()),

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::table::table;
 use crate::cli::Server;
-use crate::client::{ANSWER_TIMEOUT, Client};
+use crate::client::{ANSWER_TIMEOUT, Client, once};
 use crate::exit::{Exit, Failure};
 use crate::print;
 
@@ -43,6 +43,15 @@ pub(crate) struct PurgeArgs {
     /// Keep the objects, but ask the origin whether they are still good before each is used again
     #[arg(long)]
     soft: bool,
+    /// Purge nothing; say how much would go
+    #[arg(long)]
+    dry_run: bool,
+    /// What is fetched within this time is used only until its end: for an origin whose replicas lag behind
+    #[arg(long, value_name = "TIME", value_parser = settle)]
+    settle: Option<String>,
+    /// Sent again with this key, it is not a second purge but the receipt of the first
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
     /// When to return: once the order is written down, or once every edge has carried it out
     #[arg(long, value_enum, default_value_t = Wait::Complete)]
     wait: Wait,
@@ -62,6 +71,8 @@ Examples:
   seawall purge --tag article-42 --tag front-page
   seawall purge --prefix http://www.example.com/images --soft
   seawall purge --all --timeout 30s
+  seawall purge --prefix http://www.example.com/images --dry-run
+  seawall purge --site www --settle 2s
 
 Exits with 0 when the purge is complete (with --wait accepted: when it is accepted), with 1 when
 it is not complete in time, or an edge out of reach may still serve what it holds.";
@@ -80,6 +91,8 @@ struct Receipt {
     revision: Revision,
     token: String,
     state: String,
+    #[serde(default)]
+    dry_run: bool,
     #[serde(default)]
     counted: bool,
     matched: Option<Matched>,
@@ -114,7 +127,8 @@ pub(crate) async fn run(args: PurgeArgs) -> Result<Exit, Failure> {
         sites: args.sites,
         all: args.all,
         mode: if args.soft { Mode::Soft } else { Mode::Hard },
-        dry_run: false,
+        settle: args.settle,
+        dry_run: args.dry_run,
     };
     request
         .check()
@@ -125,8 +139,9 @@ pub(crate) async fn run(args: PurgeArgs) -> Result<Exit, Failure> {
         Wait::Complete => ("complete", args.timeout),
     };
     let path = format!("/v1/purges?wait={wait}&timeout={}ms", patience.as_millis());
+    let key = args.idempotency_key.as_deref().map(once);
     let answer = Client::new(&args.server)?
-        .post(&path, &body, patience + ANSWER_TIMEOUT)
+        .post(&path, &body, key, patience + ANSWER_TIMEOUT)
         .await?;
     let receipt: Receipt = answer.json()?;
     if args.json {
@@ -137,9 +152,15 @@ pub(crate) async fn run(args: PurgeArgs) -> Result<Exit, Failure> {
     Ok(receipt.exit(args.wait))
 }
 
+/// Checked here, and sent as it was typed.
+fn settle(text: &str) -> Result<String, String> {
+    duration(text).map(|_| text.to_owned())
+}
+
 impl Receipt {
     fn exit(&self, wait: Wait) -> Exit {
         match (wait, self.state.as_str()) {
+            (Wait::Complete, _) if self.dry_run && !self.counted => Exit::Failed,
             (Wait::Accepted, _) | (Wait::Complete, "complete") => Exit::Done,
             _ => Exit::Failed,
         }
@@ -155,10 +176,18 @@ impl Receipt {
             "pending" => "accepted; not every edge has carried it out yet",
             other => other,
         };
-        let mut text = format!("purge {} is {state}\n", self.revision);
+        let mut text = match self.dry_run {
+            true => format!("nothing was purged (revision {})\n", self.revision),
+            false => format!("purge {} is {state}\n", self.revision),
+        };
         match &self.matched {
             Some(matched) if self.counted => {
-                let _ = writeln!(text, "  matched {matched}");
+                let would = if self.dry_run {
+                    "would match"
+                } else {
+                    "matched"
+                };
+                let _ = writeln!(text, "  {would} {matched}");
             }
             _ => text.push_str("  matched objects are still being counted\n"),
         }
@@ -184,6 +213,9 @@ impl Receipt {
             &["edge", "place", "state", "after", "matched"],
             rows.collect(),
         ));
+        if self.dry_run {
+            return text;
+        }
         let _ = writeln!(
             text,
             "  read your purge anywhere: curl -H 'Seawall-Min-Revision: {}' …",

@@ -6,11 +6,11 @@ use clap::{Args, Subcommand};
 use seawall_config::site::site_name;
 use seawall_config::{Revision, Site};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::table::table;
 use crate::cli::Server;
-use crate::client::Client;
+use crate::client::{ANSWER_TIMEOUT, Client};
 use crate::exit::{Exit, Failure};
 use crate::print;
 use crate::sites_file;
@@ -20,6 +20,7 @@ use crate::sites_file;
 Examples:
   seawall site check sites.toml
   seawall site put sites.toml
+  seawall site put sites.toml --purge
   seawall site get www
   seawall site delete www --if-match '\"18231\"'
 
@@ -54,6 +55,9 @@ pub(crate) struct PutArgs {
     /// Only if the site has not changed since: the ETag that `get` printed. For a file with one site
     #[arg(long, value_name = "ETAG")]
     if_match: Option<String>,
+    /// And purge these sites in the same step: no edge serves an old copy under the new configuration
+    #[arg(long, conflicts_with = "if_match")]
+    purge: bool,
     #[command(flatten)]
     server: Server,
 }
@@ -114,6 +118,9 @@ async fn put(args: PutArgs) -> Result<Exit, Failure> {
         );
     }
     let client = Client::new(&args.server)?;
+    if args.purge {
+        return put_and_purge(&client, &sites).await;
+    }
     let if_match = args.if_match.map(quoted);
     for (site, document) in &sites {
         let answer = client
@@ -127,6 +134,36 @@ async fn put(args: PutArgs) -> Result<Exit, Failure> {
         ));
     }
     Ok(Exit::Done)
+}
+
+async fn put_and_purge(client: &Client, sites: &[(Site, Value)]) -> Result<Exit, Failure> {
+    let names: Vec<_> = sites.iter().map(|(site, _)| &site.name).collect();
+    let put: Vec<_> = sites.iter().map(|(_, document)| document).collect();
+    let body = json!({"put": put, "purge": {"sites": names}});
+    let answer = client
+        .post("/v1/sites?wait=complete", &body, None, ANSWER_TIMEOUT)
+        .await?;
+    let Changed { revision, purge } = answer.json()?;
+    let (count, state) = (sites.len(), purge.state);
+    print::result(format_args!(
+        "{count} written and purged at revision {revision}: {state}"
+    ));
+    Ok(match state.as_str() {
+        "complete" => Exit::Done,
+        _ => Exit::Failed,
+    })
+}
+
+/// What is used here of the answer to a change with a purge.
+#[derive(Debug, Deserialize)]
+struct Changed {
+    revision: Revision,
+    purge: Purged,
+}
+
+#[derive(Debug, Deserialize)]
+struct Purged {
+    state: String,
 }
 
 async fn delete(args: DeleteArgs) -> Result<Exit, Failure> {

@@ -30,11 +30,16 @@ pub(super) fn purges<'de, D: Deserializer<'de>>(
 ) -> Result<Vec<PurgeRecord>, D::Error> {
     let said = Vec::<Record>::deserialize(deserializer)?;
     let record = |Record { revision, purge }| {
-        let Purge { scopes, mode } = purge;
+        let Purge {
+            scopes,
+            mode,
+            settle_ms,
+        } = purge;
         PurgeRecord {
             revision,
             scopes,
             mode,
+            settle_ms,
         }
     };
     Ok(said.into_iter().map(record).collect())
@@ -43,16 +48,12 @@ pub(super) fn purges<'de, D: Deserializer<'de>>(
 fn change(said: Value) -> serde_json::Result<Option<Change>> {
     let kind = said.as_object().and_then(|said| said.iter().next());
     match kind.map(|(kind, words)| (kind.as_str(), words)) {
-        Some(("put_site" | "delete_site" | "beacon", _)) => serde_json::from_value(said).map(Some),
-        Some(("purge", words)) => {
-            let Purge { scopes, mode } = Purge::read(words);
-            Ok(Some(Change::Purge { scopes, mode }))
+        Some(("put_site" | "delete_site" | "beacon" | "count", _)) => {
+            serde_json::from_value(said).map(Some)
         }
+        Some(("purge", words)) => Ok(Some(Purge::read(words).into_change())),
         Some((_, words)) if words.get("optional") == Some(&Value::Bool(true)) => Ok(None),
-        _ => {
-            let Purge { scopes, mode } = Purge::everything();
-            Ok(Some(Change::Purge { scopes, mode }))
-        }
+        _ => Ok(Some(Purge::everything().into_change())),
     }
 }
 
@@ -62,6 +63,8 @@ fn change(said: Value) -> serde_json::Result<Option<Change>> {
 struct Purge {
     scopes: Vec<Scope>,
     mode: Mode,
+    #[serde(default)]
+    settle_ms: u64,
 }
 
 struct Record {
@@ -75,8 +78,24 @@ impl Purge {
     }
 
     fn everything() -> Self {
-        let (scopes, mode) = (vec![Scope::Everything], Mode::Hard);
-        Self { scopes, mode }
+        Self {
+            scopes: vec![Scope::Everything],
+            mode: Mode::Hard,
+            settle_ms: 0,
+        }
+    }
+
+    fn into_change(self) -> Change {
+        let Self {
+            scopes,
+            mode,
+            settle_ms,
+        } = self;
+        Change::Purge {
+            scopes,
+            mode,
+            settle_ms,
+        }
     }
 }
 
@@ -156,6 +175,14 @@ mod tests {
         check(json!("flush"), EVERYTHING);
         check(json!({}), EVERYTHING);
         check(json!({"weather": {"sunny": true, "optional": true}}), "[]");
+        check(
+            json!({"purge": {"scopes": [{"tag": "t"}], "mode": "hard", "settle_ms": 5}}),
+            r#"[{"purge":{"scopes":[{"tag":"t"}],"mode":"hard","settle_ms":5}}]"#,
+        );
+        check(
+            json!({"count": {"scopes": [{"tag": "t"}], "optional": true}}),
+            r#"[{"count":{"scopes":[{"tag":"t"}],"optional":true}}]"#,
+        );
     }
 
     #[test]

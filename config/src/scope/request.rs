@@ -1,14 +1,19 @@
 //! What a client asks to purge, and the scopes it means.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::{Mode, Scheme, Scope, host, prefix, tag, target};
 use crate::problem::Problems;
+use crate::reader::duration;
 
 /// Scopes one purge may name.
 pub const PURGE_SCOPES_MAX: usize = 1_000;
+
+/// For how long the replicas behind an origin may lag, at most.
+pub const SETTLE_MAX: Duration = Duration::from_secs(60);
 
 /// The body of `POST /v1/purges`, as a stranger wrote it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -21,13 +26,60 @@ pub struct PurgeRequest {
     pub sites: Vec<String>,
     pub all: bool,
     pub mode: Mode,
+    /// What is fetched within this time after the purge is used until its end only: an origin whose replicas lag may
+    /// have answered as before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub settle: Option<String>,
+    /// Count what would go, and let it stay.
+    pub dry_run: bool,
+}
+
+/// A purge as it was meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Purge {
+    /// Each once, and at least one.
+    pub scopes: Vec<Scope>,
+    pub mode: Mode,
+    /// Zero: at once.
+    pub settle: Duration,
     pub dry_run: bool,
 }
 
 impl PurgeRequest {
-    /// Every scope it names, each once, or everything that is wrong with it.
-    pub fn check(&self) -> Result<Vec<Scope>, Problems> {
+    /// What it means, or everything that is wrong with it.
+    pub fn check(&self) -> Result<Purge, Problems> {
         let mut problems = Problems::default();
+        let settle = self.settle(&mut problems);
+        let scopes = self.scopes(&mut problems);
+        problems.or(Purge {
+            scopes,
+            mode: self.mode,
+            settle,
+            dry_run: self.dry_run,
+        })
+    }
+
+    fn settle(&self, problems: &mut Problems) -> Duration {
+        let settle = self.settle.as_deref().map(duration).transpose();
+        let settle = match settle {
+            Ok(settle) => settle.unwrap_or_default(),
+            Err(message) => {
+                problems.add("settle", message);
+                return Duration::ZERO;
+            }
+        };
+        if settle > SETTLE_MAX {
+            problems.add("settle", format!("at most {SETTLE_MAX:?}"));
+        }
+        if !settle.is_zero() && self.mode == Mode::Soft {
+            let message =
+                "only a hard purge settles: after a soft one everything is validated anyway";
+            problems.add("settle", message);
+        }
+        settle
+    }
+
+    fn scopes(&self, problems: &mut Problems) -> Vec<Scope> {
         let named = self.urls.len()
             + self.tags.len()
             + self.prefixes.len()
@@ -35,14 +87,14 @@ impl PurgeRequest {
             + self.sites.len();
         if named > PURGE_SCOPES_MAX {
             problems.add("", format!("{named} scopes in one purge; at most {PURGE_SCOPES_MAX} are allowed, send several"));
-            return Err(problems);
+            return Vec::new();
         }
         if named == 0 && !self.all {
             problems.add(
                 "",
                 "nothing to purge: name urls, tags, prefixes, hosts or sites, or say \"all\": true",
             );
-            return Err(problems);
+            return Vec::new();
         }
         let mut scopes = Vec::with_capacity(named);
         let mut seen = HashSet::with_capacity(named);
@@ -69,7 +121,7 @@ impl PurgeRequest {
         if self.all {
             scopes.push(Scope::Everything);
         }
-        problems.or(scopes)
+        scopes
     }
 }
 
@@ -103,7 +155,7 @@ mod tests {
             urls: urls(PURGE_SCOPES_MAX),
             ..PurgeRequest::default()
         };
-        assert_eq!(request.check().expect("fine").len(), 900);
+        assert_eq!(request.check().expect("fine").scopes.len(), 900);
         let request = PurgeRequest {
             urls: urls(PURGE_SCOPES_MAX + 1),
             ..PurgeRequest::default()
@@ -149,8 +201,29 @@ mod tests {
                 all: true,
                 ..PurgeRequest::default()
             }
-            .check(),
+            .check()
+            .map(|purge| purge.scopes),
             Ok(vec![Scope::Everything])
         );
+    }
+
+    #[test]
+    fn a_purge_settles_for_a_minute_at_most() {
+        let check = |settle: &str, mode, expect: Option<u64>| {
+            let request = PurgeRequest {
+                all: true,
+                mode,
+                settle: Some(settle.into()),
+                ..PurgeRequest::default()
+            };
+            let found = request.check().ok().map(|purge| purge.settle);
+            assert_eq!(found, expect.map(Duration::from_millis), "{settle}");
+        };
+        check("2s", Mode::Hard, Some(2_000));
+        check("1m", Mode::Hard, Some(60_000));
+        check("61s", Mode::Hard, None);
+        check("2", Mode::Hard, None);
+        check("2s", Mode::Soft, None);
+        check("0s", Mode::Soft, Some(0));
     }
 }

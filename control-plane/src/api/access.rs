@@ -13,6 +13,10 @@ use subtle::ConstantTimeEq;
 /// Bytes of a token that is looked at; ours have 43.
 const TOKEN_BYTES_MAX: usize = 256;
 
+/// Where programs that were written for others show their token.
+pub(super) const FASTLY_KEY: &str = "fastly-key";
+const CLOUDFLARE_KEY: &str = "x-auth-key";
+
 /// Whom an API lets in.
 #[derive(Clone, Debug)]
 pub enum Access {
@@ -190,8 +194,14 @@ pub(super) fn identify(
     let Access::Guarded(tokens) = access else {
         return Ok(Who::Anyone);
     };
-    if headers.contains_key(AUTHORIZATION) {
-        let token = bearer(headers).and_then(|token| tokens.find(token));
+    let shown = [AUTHORIZATION.as_str(), FASTLY_KEY, CLOUDFLARE_KEY];
+    if let Some(name) = shown.iter().find(|name| headers.contains_key(**name)) {
+        let token = match *name == AUTHORIZATION.as_str() {
+            true => bearer(headers),
+            false => only(headers, name),
+        };
+        let token = token.filter(|token| token.len() <= TOKEN_BYTES_MAX);
+        let token = token.and_then(|token| tokens.find(token));
         return token.map(Who::Token).ok_or(Denied::Unknown);
     }
     caller.edge.clone().map(Who::Edge).ok_or(Denied::Unknown)
@@ -249,13 +259,18 @@ pub fn hash_of(token: &str) -> [u8; 32] {
 
 /// RFC 6750 §2.1.
 fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let (scheme, token) = only(headers, AUTHORIZATION.as_str())?.split_once(' ')?;
+    let fine = scheme.eq_ignore_ascii_case("bearer");
+    fine.then_some(token.trim())
+}
+
+/// The value of a field that is said once.
+fn only<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let mut values = headers.get_all(name).iter();
     let (Some(only), None) = (values.next(), values.next()) else {
         return None;
     };
-    let (scheme, token) = only.to_str().ok()?.split_once(' ')?;
-    let fine = scheme.eq_ignore_ascii_case("bearer") && token.len() <= TOKEN_BYTES_MAX;
-    fine.then_some(token.trim())
+    only.to_str().ok()
 }
 
 fn limited(token: &TokenEntry) -> Denied {

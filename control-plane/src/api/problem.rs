@@ -32,6 +32,18 @@ struct Document {
     etag: Option<String>,
 }
 
+impl Refusal {
+    /// For who has another shape for errors: the status, and all of what is wrong.
+    pub(super) fn told(&self) -> (StatusCode, String) {
+        let problems = self.0.problems.iter().map(ToString::to_string);
+        let told: Vec<_> = [self.0.detail.clone()]
+            .into_iter()
+            .chain(problems)
+            .collect();
+        (self.0.status, told.join("; "))
+    }
+}
+
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let body = serde_json::to_vec(&self.0).unwrap_or_default();
@@ -82,6 +94,8 @@ impl From<PlaneError> for Refusal {
                 "The feed no longer reaches so far back",
             ),
             PlaneError::HistoryDiffers => (410, "history-differs", "This is another history"),
+            // draft-ietf-httpapi-idempotency-key-header §2.7
+            PlaneError::KeyReused => (422, "key-reused", "The key was used before"),
             PlaneError::Busy => (503, "busy", "Too busy"),
             PlaneError::Unavailable(_) => (503, "store-unavailable", "The store is not available"),
             PlaneError::OutcomeUnknown { .. } => {

@@ -8,6 +8,7 @@ use axum::http::header::{ETAG, LOCATION};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
+use seawall_config::scope::PurgeRequest;
 use seawall_config::site::{DOCUMENT_BYTES_MAX, site_name};
 use seawall_config::{Revision, Site};
 use serde::{Deserialize, Serialize};
@@ -16,7 +17,8 @@ use serde_json::{Value, json};
 use super::access::{Denied, Who, may_put};
 use super::audit::Made;
 use super::problem::{self, Refusal, etag};
-use super::{BODY_BYTES_MAX, Segment, members, read_json};
+use super::purges::{self, Waiting};
+use super::{BODY_BYTES_MAX, Query, Segment, members, read_json};
 use crate::plane::{IfMatch, Owner, Plane, PlaneError, Put, StoredSite};
 
 #[derive(Serialize)]
@@ -66,13 +68,17 @@ struct Changes {
     /// Names.
     #[serde(default)]
     delete: Vec<String>,
+    /// In the same revision.
+    purge: Option<PurgeRequest>,
 }
 
 pub(super) async fn change(
     State(plane): State<Arc<Plane>>,
+    Query(waiting): Query<Waiting>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
+    let wait = waiting.checked()?;
     let expect = match expectation(&headers)? {
         IfMatch::Always => None,
         IfMatch::OneOf(revisions) if revisions.len() == 1 => revisions.first().copied(),
@@ -82,12 +88,32 @@ pub(super) async fn change(
             return Err(problem::not_readable("If-Match", message));
         }
     };
-    let Changes { put, delete } = read_json(body, BODY_BYTES_MAX).await?;
-    let revision = plane.change_sites(&put, &delete, expect).await?;
+    let Changes { put, delete, purge } = read_json(body, BODY_BYTES_MAX).await?;
+    let receipt = match &purge {
+        None => None,
+        Some(purge) => {
+            let change = plane.change_sites_and_purge(&put, &delete, expect, purge, wait);
+            Some(change.await?)
+        }
+    };
+    let revision = match &receipt {
+        None => plane.change_sites(&put, &delete, expect).await?,
+        Some(receipt) => receipt.revision,
+    };
     let names: Vec<_> = put.iter().filter_map(|site| site.get("name")).collect();
-    let made = Made::at(revision).what(&json!({"put": names, "delete": delete}));
-    let (etag, made) = ([(ETAG, etag(revision))], Extension(made));
-    Ok((etag, made, Json(json!({"revision": revision}))).into_response())
+    let what = json!({"put": names, "delete": delete, "purge": purge});
+    let made = Extension(Made::at(revision).what(&what));
+    // Where only the purge was news, the set of sites is as it was.
+    let etag = (plane.sites_changed() == revision).then(|| [(ETAG, etag(revision))]);
+    let status = receipt
+        .as_ref()
+        .map_or(StatusCode::OK, |receipt| purges::status(wait, receipt));
+    let answer = json!({"revision": revision, "purge": receipt});
+    let response = (status, made, Json(answer));
+    Ok(match etag {
+        Some(etag) => (etag, response).into_response(),
+        None => response.into_response(),
+    })
 }
 
 pub(super) async fn read(

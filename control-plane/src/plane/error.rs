@@ -46,6 +46,10 @@ pub enum PlaneError {
     HistoryGone { begins: Revision },
     #[error("this is another history than the one that was followed: take a snapshot")]
     HistoryDiffers,
+    #[error(
+        "this Idempotency-Key came with another purge before, whose record is still kept: use a new key for each purge"
+    )]
+    KeyReused,
     #[error("too many requests of this kind are under way: try again")]
     Busy,
     #[error("the store does not answer: {0}")]

@@ -3,10 +3,13 @@
 
 use bytes::Bytes;
 use seawall_config::feed::{Applied, Counted, EdgeState, Heartbeat, RefusedSite};
+use seawall_config::scope::Purge;
 use seawall_config::{Mode, Problem, Scope};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use crate::clock::millis;
 
 /// Problems of an edge that its record keeps; of those that stay with the edge it keeps the number.
 const PROBLEMS_KEPT_MAX: usize = 2;
@@ -45,6 +48,41 @@ pub(crate) struct PurgeRecord {
     /// Whether someone waits for it to be complete: then acknowledgements are written at once.
     #[serde(default)]
     pub awaited: bool,
+    /// What is fetched within so many milliseconds is used until their end only.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub settle_ms: u64,
+    /// Nothing is purged: edges count what would be.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
+impl PurgeRecord {
+    pub(crate) fn new(purge: Purge, at_ms: u64, awaited: bool) -> Self {
+        let Purge {
+            scopes,
+            mode,
+            settle,
+            dry_run,
+        } = purge;
+        Self {
+            scopes,
+            mode,
+            at_ms,
+            awaited,
+            settle_ms: millis(settle),
+            dry_run,
+        }
+    }
+
+    /// Whether both ask for the same, whenever that was.
+    pub(crate) fn is_same_order(&self, other: &Self) -> bool {
+        let order = |it: &Self| (it.mode, it.settle_ms, it.dry_run);
+        order(self) == order(other) && self.scopes == other.scopes
+    }
 }
 
 /// `edge/<id>`: which boot of the edge may vouch.
@@ -194,6 +232,8 @@ pub(crate) fn purge_record(key: &str, value: &[u8]) -> PurgeRecord {
         mode: Mode::Hard,
         at_ms: 0,
         awaited: false,
+        settle_ms: 0,
+        dry_run: false,
     })
 }
 

@@ -113,6 +113,8 @@ mod tests {
                 mode,
                 at_ms,
                 awaited: false,
+                settle_ms: 0,
+                dry_run: false,
             };
             let id = revision.to_string();
             purges.insert(Revision(*revision), Purge { id, record, bytes });

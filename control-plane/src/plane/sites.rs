@@ -1,12 +1,14 @@
 //! Sites: read, put, deleted, and adopted from a file. What becomes of a change is decided (`decide`) over the
 //! sites as they are; the store then takes all of it or, where a site has changed meanwhile, none.
 
+use seawall_config::scope::PurgeRequest;
 use seawall_config::{Problem, Problems, Revision, Site};
 use serde_json::Value;
 
+use super::purges::Order;
 use super::records::{Owner, SiteRecord, encode};
 use super::state::StoredSite;
-use super::{Plane, PlaneError};
+use super::{Plane, PlaneError, PurgeReceipt, Wait};
 use crate::keys;
 use crate::store::{Commit, Guard, StoreError, Txn, Write};
 
@@ -75,12 +77,12 @@ impl Plane {
         };
         let change = |sites: &Sites| sites.put(&site, &wanted, expect);
         let done = |sites: &Sites| sites.holds(name, &wanted);
-        self.decide_sites(name, change, done).await
+        self.decide_sites(name, None, change, done).await
     }
 
     pub async fn delete_site(&self, name: &str, expect: &IfMatch) -> Result<Revision, PlaneError> {
         let change = |sites: &Sites| sites.delete(name, expect);
-        self.decide_sites(name, change, |sites| sites.lacks(name))
+        self.decide_sites(name, None, change, |sites| sites.lacks(name))
             .await
             .map(|(revision, _)| revision)
     }
@@ -100,12 +102,42 @@ impl Plane {
         expect: Option<Revision>,
     ) -> Result<Revision, PlaneError> {
         let sites = read_all(put, delete)?;
-        let done = |now: &Sites| match now.change(&sites, delete, None) {
+        self.change_read(&sites, delete, expect, None).await
+    }
+
+    /// The same, and a purge: edges take both in one step, so that nobody is served the old copies under the new
+    /// configuration, nor fetches anew under the old one.
+    pub async fn change_sites_and_purge(
+        &self,
+        put: &[Value],
+        delete: &[String],
+        expect: Option<Revision>,
+        request: &PurgeRequest,
+        wait: Wait,
+    ) -> Result<PurgeReceipt, PlaneError> {
+        let sites = read_all(put, delete)?;
+        let order = self.order(request, None, wait)?;
+        let names: Vec<_> = sites.iter().map(|(site, _)| site.name.as_str()).collect();
+        self.sites_exist(&request.sites, &names).await?;
+        let write = self.change_read(&sites, delete, expect, Some(&order));
+        self.receipted(&order, wait, write).await
+    }
+
+    async fn change_read(
+        &self,
+        sites: &[(Site, Value)],
+        delete: &[String],
+        expect: Option<Revision>,
+        purge: Option<&Order>,
+    ) -> Result<Revision, PlaneError> {
+        let done = |now: &Sites| match now.change(sites, delete, None) {
             Ok(Decided::Nothing(revision)) => Some(revision),
             _ => None,
         };
-        let change = |now: &Sites| now.change(&sites, delete, expect);
-        let (revision, _) = self.decide_sites("several sites", change, done).await?;
+        let change = |now: &Sites| now.change(sites, delete, expect);
+        let (revision, _) = self
+            .decide_sites("several sites", purge, change, done)
+            .await?;
         Ok(revision)
     }
 
@@ -120,15 +152,19 @@ impl Plane {
             _ => None,
         };
         let change = |now: &Sites| now.adopt(sites);
-        let (revision, put) = self.decide_sites("the file's sites", change, done).await?;
+        let (revision, put) = self
+            .decide_sites("the file's sites", None, change, done)
+            .await?;
         Ok((put != Put::Unchanged).then_some(revision))
     }
 
     /// Reads, lets `decide` say what to write, and writes it, until nobody changed a site in between: the
-    /// revision, and what was done. `done`: since when it is so, for when the store did not say.
+    /// revision, and what was done. `purge`: written with them. `done`: since when it is so, for when the store did not
+    /// say.
     async fn decide_sites(
         &self,
         id: &str,
+        purge: Option<&Order>,
         decide: impl Fn(&Sites) -> Result<Decided, PlaneError>,
         done: impl Fn(&Sites) -> Option<Revision>,
     ) -> Result<(Revision, Put), PlaneError> {
@@ -140,15 +176,21 @@ impl Plane {
                 sites => sites?,
             };
             // An earlier write, of which the store did not say, was done.
-            if let Some((put, revision)) = tried.zip(done(&sites)) {
+            let since = match (tried, purge) {
+                (None, _) => None,
+                (Some(_), None) => done(&sites),
+                (Some(_), Some(order)) => self.purge_written(order).await.map_err(|_| unknown())?,
+            };
+            if let Some((put, revision)) = tried.zip(since) {
                 self.followed(revision).await;
                 return Ok((revision, put));
             }
-            let (writes, put) = match decide(&sites)? {
-                Decided::Nothing(revision) => return Ok((revision, Put::Unchanged)),
-                Decided::Write { writes, put } => (writes, put),
+            let (writes, put) = match (decide(&sites)?, purge) {
+                (Decided::Nothing(revision), None) => return Ok((revision, Put::Unchanged)),
+                (Decided::Nothing(_), Some(_)) => (Vec::new(), Put::Unchanged),
+                (Decided::Write { writes, put }, _) => (writes, put),
             };
-            match self.commit(guarded(&sites, writes)).await {
+            match self.commit(guarded(&sites, writes, purge)).await {
                 Ok(Commit::Done(revision)) => {
                     tracing::info!(%revision, site = id, ?put, "sites changed");
                     self.followed(revision).await;
@@ -203,15 +245,18 @@ fn read_all(put: &[Value], delete: &[String]) -> Result<Vec<(Site, Value)>, Plan
 }
 
 /// A change of the sites as they were read, or none.
-fn guarded(sites: &Sites, mut writes: Vec<Write>) -> Txn {
+fn guarded(sites: &Sites, mut writes: Vec<Write>, purge: Option<&Order>) -> Txn {
     let key = keys::SITES_GUARD.to_owned();
-    writes.push(Write::Put(key.clone(), encode(&())));
+    if !writes.is_empty() {
+        writes.push(Write::Put(key.clone(), encode(&())));
+    }
+    writes.extend(purge.map(Order::write));
     let guard = match sites.guard() {
         Some(revision) => Guard::ChangedAt(key, revision),
         None => Guard::Absent(key),
     };
     Txn {
-        guards: vec![guard],
+        guards: [guard].into_iter().chain(purge.map(Order::guard)).collect(),
         writes,
     }
 }

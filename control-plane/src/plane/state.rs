@@ -150,7 +150,9 @@ impl State {
             revision: *revision,
             scopes: purge.record.scopes.clone(),
             mode: purge.record.mode,
+            settle_ms: purge.record.settle_ms,
         };
+        let is_purge = |(_, purge): &(&Revision, &Purge)| !purge.record.dry_run;
         Snapshot {
             epoch: self.epoch,
             revision: self.followed,
@@ -164,7 +166,7 @@ impl State {
                 .values()
                 .map(|site| site.document.clone())
                 .collect(),
-            purges: self.purges.iter().map(purge).collect(),
+            purges: self.purges.iter().filter(is_purge).map(purge).collect(),
         }
     }
 
@@ -274,7 +276,9 @@ impl State {
                         .put(&put.name, put.created, put.revision, site.as_ref());
                 }
                 feed::Change::DeleteSite { name } => self.stances.deleted(name, frame.revision),
-                feed::Change::Purge { .. } | feed::Change::Beacon(_) => {}
+                feed::Change::Purge { .. }
+                | feed::Change::Count { .. }
+                | feed::Change::Beacon(_) => {}
             }
         }
     }

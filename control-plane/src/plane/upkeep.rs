@@ -115,14 +115,20 @@ fn beacon(state: &State, starts: bool, now_ms: u64, wall_ms: u64) -> Option<Txn>
 /// Purge records, and the floor that stands for them from now on.
 fn forget(state: &State, wall_ms: u64) -> Option<Txn> {
     let gone = forgettable(&state.purges, state.fleet.vouched_from(), wall_ms);
-    let floor = *gone.last()?;
-    let purges = gone
+    let gone = gone
         .iter()
-        .filter_map(|revision| state.purges.get(*revision));
-    let mut writes: Vec<_> = purges
-        .map(|purge| Write::Delete(keys::purge(&purge.id)))
+        .filter_map(|revision| Some((revision, state.purges.get(*revision)?)));
+    let gone: Vec<_> = gone.collect();
+    let mut writes: Vec<_> = gone
+        .iter()
+        .map(|(_, purge)| Write::Delete(keys::purge(&purge.id)))
         .collect();
-    writes.push(Write::Put(keys::FLOOR.into(), encode(&floor)));
+    // What only counted has killed nothing.
+    let floor = gone.iter().rev().find(|(_, purge)| !purge.record.dry_run);
+    writes.extend(floor.map(|(floor, _)| Write::Put(keys::FLOOR.into(), encode(floor))));
+    if writes.is_empty() {
+        return None;
+    }
     let guards = vec![unchanged(
         keys::FLOOR,
         state.floor.map(|floor| floor.changed),

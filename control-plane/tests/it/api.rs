@@ -83,10 +83,10 @@ async fn what_is_wrong_is_refused_and_named() {
     .await;
     check(
         purge,
-        json!({"all": true, "dry_run": true}),
+        json!({"all": true, "mode": "soft", "settle": "2s"}),
         400,
         "invalid",
-        &["dry_run"],
+        &["settle"],
     )
     .await;
     check(

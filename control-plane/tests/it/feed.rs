@@ -72,7 +72,8 @@ async fn a_follower_hears_every_change_once_and_in_order() {
             purge,
             &Change::Purge {
                 scopes,
-                mode: Mode::Soft
+                mode: Mode::Soft,
+                settle_ms: 0,
             }
         )
     );

@@ -105,7 +105,7 @@ impl Followed {
                 }
                 Change::PutSite(site) => bytes += weight(site),
                 Change::Beacon(beacon) => check_beacon(beacon)?,
-                Change::DeleteSite { .. } | Change::Purge { .. } => {}
+                Change::DeleteSite { .. } | Change::Purge { .. } | Change::Count { .. } => {}
             }
         }
         if bytes > SITES_BYTES_MAX {
@@ -132,14 +132,17 @@ impl Followed {
             match change {
                 Change::PutSite(site) => self.put_site(site.clone()),
                 Change::DeleteSite { name } => self.drop_site(name),
-                Change::Purge { scopes, mode } => {
-                    let (scopes, mode) = (scopes.clone(), *mode);
-                    self.keep_purge(PurgeRecord {
-                        revision: frame.revision,
-                        scopes,
-                        mode,
-                    });
-                }
+                Change::Purge {
+                    scopes,
+                    mode,
+                    settle_ms,
+                } => self.keep_purge(PurgeRecord {
+                    revision: frame.revision,
+                    scopes: scopes.clone(),
+                    mode: *mode,
+                    settle_ms: *settle_ms,
+                }),
+                Change::Count { .. } => {}
                 Change::Beacon(beacon) => self.beacon = Some((frame.revision, beacon.clone())),
             }
         }
@@ -190,6 +193,7 @@ impl Followed {
                     revision,
                     scopes,
                     mode,
+                    settle_ms: 0,
                 })
             })
         };

@@ -39,7 +39,7 @@ fn input(text: &str) -> Input {
 }
 
 fn change(word: &str, revision: Revision) -> Change {
-    let name = String::from("a");
+    let (name, settle_ms) = (String::from("a"), 0);
     match word {
         "site" => Change::PutSite(SiteDocument {
             name,
@@ -51,6 +51,7 @@ fn change(word: &str, revision: Revision) -> Change {
         "purge" => Change::Purge {
             scopes: vec![Scope::Everything],
             mode: Mode::Hard,
+            settle_ms,
         },
         id => Change::Beacon(Beacon {
             id: id.into(),
@@ -62,13 +63,8 @@ fn change(word: &str, revision: Revision) -> Change {
 fn picture(token: &str, beacon: Option<&str>) -> Snapshot {
     let Token { epoch, revision } = token.parse().unwrap();
     let (at, id) = beacon.map_or(("0", "first"), |beacon| beacon.split_once('-').unwrap());
-    let beacon = Some((
-        Revision(at.parse().unwrap()),
-        Beacon {
-            id: id.into(),
-            at_ms: 0,
-        },
-    ));
+    let (at, id, at_ms) = (Revision(at.parse().unwrap()), id.into(), 0);
+    let beacon = Some((at, Beacon { id, at_ms }));
     Snapshot {
         epoch,
         revision,

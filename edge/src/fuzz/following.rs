@@ -135,6 +135,7 @@ impl History {
             1 | 2 => Change::Purge {
                 scopes: vec![Scope::Tag(self.text(revision))],
                 mode: Mode::Hard,
+                settle_ms: 0,
             },
             _ => Change::PutSite(SiteDocument {
                 name,
@@ -168,10 +169,16 @@ impl History {
                     Change::DeleteSite { name } => {
                         snapshot.sites.retain(|other| other.name != name)
                     }
-                    Change::Purge { scopes, mode } => snapshot.purges.push(PurgeRecord {
+                    Change::Count { .. } => {}
+                    Change::Purge {
+                        scopes,
+                        mode,
+                        settle_ms,
+                    } => snapshot.purges.push(PurgeRecord {
                         revision: Revision(at),
                         scopes,
                         mode,
+                        settle_ms,
                     }),
                     Change::Beacon(_) => {}
                 }

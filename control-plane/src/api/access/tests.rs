@@ -168,7 +168,7 @@ fn a_limited_token_purges_what_is_its_own() {
     let sites = [site("shop", &["shop.example.com", "*.shop.example.com"])];
     let check = |request: serde_json::Value, expect: bool| {
         let request: seawall_config::scope::PurgeRequest = serde_json::from_value(request).unwrap();
-        let scopes = request.check().unwrap();
+        let scopes = request.check().unwrap().scopes;
         assert_eq!(may_purge(&scopes, &sites).is_ok(), expect, "{scopes:?}");
     };
     check(json!({"sites": ["shop"]}), true);

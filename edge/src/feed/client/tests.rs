@@ -215,6 +215,7 @@ fn purge() -> Change {
     Change::Purge {
         scopes: vec![Scope::Everything],
         mode: Mode::Hard,
+        settle_ms: 0,
     }
 }
 

@@ -26,6 +26,7 @@ fn purge(tag: &str, mode: Mode) -> Change {
     Change::Purge {
         scopes: vec![Scope::Tag(tag.into())],
         mode,
+        settle_ms: 0,
     }
 }
 
@@ -104,6 +105,7 @@ fn what_does_not_hold_together_is_not_taken() {
         revision: Revision(7),
         scopes: vec![],
         mode: Mode::Hard,
+        settle_ms: 0,
     };
     check(
         Snapshot {
@@ -221,6 +223,7 @@ fn too_many_purges_fold_into_one_of_everything_for_each_mode() {
             revision: Revision(revision),
             scopes: vec![Scope::Everything],
             mode,
+            settle_ms: 0,
         })
     };
     assert_eq!(

@@ -82,6 +82,7 @@ fn snapshot(revision: u64) -> Generation {
             revision,
             scopes: vec![Scope::Everything],
             mode: Mode::Soft,
+            settle_ms: 0,
         }],
     });
     Generation {

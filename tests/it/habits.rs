@@ -1,0 +1,140 @@
+//! Purges in the shapes of other CDNs, as their own documentation shows them.
+
+use serde_json::{Value, json};
+
+use crate::support::{Connection, Origin, Seawall, ok};
+
+/// A site with three pages, two of them tagged.
+fn site(origin: &Origin) -> Seawall {
+    let url = origin.url();
+    let seawall = Seawall::run_config(&format!(
+        "[[site]]\nname = \"www\"\nhosts = [\"www.test\"]\norigin = \"{url}\"\n"
+    ));
+    for (target, tags) in [("/a", "red"), ("/b", "red blue"), ("/c", "")] {
+        let page = ok(target).max_age(3_600).etag("1").if_match_304();
+        origin.says(target, page.field("surrogate-key", tags));
+    }
+    seawall
+}
+
+/// What each page gets.
+fn pages(seawall: &Seawall) -> [String; 3] {
+    ["/a", "/b", "/c"].map(|target| {
+        let answer = seawall.get_with(target, &[("host", "www.test")]);
+        answer.x_cache().to_owned()
+    })
+}
+
+/// What a client of another CDN sends, and is answered.
+fn send(seawall: &Seawall, path: &str, fields: &[(&str, &str)], body: &str) -> (u16, Value) {
+    let mut connection = Connection::open(seawall.admin());
+    let answer = connection.request("POST", path, fields, body.as_bytes());
+    let json = serde_json::from_slice(&answer.body).unwrap_or_default();
+    (answer.status, json)
+}
+
+#[test]
+fn fastlys_purges_are_understood() {
+    let origin = Origin::start();
+    let seawall = site(&origin);
+    let check = |path: &str, fields: &[(&str, &str)], body: &str, expect: [&str; 3]| {
+        let (_, _) = (pages(&seawall), pages(&seawall));
+        assert_eq!(pages(&seawall), ["HIT", "HIT", "HIT"], "before {path}");
+        let fields = [
+            &[("fastly-key", "any"), ("accept", "application/json")],
+            fields,
+        ]
+        .concat();
+        let (status, answer) = send(&seawall, &format!("{path}?wait=complete"), &fields, body);
+        assert_eq!(status, 200, "{path}: {answer}");
+        assert_eq!(pages(&seawall), expect, "after {path}: {answer}");
+        answer
+    };
+    let key = "/service/www/purge/blue";
+    let answer = check(key, &[], "", ["HIT", "MISS", "HIT"]);
+    assert_eq!(answer["status"], "ok");
+    assert!(answer["id"].is_string());
+    let soft = [("fastly-soft-purge", "1")];
+    check(key, &soft, "", ["HIT", "REVALIDATED", "HIT"]);
+    let keys = [("surrogate-key", "red blue")];
+    let answer = check("/service/www/purge", &keys, "", ["MISS", "MISS", "HIT"]);
+    assert!(
+        answer["red"].is_string() && answer["blue"].is_string(),
+        "{answer}"
+    );
+    let json_type = [("content-type", "application/json")];
+    let body = r#"{"surrogate_keys": ["blue"]}"#;
+    check(
+        "/service/www/purge",
+        &json_type,
+        body,
+        ["HIT", "MISS", "HIT"],
+    );
+    let answer = check("/service/www/purge_all", &[], "", ["MISS", "MISS", "MISS"]);
+    assert_eq!(answer, json!({"status": "ok"}));
+    let fields = [("fastly-key", "any")];
+    let (status, _) = send(&seawall, "/purge/www.test/c", &fields, "");
+    assert_eq!(status, 200);
+    let again = (
+        "POST",
+        "/v1/purges?wait=complete",
+        Some(json!({"tags": ["none"]})),
+    );
+    seawall.api(again.0, again.1, again.2);
+    assert_eq!(pages(&seawall), ["HIT", "HIT", "MISS"]);
+
+    assert_eq!(
+        send(&seawall, "/service/nobody/purge_all", &fields, "").0,
+        404
+    );
+    // What any web page could send is not let through.
+    assert_eq!(send(&seawall, "/service/www/purge_all", &[], "").0, 415);
+}
+
+#[test]
+fn cloudflares_purges_are_understood() {
+    let origin = Origin::start();
+    let seawall = site(&origin);
+    let zone = "/client/v4/zones/www/purge_cache";
+    let fields = [("content-type", "application/json")];
+    let check = |body: Value, expect: [&str; 3]| {
+        let _ = pages(&seawall);
+        assert_eq!(pages(&seawall), ["HIT", "HIT", "HIT"], "before {body}");
+        let path = format!("{zone}?wait=complete");
+        let (status, answer) = send(&seawall, &path, &fields, &body.to_string());
+        let said = (status, &answer["success"], &answer["errors"]);
+        assert_eq!(said, (200, &json!(true), &json!([])), "{body}: {answer}");
+        assert!(answer["result"]["id"].is_string());
+        assert_eq!(pages(&seawall), expect, "after {body}");
+    };
+    check(
+        json!({"files": ["http://www.test/a", {"url": "http://www.test/c", "headers": {"Origin": "https://x"}}]}),
+        ["MISS", "HIT", "MISS"],
+    );
+    check(json!({"tags": ["blue"]}), ["HIT", "MISS", "HIT"]);
+    check(json!({"hosts": ["www.test"]}), ["MISS", "MISS", "MISS"]);
+    check(json!({"prefixes": ["www.test/b"]}), ["HIT", "MISS", "HIT"]);
+    check(json!({"purge_everything": true}), ["MISS", "MISS", "MISS"]);
+
+    let refused = |path: &str, body: &str, code: u16| {
+        let (status, answer) = send(&seawall, path, &fields, body);
+        assert_eq!(
+            (status, &answer["success"]),
+            (code, &json!(false)),
+            "{body}"
+        );
+        assert_eq!(answer["errors"][0]["code"], code);
+        assert!(
+            answer["errors"][0]["message"]
+                .as_str()
+                .is_some_and(|text| !text.is_empty())
+        );
+    };
+    refused(zone, "{}", 400);
+    refused(zone, r#"{"files": ["/a"]}"#, 400);
+    refused(
+        "/zones/nobody/purge_cache",
+        r#"{"purge_everything": true}"#,
+        404,
+    );
+}
