@@ -33,6 +33,8 @@ pub(crate) mod records;
 mod refusals;
 mod retention;
 mod rounds;
+#[cfg(feature = "simulation")]
+pub mod simulated;
 mod sites;
 mod stances;
 mod state;

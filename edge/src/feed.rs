@@ -11,7 +11,7 @@ use seawall_config::{Problem, Revision, Token};
 pub mod client;
 pub mod credentials;
 mod document;
-mod followed;
+pub mod followed;
 mod history;
 mod metrics;
 mod saver;

@@ -36,6 +36,8 @@ mod proxy;
 mod route;
 mod rules;
 mod settling;
+#[cfg(feature = "simulation")]
+pub mod simulated;
 mod snapshot;
 mod state;
 mod storage;

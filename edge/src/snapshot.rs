@@ -5,9 +5,10 @@
 
 use std::sync::Arc;
 
+use seawall_config::feed::{self, Frame};
 use seawall_config::{Epoch, Problem, Revision};
 
-use crate::feed::Document;
+use crate::feed::{Document, Followed};
 use crate::route::Routes;
 
 pub mod disk;
@@ -48,6 +49,21 @@ impl Snapshot {
             },
             None => next,
         }
+    }
+
+    /// The sites as one more revision leaves them; `followed` has taken it already.
+    pub fn following(&self, frame: &Frame, followed: &Followed) -> Self {
+        let changes = frame.changes.iter().filter_map(|change| {
+            let name = match change {
+                feed::Change::PutSite(site) => &site.name,
+                feed::Change::DeleteSite { name } => name,
+                _ => return None,
+            };
+            // What it is in the end: one revision may name it twice.
+            let document = followed.sites.get(name);
+            Some(document.map_or(Change::Delete(name), Change::Put))
+        });
+        self.after(frame.revision, changes)
     }
 
     /// The sites of `documents` and no others; those that say what they said before are shared.

@@ -20,6 +20,7 @@ use crate::answer::Journey;
 use crate::clock;
 use crate::encode::Encoders;
 use crate::feed::Followed;
+use crate::feed::followed;
 use crate::fill::Fills;
 use crate::fill::fetch::Connections;
 use crate::heartbeat::Vouching;
@@ -32,7 +33,7 @@ use crate::rules::storing::Why;
 use crate::rules::{fields, invalidation};
 use crate::settling::Settling;
 use crate::snapshot::disk::Kept;
-use crate::snapshot::{self, Served, Sites, Snapshot};
+use crate::snapshot::{Served, Sites, Snapshot};
 use crate::storage::Storage;
 use crate::sweep::Sweeper;
 
@@ -114,13 +115,7 @@ impl State {
 
     /// A whole new picture: every site is looked at again, every purge record entered.
     pub fn reset(&self, followed: &Followed) {
-        self.ledger.change(|ledger| {
-            ledger.begin_epoch(followed.epoch);
-            ledger.raise_floor(followed.floor);
-            for record in &followed.purges {
-                ledger.purge(&record.scopes, record.mode, record.revision);
-            }
-        });
+        self.ledger.change(|ledger| followed.enter(ledger));
         // One that this edge has passed has settled, or soon will.
         let passed = Applied {
             epoch: self.snapshot.load().epoch,
@@ -142,6 +137,9 @@ impl State {
     /// One revision. Its purges are in the ledger before anyone can be routed with it, so that whatever was
     /// born before it is dead, and whatever is born with it is not.
     pub fn advance(&self, frame: &Frame, followed: &Followed) {
+        if frame.changes.iter().any(is_purge) {
+            self.ledger.change(|ledger| followed::enter(frame, ledger));
+        }
         for change in &frame.changes {
             match change {
                 Change::Purge {
@@ -149,8 +147,6 @@ impl State {
                     mode,
                     settle_ms,
                 } => {
-                    self.ledger
-                        .change(|ledger| ledger.purge(scopes, *mode, frame.revision));
                     self.settling.begin(scopes, *settle_ms);
                     self.sweeper.count(frame.revision, scopes, Some(*mode));
                 }
@@ -158,17 +154,7 @@ impl State {
                 Change::PutSite(_) | Change::DeleteSite { .. } | Change::Beacon(_) => {}
             }
         }
-        let changes = frame.changes.iter().filter_map(|change| {
-            let name = match change {
-                Change::PutSite(site) => &site.name,
-                Change::DeleteSite { name } => name,
-                Change::Purge { .. } | Change::Count { .. } | Change::Beacon(_) => return None,
-            };
-            // What it is in the end: one revision may name it twice.
-            let document = followed.sites.get(name);
-            Some(document.map_or(snapshot::Change::Delete(name), snapshot::Change::Put))
-        });
-        let next = self.snapshot.load().after(frame.revision, changes);
+        let next = self.snapshot.load().following(frame, followed);
         self.serve_from(next);
     }
 
@@ -265,4 +251,8 @@ impl State {
     pub fn is_configured(&self) -> bool {
         self.snapshot.load().revision > Revision(0)
     }
+}
+
+fn is_purge(change: &Change) -> bool {
+    matches!(change, Change::Purge { .. })
 }

@@ -14,6 +14,8 @@ use crate::store::{Commit, Guard, StoreError, Txn, Write};
 
 mod receipts;
 
+#[cfg(feature = "simulation")]
+pub(super) use receipts::judge;
 pub use receipts::{EdgeReceipt, PurgeReceipt};
 
 /// Purges whose senders wait for them to be complete.

@@ -38,19 +38,19 @@ pub(super) struct Heard {
 
 /// What a round is to write, and what becomes of each heartbeat if it is written.
 #[derive(Debug, Default)]
-struct Plan {
-    txn: Txn,
+pub(super) struct Plan {
+    pub(super) txn: Txn,
     /// The ids and boots it registers.
     registering: Vec<(String, String)>,
-    outcomes: Vec<Outcome>,
+    pub(super) outcomes: Vec<Outcome>,
     /// Purges whose counts it stores.
     counts: Vec<Revision>,
     /// No verdict before the records of all planes have been read as of this time.
-    read_from_ms: Option<u64>,
+    pub(super) read_from_ms: Option<u64>,
 }
 
 #[derive(Clone, Debug)]
-enum Outcome {
+pub(super) enum Outcome {
     Renewed,
     Refused(PlaneError),
     /// It waits for the next round.
@@ -117,7 +117,10 @@ impl Plane {
     async fn write_round(&self, round: &[Heard]) -> Result<(Vec<Outcome>, Revision), PlaneError> {
         for _ in 0..ATTEMPTS_MAX {
             let now_ms = self.clock.now_ms();
-            let plan = plan(&self.state(), &self.id, round, now_ms, self.clock.wall_ms());
+            let said = round
+                .iter()
+                .map(|heard| (heard.id.as_str(), &heard.heartbeat));
+            let plan = plan(&self.state(), &self.id, said, now_ms, self.clock.wall_ms());
             if let Some(from_ms) = plan.read_from_ms {
                 self.read_records(from_ms).await?;
                 continue;
@@ -172,7 +175,14 @@ impl Plane {
     }
 }
 
-fn plan(state: &State, me: &str, round: &[Heard], now_ms: u64, wall_ms: u64) -> Plan {
+/// `round`: who said what. Pure.
+pub(super) fn plan<'a>(
+    state: &State,
+    me: &str,
+    round: impl IntoIterator<Item = (&'a str, &'a Heartbeat)>,
+    now_ms: u64,
+    wall_ms: u64,
+) -> Plan {
     let mut plan = Plan::default();
     let mut record: Vec<EdgeRecord> = state.fleet.of_plane(me).cloned().collect();
     // Another number than any before: that is how others know a renewal.
@@ -182,11 +192,11 @@ fn plan(state: &State, me: &str, round: &[Heard], now_ms: u64, wall_ms: u64) -> 
         .max()
         .unwrap_or_default();
     let at_ms = wall_ms.max(newest_ms + 1);
-    for heard in round {
-        let outcome = plan.decide(state, heard, now_ms, wall_ms);
+    for (id, heartbeat) in round {
+        let outcome = plan.decide(state, id, heartbeat, now_ms, wall_ms);
         if let Outcome::Renewed = outcome {
-            record.retain(|entry| entry.id != heard.id);
-            record.push(EdgeRecord::new(&heard.id, &heard.heartbeat, at_ms));
+            record.retain(|entry| entry.id != id);
+            record.push(EdgeRecord::new(id, heartbeat, at_ms));
         }
         plan.outcomes.push(outcome);
     }
@@ -205,8 +215,14 @@ fn plan(state: &State, me: &str, round: &[Heard], now_ms: u64, wall_ms: u64) -> 
 
 impl Plan {
     /// What becomes of one heartbeat; if that is a registration, it is written.
-    fn decide(&mut self, state: &State, heard: &Heard, now_ms: u64, wall_ms: u64) -> Outcome {
-        let Heard { id, heartbeat, .. } = heard;
+    fn decide(
+        &mut self,
+        state: &State,
+        id: &str,
+        heartbeat: &Heartbeat,
+        now_ms: u64,
+        wall_ms: u64,
+    ) -> Outcome {
         if let Some((_, boot)) = self.registering.iter().find(|(of, _)| of == id) {
             // Two boots of one id in one round: the first holds it, and the other is judged in the next.
             return if *boot == heartbeat.boot {
@@ -236,7 +252,7 @@ impl Plan {
                     .map(|holder| holder.boot.to_owned())
                     .unwrap_or_default();
                 return Outcome::Refused(PlaneError::DuplicateEdge {
-                    id: id.clone(),
+                    id: id.to_owned(),
                     holder,
                     for_ms,
                 });
@@ -245,7 +261,8 @@ impl Plan {
         if self.registering.len() >= REGISTRATIONS_MAX {
             return Outcome::Later;
         }
-        self.registering.push((id.clone(), heartbeat.boot.clone()));
+        self.registering
+            .push((id.to_owned(), heartbeat.boot.clone()));
         self.txn.guards.push(guard);
         let before = state
             .fleet

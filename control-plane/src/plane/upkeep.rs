@@ -94,7 +94,7 @@ impl Plane {
     }
 }
 
-fn beacon(state: &State, starts: bool, now_ms: u64, wall_ms: u64) -> Option<Txn> {
+pub(super) fn beacon(state: &State, starts: bool, now_ms: u64, wall_ms: u64) -> Option<Txn> {
     let newest = state.beacon.as_ref();
     if !starts && newest.is_some_and(|newest| now_ms < newest.seen_ms + BEACON_MS) {
         return None;
@@ -113,7 +113,7 @@ fn beacon(state: &State, starts: bool, now_ms: u64, wall_ms: u64) -> Option<Txn>
 }
 
 /// Purge records, and the floor that stands for them from now on.
-fn forget(state: &State, wall_ms: u64) -> Option<Txn> {
+pub(super) fn forget(state: &State, wall_ms: u64) -> Option<Txn> {
     let gone = forgettable(&state.purges, state.fleet.vouched_from(), wall_ms);
     let gone = gone
         .iter()
@@ -172,7 +172,7 @@ fn forget_refusals(state: &State, now_ms: u64) -> Option<Txn> {
 }
 
 /// The record of a plane that is gone, and whose edges others have renewed since.
-fn idle_plane(state: &State, me: &str) -> Option<Txn> {
+pub(super) fn idle_plane(state: &State, me: &str) -> Option<Txn> {
     let (plane, revision) = state.fleet.idle_planes(me).next()?;
     let key = keys::plane(plane);
     Some(Txn {

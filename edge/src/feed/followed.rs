@@ -9,6 +9,7 @@ use seawall_config::feed::{
 use seawall_config::{Epoch, Mode, Revision, Scope};
 
 use super::Document;
+use crate::ledger::Ledger;
 use crate::snapshot::Shards;
 
 /// Bytes of all sites, as JSON.
@@ -149,6 +150,15 @@ impl Followed {
         self.revision = frame.revision;
     }
 
+    /// All that was purged. What was born in another history is dead with it.
+    pub fn enter(&self, ledger: &mut Ledger) {
+        ledger.begin_epoch(self.epoch);
+        ledger.raise_floor(self.floor);
+        for record in &self.purges {
+            ledger.purge(&record.scopes, record.mode, record.revision);
+        }
+    }
+
     pub fn applied(&self) -> Applied {
         Applied {
             epoch: self.epoch,
@@ -204,6 +214,15 @@ impl Followed {
         folded.sort_by_key(|record| record.revision);
         (self.purge_scopes, self.purge_bytes) = (folded.len(), 0);
         self.purges = folded;
+    }
+}
+
+/// What one revision purges.
+pub fn enter(frame: &Frame, ledger: &mut Ledger) {
+    for change in &frame.changes {
+        if let Change::Purge { scopes, mode, .. } = change {
+            ledger.purge(scopes, *mode, frame.revision);
+        }
     }
 }
 

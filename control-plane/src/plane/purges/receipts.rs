@@ -140,7 +140,12 @@ impl Plane {
     }
 }
 
-fn judge(state: &State, purge: Revision, now_ms: u64) -> Option<(PurgeReceipt, Option<u64>)> {
+/// The receipt as it is, and from when on a linearizable read may say more. Pure.
+pub(in crate::plane) fn judge(
+    state: &State,
+    purge: Revision,
+    now_ms: u64,
+) -> Option<(PurgeReceipt, Option<u64>)> {
     let record = &state.purges.get(purge)?.record;
     let parties: Vec<_> = state.fleet.parties().collect();
     let edges = parties.iter().map(|(registered, party)| {

@@ -1,0 +1,481 @@
+//! What an edge does between its decisions: it speaks to control planes, to the origin, and to clients.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use seawall_config::Epoch;
+use seawall_config::feed::Renewal;
+use seawall_control_plane::PlaneError;
+use seawall_edge::simulated::{
+    Ask, Effect, Followed, Input, Now, Route, Said, Sent, Simulated, Step,
+};
+
+use crate::clock::Clock;
+use crate::faults::Node;
+use crate::origin::{Page, host, path};
+use crate::plane::PlaneEvent;
+use crate::world::{Event, PLANES, Promise, World, url};
+
+/// After this a heartbeat, or a question, is taken for lost.
+const ANSWER_TIMEOUT_MS: u64 = 3_000;
+/// Who waits to be registered looks so often.
+const REGISTERED_LOOK_MS: u64 = 50;
+/// How often a request looks again.
+const ROUNDS_MAX: u32 = 3;
+const SWEEP_MS: u64 = 5_000;
+
+pub struct EdgeNode {
+    pub id: String,
+    pub clock: Clock,
+    pub generation: u64,
+    pub paused_until_ms: u64,
+    /// What it would boot from.
+    pub disk: Option<Arc<Followed>>,
+    sim: Option<Simulated>,
+    talk: u64,
+    heartbeat_plane: usize,
+    is_registered: bool,
+    sent: HashMap<u64, Sent>,
+    next_ticket: u64,
+    wakes_ms: u64,
+    requests: HashMap<u64, Request>,
+    next_request: u64,
+    reached: (u64, u64),
+}
+
+#[derive(Clone)]
+struct Request {
+    page: Page,
+    route: Route,
+    /// What a client may expect that asks now.
+    promise: Promise,
+    rounds: u32,
+}
+
+pub enum EdgeEvent {
+    Wake,
+    Sweep,
+    /// Ask a control plane, if this is still the conversation.
+    Begin(u64, Ask, usize),
+    Heard(u64, Input),
+    Saved(Arc<Followed>),
+    /// None: refused, or no answer that says anything.
+    Answered(u64, Option<Result<Renewal, PlaneError>>),
+    Request(Page),
+    /// The origin has answered; None: it has failed.
+    Arrived(u64, Option<(Said, bool)>),
+    /// The origin is asked now.
+    Ask(u64, Page, Option<u64>),
+}
+
+impl EdgeNode {
+    pub fn new(id: String, clock: Clock) -> Self {
+        Self {
+            id,
+            clock,
+            generation: 0,
+            paused_until_ms: 0,
+            disk: None,
+            sim: None,
+            talk: 0,
+            heartbeat_plane: 0,
+            is_registered: false,
+            sent: HashMap::new(),
+            next_ticket: 0,
+            wakes_ms: u64::MAX,
+            requests: HashMap::new(),
+            next_request: 0,
+            reached: (0, 0),
+        }
+    }
+
+    pub fn is_up(&self) -> bool {
+        self.sim.is_some()
+    }
+
+    fn now(&self, true_ms: u64, random: u64) -> Now {
+        Now {
+            boot_ms: self.clock.boot_ms(true_ms),
+            wall_ms: self.clock.wall_ms(true_ms),
+            random,
+        }
+    }
+
+    fn wall(&self, true_ms: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_millis(self.clock.wall_ms(true_ms))
+    }
+
+    /// Whether it is where it should be when everything has been mended for a while.
+    pub fn converged(&self, now: u64, epoch: Epoch) -> Result<(), String> {
+        let Some(sim) = &self.sim else {
+            return Err("it does not run".into());
+        };
+        if !sim.vouches(self.clock.boot_ms(now)) {
+            return Err("it does not vouch".into());
+        }
+        let applied = sim.follower.position().applied;
+        if applied.is_none_or(|applied| applied.epoch != epoch) {
+            return Err(format!("{applied:?} is not of epoch {epoch}"));
+        }
+        match sim.serves_what_it_follows() {
+            true => Ok(()),
+            false => Err("it does not serve what it follows".into()),
+        }
+    }
+}
+
+impl World {
+    pub fn start_edge(&mut self, n: usize) {
+        let boot = format!("{n}-{:08x}", self.random.u32(..));
+        let edge = &mut self.edges[n];
+        let boot = match self.rules.tells_boots_apart {
+            true => boot,
+            false => edge.id.clone(),
+        };
+        let (sim, effects) = Simulated::boot(&boot, edge.disk.clone(), self.rules.habits);
+        *edge = EdgeNode {
+            generation: edge.generation + 1,
+            paused_until_ms: edge.paused_until_ms,
+            disk: edge.disk.clone(),
+            sim: Some(sim),
+            ..EdgeNode::new(edge.id.clone(), edge.clock)
+        };
+        let kept = edge.disk.as_ref().map(|disk| disk.revision);
+        self.tell(format_args!("edge {n} starts as {boot}, from {kept:?}"));
+        let now = self.edge_now(n);
+        if let Some(sim) = &mut self.edges[n].sim {
+            sim.carry_out(&effects, now);
+            // A boot from disk yields a snapshot that serves.
+            if !sim.serves_what_it_follows() {
+                self.breaks(format!("edge {n} does not serve what it has booted from"));
+            }
+        }
+        self.act(n, effects);
+        self.later(n, 1, EdgeEvent::Wake);
+        self.later(n, SWEEP_MS, EdgeEvent::Sweep);
+    }
+
+    pub fn stop_edge(&mut self, n: usize) {
+        let edge = &mut self.edges[n];
+        edge.generation += 1;
+        edge.sim = None;
+        edge.requests.clear();
+    }
+
+    fn edge_now(&mut self, n: usize) -> Now {
+        let random = self.random.u64(..);
+        self.edges[n].now(self.now, random)
+    }
+
+    fn later(&mut self, n: usize, delay: u64, event: EdgeEvent) {
+        let generation = self.edges[n].generation;
+        self.at(self.now + delay, Event::Edge(n, generation, event));
+    }
+
+    pub fn edge(&mut self, n: usize, event: EdgeEvent) {
+        if self.edges[n].sim.is_none() {
+            return;
+        }
+        match event {
+            EdgeEvent::Wake => {
+                self.edges[n].wakes_ms = u64::MAX;
+                self.tick(n);
+            }
+            EdgeEvent::Sweep => self.sweep(n),
+            EdgeEvent::Begin(talk, ask, plane) => self.begin_talk(n, talk, ask, plane),
+            EdgeEvent::Heard(talk, input) if self.edges[n].talk == talk => self.heard(n, input),
+            EdgeEvent::Heard(..) => {}
+            EdgeEvent::Saved(followed) => self.edges[n].disk = Some(followed),
+            EdgeEvent::Answered(ticket, answer) => self.renewed(n, ticket, answer),
+            EdgeEvent::Request(page) => self.requested(n, page),
+            EdgeEvent::Ask(fill, page, about) => self.at_origin(n, fill, page, about),
+            EdgeEvent::Arrived(fill, said) => self.arrived(n, fill, said),
+        }
+        self.beat(n);
+    }
+
+    fn with<T>(&mut self, n: usize, act: impl FnOnce(&mut Simulated, Now) -> T) -> Option<T> {
+        let now = self.edge_now(n);
+        let sim = self.edges[n].sim.as_mut()?;
+        Some(act(sim, now))
+    }
+
+    fn tick(&mut self, n: usize) {
+        let effects = self.with(n, |sim, now| {
+            let silent = sim.follower.silent_ms();
+            match silent.is_some_and(|silent_ms| silent_ms <= now.boot_ms) {
+                true => sim.on(Input::Tick, now),
+                false => Vec::new(),
+            }
+        });
+        self.act(n, effects.unwrap_or_default());
+    }
+
+    fn heard(&mut self, n: usize, mut input: Input) {
+        if let (Input::Snapshot(snapshot), false) = (&mut input, self.rules.heeds_the_floor) {
+            snapshot.floor = seawall_config::Revision::default();
+        }
+        let effects = self.with(n, |sim, now| sim.on(input, now));
+        self.act(n, effects.unwrap_or_default());
+        let applied = self.edges[n].sim.as_ref();
+        let applied = applied.and_then(|sim| sim.follower.position().applied);
+        if let Some(applied) = applied {
+            let at = (applied.epoch.0, applied.revision.0);
+            let before = std::mem::replace(&mut self.edges[n].reached, at);
+            if at < before {
+                self.breaks(format!("edge {n} went back from {before:?} to {at:?}"));
+            }
+        }
+    }
+
+    fn act(&mut self, n: usize, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Ask {
+                    ask,
+                    plane,
+                    delay_ms,
+                } => {
+                    self.edges[n].talk += 1;
+                    let talk = self.edges[n].talk;
+                    self.later(n, delay_ms, EdgeEvent::Begin(talk, ask, plane));
+                }
+                Effect::Persist => {
+                    let followed = self.edges[n].sim.as_ref();
+                    let followed = followed.and_then(|sim| sim.follower.followed()).cloned();
+                    if let Some(followed) = followed {
+                        let delay = self.random.u64(..1_000);
+                        self.later(n, delay, EdgeEvent::Saved(followed));
+                    }
+                }
+                Effect::Problem(problem) => {
+                    self.tell(format_args!("edge {n}: {}", problem.message));
+                }
+                Effect::Apply(_) | Effect::Reset | Effect::HeartbeatNow => {}
+            }
+        }
+    }
+
+    fn begin_talk(&mut self, n: usize, talk: u64, ask: Ask, plane: usize) {
+        let edge = &self.edges[n];
+        if edge.talk != talk {
+            return;
+        }
+        // Whoever begins to serve from a snapshot must be in the receipt of every later purge.
+        if ask == Ask::Snapshot && !edge.is_registered && self.rules.registers_first {
+            return self.later(n, REGISTERED_LOOK_MS, EdgeEvent::Begin(talk, ask, plane));
+        }
+        let to = plane % PLANES;
+        self.later(n, ANSWER_TIMEOUT_MS, EdgeEvent::Heard(talk, Input::Tick));
+        let sent = self.send(Node::Edge(n), Node::Plane(to));
+        match sent.filter(|_| self.planes[to].is_up) {
+            Some(at) => {
+                let asked = PlaneEvent::Asked {
+                    edge: n,
+                    generation: self.edges[n].generation,
+                    talk,
+                    ask,
+                };
+                let generation = self.planes[to].generation;
+                self.at(at, Event::Plane(to, generation, asked));
+                // No answer at all is an end, too; one that came has begun another phase by then.
+                self.later(
+                    n,
+                    2 * ANSWER_TIMEOUT_MS,
+                    EdgeEvent::Heard(talk, Input::Tick),
+                );
+            }
+            None => self.later(n, ANSWER_TIMEOUT_MS, EdgeEvent::Heard(talk, Input::Ended)),
+        }
+    }
+
+    /// Sends a heartbeat when one is due, and sees to it that the next is not missed.
+    fn beat(&mut self, n: usize) {
+        let (now, generation) = (self.now, self.edges[n].generation);
+        let clock = self.edges[n].clock;
+        let boot_ms = clock.boot_ms(now);
+        let Some(sim) = &mut self.edges[n].sim else {
+            return;
+        };
+        let due_ms = sim.heartbeats.due_ms();
+        if due_ms.is_some_and(|due_ms| due_ms <= boot_ms) {
+            let (sent, heartbeat) = sim.send(boot_ms, clock.wall_ms(now));
+            let edge = &mut self.edges[n];
+            edge.next_ticket += 1;
+            let ticket = edge.next_ticket;
+            edge.sent.insert(ticket, sent);
+            let to = edge.heartbeat_plane % PLANES;
+            self.later(n, ANSWER_TIMEOUT_MS, EdgeEvent::Answered(ticket, None));
+            if let Some(at) = self.send(Node::Edge(n), Node::Plane(to)) {
+                let event = PlaneEvent::Heartbeat {
+                    edge: n,
+                    generation,
+                    ticket,
+                    heartbeat,
+                };
+                let generation = self.planes[to].generation;
+                self.at(at, Event::Plane(to, generation, event));
+            }
+        }
+        let Some(sim) = &self.edges[n].sim else {
+            return;
+        };
+        let next = [sim.heartbeats.due_ms(), sim.follower.silent_ms()];
+        let next_ms = next.into_iter().flatten().min();
+        let next_ms = next_ms.unwrap_or(u64::MAX).min(boot_ms + 1_000);
+        let at = clock.true_ms(next_ms).max(now + 1);
+        if at < self.edges[n].wakes_ms {
+            self.edges[n].wakes_ms = at;
+            self.at(at, Event::Edge(n, generation, EdgeEvent::Wake));
+        }
+    }
+
+    fn renewed(&mut self, n: usize, ticket: u64, answer: Option<Result<Renewal, PlaneError>>) {
+        let boot_ms = self.edges[n].clock.boot_ms(self.now);
+        let edge = &mut self.edges[n];
+        let Some(mut sent) = edge.sent.remove(&ticket) else {
+            return;
+        };
+        let Some(sim) = &mut edge.sim else {
+            return;
+        };
+        if !self.rules.counts_from_sending {
+            sent.at_ms = boot_ms;
+        }
+        match answer {
+            Some(Ok(mut renewal)) => {
+                if let (false, Some(applied)) = (self.rules.waits_for_head, sent.applied) {
+                    renewal.head = applied.revision.next();
+                    sim.heartbeats.applied(applied, boot_ms);
+                }
+                edge.is_registered = true;
+                sim.answered(sent, renewal, boot_ms);
+            }
+            Some(Err(PlaneError::DuplicateEdge { .. })) => {
+                edge.is_registered = true;
+                sim.heartbeats.refused(boot_ms);
+            }
+            Some(Err(_)) | None => {
+                edge.heartbeat_plane += 1;
+                sim.heartbeats.failed();
+            }
+        }
+    }
+
+    fn requested(&mut self, n: usize, page: Page) {
+        let promise = self.promised[page];
+        let routed = self.with(n, |sim, _| sim.route(&host(page), &path(page)));
+        let Some(Some(route)) = routed else {
+            return;
+        };
+        let edge = &mut self.edges[n];
+        edge.next_request += 1;
+        let id = edge.next_request;
+        let request = Request {
+            page,
+            route,
+            promise,
+            rounds: 0,
+        };
+        edge.requests.insert(id, request);
+        self.decide(n, id);
+    }
+
+    fn decide(&mut self, n: usize, id: u64) {
+        let wall = self.edges[n].wall(self.now);
+        let Some(request) = self.edges[n].requests.get(&id).cloned() else {
+            return;
+        };
+        let step = self.with(n, |sim, now| {
+            sim.request(id, &request.route, now.boot_ms, wall)
+        });
+        match step {
+            Some(Step::Answer(body)) => self.answer(n, id, body),
+            Some(Step::Ask { fill, about }) => {
+                let delay = self.random.u64(1..200);
+                self.later(n, delay, EdgeEvent::Ask(fill, request.page, about));
+            }
+            Some(Step::Wait) => {}
+            Some(Step::Refuse) | None => drop(self.edges[n].requests.remove(&id)),
+        }
+    }
+
+    /// The moment at which the origin looks.
+    fn at_origin(&mut self, n: usize, fill: u64, page: Page, about: Option<u64>) {
+        let said = self.origin.says(page, &mut self.random);
+        let same = about == Some(said.body);
+        // Now and then it fails, or its client leaves and it is given up.
+        let said = (self.random.u32(..20) > 0).then_some((said, same));
+        let slow = self.random.u32(..10) == 0;
+        let delay = match slow {
+            true => self.random.u64(1_000..8_000),
+            false => self.random.u64(1..300),
+        };
+        self.later(n, delay, EdgeEvent::Arrived(fill, said));
+    }
+
+    fn arrived(&mut self, n: usize, fill: u64, said: Option<(Said, bool)>) {
+        let wall = self.edges[n].wall(self.now);
+        let body = said.as_ref().map(|(said, _)| said.body);
+        let came = self.with(n, |sim, _| match &said {
+            Some((said, true)) => sim.validated(fill, said, wall),
+            Some((said, false)) => sim.arrived(fill, said, wall),
+            None => (Vec::new(), sim.failed(fill)),
+        });
+        let (have, again) = came.unwrap_or_default();
+        for id in have {
+            if let Some(body) = body {
+                self.answer(n, id, body);
+            }
+        }
+        for id in again {
+            self.look_again(n, id);
+        }
+    }
+
+    /// It has fetched nothing yet, so that what it fetches is born now.
+    fn look_again(&mut self, n: usize, id: u64) {
+        let Some(mut request) = self.edges[n].requests.remove(&id) else {
+            return;
+        };
+        request.rounds += 1;
+        let page = request.page;
+        let routed = self.with(n, |sim, _| sim.route(&host(page), &path(page)));
+        if let (Some(Some(route)), true) = (routed, request.rounds < ROUNDS_MAX) {
+            request.route = route;
+            self.edges[n].requests.insert(id, request);
+            self.decide(n, id);
+        }
+    }
+
+    fn answer(&mut self, n: usize, id: u64, body: u64) {
+        let Some(request) = self.edges[n].requests.remove(&id) else {
+            return;
+        };
+        self.faults.note("answers checked", 1);
+        let boot_ms = self.edges[n].clock.boot_ms(self.now);
+        let deadline_ms = self.edges[n].sim.as_ref();
+        let deadline_ms = deadline_ms.and_then(|sim| sim.heartbeats.deadline_ms());
+        let vouches = deadline_ms.is_some_and(|deadline_ms| boot_ms < deadline_ms);
+        let promise = match vouches {
+            true => request.promise.vouching.max(request.promise.all),
+            false => request.promise.all,
+        };
+        if body < promise {
+            let page = url(request.page);
+            self.breaks(format!(
+                "edge {n} (vouches: {vouches}) serves edition {body} of {page}, after a receipt for edition {promise}"
+            ));
+        }
+    }
+
+    fn sweep(&mut self, n: usize) {
+        let forgets_late = self.rules.forgets_late;
+        self.with(n, |sim, _| match forgets_late {
+            true => sim.sweep(),
+            false => sim.forget_all(),
+        });
+        self.later(n, SWEEP_MS, EdgeEvent::Sweep);
+    }
+}

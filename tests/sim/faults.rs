@@ -1,0 +1,134 @@
+//! What breaks, when, and how often it did.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use fastrand::Rng;
+
+/// Whom a message is from, or for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Node {
+    Store,
+    Plane(usize),
+    Edge(usize),
+}
+
+/// One thing that breaks.
+#[derive(Clone, Copy, Debug)]
+pub enum Fault {
+    /// Nothing passes from the one to the other, for so long.
+    Cut(Node, Node, u64),
+    /// Both ways.
+    Part(Node, Node, u64),
+    /// One edge hears and is heard by no control plane.
+    Isolate(usize, u64),
+    /// So many of a hundred messages are lost.
+    Lose(u32, u64),
+    /// Messages take up to so long.
+    Slow(u64, u64),
+    Crash(Node, u64),
+    /// And what was on its disk is gone.
+    CrashAndForget(usize, u64),
+    /// Stopped and continued, or suspended: its clock goes on.
+    Pause(Node, u64),
+    /// No quorum.
+    Quorum(u64),
+    /// Writes under way may be done or not, and are not answered.
+    LeaderChange,
+    Compact,
+    BackUp,
+    /// The backup, under a higher epoch.
+    Restore,
+    /// A wall clock jumps.
+    Jump(Node, i64),
+    /// A second machine with the first edge's id.
+    Twin(u64),
+    Deregister(usize),
+}
+
+impl Fault {
+    pub fn any(random: &mut Rng, planes: usize, edges: usize) -> Self {
+        let plane = Node::Plane(random.usize(..planes));
+        let edge = random.usize(..edges);
+        let any = if random.bool() {
+            plane
+        } else {
+            Node::Edge(edge)
+        };
+        let long_ms = random.u64(500..16_000);
+        match random.u32(..32) {
+            0..3 => Self::Cut(plane, Node::Edge(edge), long_ms),
+            3..6 => Self::Cut(Node::Edge(edge), plane, long_ms),
+            6..8 => Self::Part(plane, Node::Edge(edge), long_ms),
+            8..12 => Self::Isolate(edge, long_ms),
+            12 => Self::Cut(plane, Node::Store, long_ms),
+            13 => Self::Cut(Node::Store, plane, long_ms),
+            14 => Self::Part(plane, Node::Store, long_ms),
+            15 => Self::Lose(random.u32(5..40), long_ms),
+            16 => Self::Slow(random.u64(100..6_000), long_ms),
+            17 => Self::Crash(plane, random.u64(1..4_000)),
+            18 | 19 => Self::Crash(Node::Edge(edge), random.u64(1..15_000)),
+            20 => Self::CrashAndForget(edge, random.u64(1..15_000)),
+            21..24 => Self::Pause(any, long_ms),
+            24 => Self::Quorum(long_ms / 2),
+            25 => Self::LeaderChange,
+            26 => Self::Compact,
+            27 => Self::BackUp,
+            28 => Self::Restore,
+            29 => Self::Jump(any, random.i64(-3_700_000..3_700_000)),
+            30 => Self::Twin(long_ms),
+            _ => Self::Deregister(edge),
+        }
+    }
+
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Cut(..) => "one way cut",
+            Self::Part(..) => "both ways cut",
+            Self::Isolate(..) => "edge cut off from all control planes",
+            Self::Lose(..) => "messages lost",
+            Self::Slow(..) => "messages late",
+            Self::Crash(Node::Edge(_), _) => "edge crashed, restarted from disk",
+            Self::Crash(..) => "control plane crashed",
+            Self::CrashAndForget(..) => "edge crashed, disk lost",
+            Self::Pause(..) => "paused or suspended",
+            Self::Quorum(_) => "quorum lost",
+            Self::LeaderChange => "leader changed, outcomes unknown",
+            Self::Compact => "compacted",
+            Self::BackUp => "backed up",
+            Self::Restore => "backup restored, epoch raised",
+            Self::Jump(..) => "wall clock jumped, up to an hour",
+            Self::Twin(_) => "second machine with an edge's id",
+            Self::Deregister(_) => "edge deregistered",
+        }
+    }
+}
+
+/// How many of each kind were injected.
+#[derive(Clone, Debug, Default)]
+pub struct Faults(BTreeMap<&'static str, u64>);
+
+impl Faults {
+    pub fn count(&mut self, fault: &Fault) {
+        *self.0.entry(fault.kind()).or_default() += 1;
+    }
+
+    /// Something that is counted beside the faults.
+    pub fn note(&mut self, what: &'static str, count: u64) {
+        *self.0.entry(what).or_default() += count;
+    }
+
+    pub fn add(&mut self, other: &Self) {
+        for (kind, count) in &other.0 {
+            *self.0.entry(kind).or_default() += count;
+        }
+    }
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0
+            .iter()
+            .try_for_each(|(kind, count)| writeln!(f, "{count:>10}  {kind}"))
+    }
+}

@@ -1,0 +1,512 @@
+//! One history: what happens, in which order, and whether every promise was kept.
+
+use std::collections::BTreeMap;
+
+use fastrand::Rng;
+use seawall_control_plane::keys;
+use seawall_control_plane::store::{Txn, Write};
+use seawall_edge::simulated::Habits;
+use serde_json::json;
+
+use crate::clock::Clock;
+use crate::edge::{EdgeEvent, EdgeNode};
+use crate::faults::{Fault, Faults, Node};
+use crate::origin::{Origin, Page, SITES, host, path};
+use crate::plane::{PlaneEvent, PlaneNode, StoreEvent};
+use crate::store::Store;
+use crate::story::Story;
+
+pub const PLANES: usize = 2;
+pub const EDGES: usize = 3;
+/// The machine that has the first edge's id, too.
+const TWIN: usize = EDGES;
+/// Until then things break; then everything is mended.
+const BREAKS_UNTIL_MS: u64 = 30_000;
+/// A last purge, when everybody has had the time to come back.
+const LAST_PURGE_MS: u64 = BREAKS_UNTIL_MS + 40_000;
+const ENDS_MS: u64 = LAST_PURGE_MS + 15_000;
+const FAULTS_MAX: usize = 14;
+
+/// The rules as they are, or one of them broken on purpose.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    pub habits: Habits,
+    /// Renewals are answered only after a write that began later.
+    pub renews_after_write: bool,
+    /// An edge's deadline counts from sending.
+    pub counts_from_sending: bool,
+    /// Who comes back vouches only when it has applied the head.
+    pub waits_for_head: bool,
+    /// A fenced edge that goes on serving is not done.
+    pub names_who_may_serve: bool,
+    /// Only a linearizable read makes a silent edge a fenced one.
+    pub reads_before_fencing: bool,
+    /// A renewal is for one boot.
+    pub tells_boots_apart: bool,
+    /// A new edge is registered before it takes what to serve from.
+    pub registers_first: bool,
+    /// What was born before the floor counts as purged.
+    pub heeds_the_floor: bool,
+    /// What is forgotten is older than everything that is stored or under way.
+    pub forgets_late: bool,
+    /// A restored backup is another history.
+    pub raises_the_epoch: bool,
+    /// Edges' clocks are too slow by so many millionths.
+    pub edges_slow_by_ppm: i64,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            habits: Habits::default(),
+            renews_after_write: true,
+            counts_from_sending: true,
+            waits_for_head: true,
+            names_who_may_serve: true,
+            reads_before_fencing: true,
+            tells_boots_apart: true,
+            registers_first: true,
+            heeds_the_floor: true,
+            forgets_late: true,
+            raises_the_epoch: true,
+            edges_slow_by_ppm: 0,
+        }
+    }
+}
+
+pub enum Event {
+    Plane(usize, u64, PlaneEvent),
+    Edge(usize, u64, EdgeEvent),
+    Store(StoreEvent),
+    /// A client asks for any page, and the next one will later.
+    Request,
+    /// New editions, and a purge of them.
+    Publish,
+    Break(Fault),
+    Mend(Fault),
+    MendAll,
+    LastPurge,
+}
+
+pub struct World {
+    pub random: Rng,
+    pub now: u64,
+    pub rules: Rules,
+    pub store: Store,
+    pub planes: Vec<PlaneNode>,
+    pub edges: Vec<EdgeNode>,
+    pub origin: Origin,
+    pub story: Story,
+    pub faults: Faults,
+    /// The edition of each page that no edge may serve an older one than, since a receipt said so.
+    pub promised: Vec<Promise>,
+    pub broken: Option<String>,
+    /// The last purge is complete.
+    pub agreed: bool,
+    queue: BTreeMap<(u64, u64), Event>,
+    seq: u64,
+    cut: Vec<(Node, Node)>,
+    loss: u32,
+    slow_ms: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Promise {
+    /// For edges that vouch.
+    pub vouching: u64,
+    /// For all.
+    pub all: u64,
+}
+
+pub struct Ended {
+    pub outcome: Result<(), String>,
+    pub story: Story,
+    pub faults: Faults,
+}
+
+impl World {
+    pub fn new(seed: u64, rules: Rules) -> Self {
+        let mut random = Rng::with_seed(seed);
+        let planes = (0..PLANES).map(|_| PlaneNode::new(Clock::any(&mut random)));
+        let planes = planes.collect();
+        let edges = (0..=TWIN).map(|n| {
+            let id = format!("e{}", n % EDGES);
+            let clock = Clock::any(&mut random);
+            let clock = match rules.edges_slow_by_ppm {
+                0 => clock,
+                slow => clock.with_drift(-slow),
+            };
+            EdgeNode::new(id, clock)
+        });
+        let edges = edges.collect();
+        let mut world = Self {
+            now: 0,
+            rules,
+            store: Store::new(),
+            planes,
+            edges,
+            origin: Origin::new(),
+            story: Story::default(),
+            faults: Faults::default(),
+            promised: vec![Promise::default(); SITES.len() * 3],
+            broken: None,
+            agreed: false,
+            queue: BTreeMap::new(),
+            seq: 0,
+            cut: Vec::new(),
+            loss: 0,
+            slow_ms: 0,
+            random,
+        };
+        world.begin();
+        world
+    }
+
+    fn begin(&mut self) {
+        for name in SITES {
+            self.put_site(name, name);
+        }
+        for n in 0..PLANES {
+            self.start_plane(n);
+        }
+        for n in 0..EDGES {
+            self.start_edge(n);
+        }
+        let faults = self.random.usize(..=FAULTS_MAX);
+        for _ in 0..faults {
+            let fault = Fault::any(&mut self.random, PLANES, EDGES);
+            let at = self.random.u64(2_000..BREAKS_UNTIL_MS);
+            self.at(at, Event::Break(fault));
+        }
+        self.at(1_000, Event::Request);
+        self.at(2_000, Event::Publish);
+        self.at(BREAKS_UNTIL_MS, Event::MendAll);
+        self.at(LAST_PURGE_MS, Event::LastPurge);
+    }
+
+    pub fn play(mut self) -> Ended {
+        while let Some(((at, _), event)) = self.queue.pop_first() {
+            if at > ENDS_MS || self.broken.is_some() {
+                break;
+            }
+            self.now = at;
+            self.happen(event);
+        }
+        let outcome = match self.broken.take() {
+            Some(broken) => Err(broken),
+            None => self.converged(),
+        };
+        Ended {
+            outcome,
+            story: self.story,
+            faults: self.faults,
+        }
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Plane(n, generation, event) => {
+                let plane = &self.planes[n];
+                match plane.paused_until_ms > self.now {
+                    true => self.at(plane.paused_until_ms, Event::Plane(n, generation, event)),
+                    false if plane.generation == generation => self.plane(n, event),
+                    false => {}
+                }
+            }
+            Event::Edge(n, generation, event) => {
+                let edge = &self.edges[n];
+                match edge.paused_until_ms > self.now {
+                    true => self.at(edge.paused_until_ms, Event::Edge(n, generation, event)),
+                    false if edge.generation == generation => self.edge(n, event),
+                    false => {}
+                }
+            }
+            Event::Store(event) => self.store(event),
+            Event::Request => {
+                let (edge, page) = (self.random.usize(..=TWIN), Origin::any(&mut self.random));
+                let generation = self.edges[edge].generation;
+                let request = EdgeEvent::Request(page);
+                self.at(self.now, Event::Edge(edge, generation, request));
+                let pause = self.random.u64(10..150);
+                self.at(self.now + pause, Event::Request);
+            }
+            Event::Publish => {
+                self.publish();
+                let pause = self.random.u64(200..5_000);
+                if self.now + pause < BREAKS_UNTIL_MS {
+                    self.at(self.now + pause, Event::Publish);
+                }
+            }
+            Event::Break(fault) => self.break_it(fault),
+            Event::Mend(fault) => self.mend(fault),
+            Event::MendAll => self.mend_all(),
+            Event::LastPurge => self.publish(),
+        }
+    }
+
+    pub fn at(&mut self, at: u64, event: Event) {
+        self.seq += 1;
+        self.queue.insert((at, self.seq), event);
+    }
+
+    pub fn tell(&mut self, line: impl std::fmt::Display) {
+        self.story.tell(self.now, line);
+    }
+
+    /// When a message arrives; None: it does not.
+    pub fn send(&mut self, from: Node, to: Node) -> Option<u64> {
+        let lost = self.loss > 0 && self.random.u32(..100) < self.loss;
+        if lost || self.cut.contains(&(from, to)) {
+            return None;
+        }
+        let slow = self.random.u64(..=self.slow_ms);
+        Some(self.now + self.random.u64(1..10) + slow)
+    }
+
+    pub fn is_cut(&self, one: Node, other: Node) -> bool {
+        self.cut.contains(&(one, other)) || self.cut.contains(&(other, one))
+    }
+
+    fn publish(&mut self) {
+        let (pages, purge) = self.origin.publish(&mut self.random);
+        if self.random.u32(..6) == 0 {
+            // The fickle site changes its mind.
+            let mind = SITES[self.random.usize(..3)];
+            self.put_site("fickle", mind);
+            self.tell(format_args!("site fickle: on_partition = {mind}"));
+        }
+        let n = self.random.usize(..PLANES);
+        let editions: Vec<_> = pages
+            .iter()
+            .map(|page| (*page, self.origin.edition(*page)))
+            .collect();
+        self.tell(format_args!(
+            "purge of {} ({:?}) through plane {n}, for {editions:?}",
+            purge.scopes[0], purge.mode
+        ));
+        let (generation, pause) = (self.planes[n].generation, self.random.u64(1..20));
+        let event = PlaneEvent::Purge(purge, editions);
+        self.at(self.now + pause, Event::Plane(n, generation, event));
+    }
+
+    fn put_site(&mut self, name: &str, on_partition: &str) {
+        let on_partition = match on_partition {
+            "fickle" => "serve",
+            other => other,
+        };
+        let site = json!({"owner": "api", "site": {
+            "name": name, "hosts": [format!("{name}.test")], "origin": "http://127.0.0.1:1",
+            "on_partition": on_partition,
+        }});
+        let put = Write::Put(keys::site(name), site.to_string().into());
+        if self.store.up {
+            let txn = Txn {
+                guards: Vec::new(),
+                writes: vec![put],
+            };
+            self.store.commit(&txn);
+            self.notify_planes();
+        }
+    }
+
+    fn break_it(&mut self, fault: Fault) {
+        self.faults.count(&fault);
+        self.tell(format_args!("BREAKS: {fault:?}"));
+        let mut lasts = |for_ms: u64| {
+            let until = (self.now + for_ms).min(BREAKS_UNTIL_MS);
+            self.seq += 1;
+            self.queue.insert((until, self.seq), Event::Mend(fault));
+            until
+        };
+        match fault {
+            Fault::Cut(from, to, for_ms) => {
+                lasts(for_ms);
+                self.cut.push((from, to));
+            }
+            Fault::Part(one, other, for_ms) => {
+                lasts(for_ms);
+                self.cut.extend([(one, other), (other, one)]);
+            }
+            Fault::Isolate(edge, for_ms) => {
+                lasts(for_ms);
+                let edge = Node::Edge(edge);
+                for plane in (0..PLANES).map(Node::Plane) {
+                    self.cut.extend([(edge, plane), (plane, edge)]);
+                }
+            }
+            Fault::Lose(percent, for_ms) => {
+                lasts(for_ms);
+                self.loss = percent;
+            }
+            Fault::Slow(slow_ms, for_ms) => {
+                lasts(for_ms);
+                self.slow_ms = slow_ms;
+            }
+            Fault::Quorum(for_ms) => {
+                lasts(for_ms);
+                self.store.up = false;
+            }
+            Fault::Crash(Node::Plane(n), for_ms) => {
+                lasts(for_ms);
+                self.stop_plane(n);
+            }
+            Fault::Crash(Node::Edge(n), for_ms) => {
+                lasts(for_ms);
+                self.stop_edge(n);
+            }
+            Fault::CrashAndForget(n, for_ms) => {
+                lasts(for_ms);
+                self.stop_edge(n);
+                self.edges[n].disk = None;
+            }
+            Fault::Pause(Node::Plane(n), for_ms) => self.planes[n].paused_until_ms = lasts(for_ms),
+            Fault::Pause(Node::Edge(n), for_ms) => self.edges[n].paused_until_ms = lasts(for_ms),
+            Fault::Twin(for_ms) => {
+                lasts(for_ms);
+                self.stop_edge(TWIN);
+                self.start_edge(TWIN);
+            }
+            Fault::Jump(Node::Plane(n), by_ms) => self.planes[n].clock.jump(by_ms),
+            Fault::Jump(Node::Edge(n), by_ms) => self.edges[n].clock.jump(by_ms),
+            Fault::LeaderChange => {
+                let pause = self.random.u64(100..2_000);
+                self.store.up = false;
+                let until = (self.now + pause).min(BREAKS_UNTIL_MS);
+                self.at(until, Event::Mend(fault));
+            }
+            Fault::Compact => self.store.compact(),
+            Fault::BackUp => self.store.back_up(),
+            Fault::Restore => self.restore(),
+            Fault::Deregister(n) => self.deregister(n),
+            Fault::Crash(Node::Store, _)
+            | Fault::Pause(Node::Store, _)
+            | Fault::Jump(Node::Store, _) => {}
+        }
+    }
+
+    fn restore(&mut self) {
+        if !self.store.restore() {
+            return;
+        }
+        match self.rules.raises_the_epoch {
+            true => self.store.epoch.0 += 1,
+            // Nobody is to notice: numbers that were used come again under other changes.
+            false => {
+                for n in 0..PLANES {
+                    self.stop_plane(n);
+                    self.start_plane(n);
+                }
+            }
+        }
+        self.notify_planes();
+    }
+
+    /// As the operator does it: an edge that is gone for good, and is.
+    fn deregister(&mut self, n: usize) {
+        self.stop_edge(n);
+        self.edges[n].disk = None;
+        if n == 0 {
+            self.stop_edge(TWIN);
+        }
+        if self.store.up {
+            let id = self.edges[n].id.clone();
+            let txn = Txn {
+                guards: Vec::new(),
+                writes: vec![Write::Delete(keys::edge(&id))],
+            };
+            self.store.commit(&txn);
+            self.notify_planes();
+        }
+    }
+
+    fn mend(&mut self, fault: Fault) {
+        match fault {
+            Fault::Cut(from, to, _) => self.heal(&[(from, to)]),
+            Fault::Part(one, other, _) => self.heal(&[(one, other), (other, one)]),
+            Fault::Isolate(edge, _) => {
+                let edge = Node::Edge(edge);
+                let planes = (0..PLANES).map(Node::Plane);
+                let ways: Vec<_> = planes
+                    .flat_map(|plane| [(edge, plane), (plane, edge)])
+                    .collect();
+                self.heal(&ways);
+            }
+            Fault::Lose(..) => self.loss = 0,
+            Fault::Slow(..) => self.slow_ms = 0,
+            Fault::Quorum(_) | Fault::LeaderChange => {
+                self.store.up = true;
+                self.notify_planes();
+            }
+            Fault::Crash(Node::Plane(n), _) if !self.planes[n].is_up => self.start_plane(n),
+            Fault::Crash(Node::Edge(n), _) | Fault::CrashAndForget(n, _)
+                if !self.edges[n].is_up() =>
+            {
+                self.start_edge(n);
+            }
+            Fault::Twin(_) => self.stop_edge(TWIN),
+            _ => {}
+        }
+    }
+
+    fn heal(&mut self, ways: &[(Node, Node)]) {
+        for way in ways {
+            if let Some(at) = self.cut.iter().position(|cut| cut == way) {
+                self.cut.swap_remove(at);
+            }
+        }
+    }
+
+    fn mend_all(&mut self) {
+        self.tell("everything is mended");
+        (self.loss, self.slow_ms, self.store.up) = (0, 0, true);
+        self.cut.clear();
+        self.stop_edge(TWIN);
+        for plane in 0..PLANES {
+            self.planes[plane].paused_until_ms = 0;
+            if !self.planes[plane].is_up {
+                self.start_plane(plane);
+            }
+        }
+        for edge in 0..EDGES {
+            self.edges[edge].paused_until_ms = 0;
+            if !self.edges[edge].is_up() {
+                self.start_edge(edge);
+            }
+        }
+        self.notify_planes();
+    }
+
+    /// Everybody is where the store is, the last purge is complete, and every edge vouches.
+    fn converged(&self) -> Result<(), String> {
+        if !self.agreed {
+            return Err("the last purge is not complete".into());
+        }
+        for (n, edge) in self.edges.iter().enumerate().take(EDGES) {
+            edge.converged(self.now, self.store.epoch)
+                .map_err(|why| format!("edge {n} has not converged: {why}"))?;
+        }
+        Ok(())
+    }
+
+    pub fn breaks(&mut self, what: String) {
+        self.tell(format_args!("BROKEN: {what}"));
+        self.broken.get_or_insert(what);
+    }
+
+    /// A receipt was given.
+    pub fn promise(&mut self, editions: &[(Page, u64)], by_all: bool) {
+        for (page, edition) in editions {
+            let promise = &mut self.promised[*page];
+            promise.vouching = promise.vouching.max(*edition);
+            if by_all {
+                promise.all = promise.all.max(*edition);
+            }
+        }
+        self.agreed |= self.now >= LAST_PURGE_MS && by_all;
+    }
+}
+
+/// As a client names it.
+pub fn url(page: Page) -> String {
+    format!("{}{}", host(page), path(page))
+}
