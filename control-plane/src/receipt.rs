@@ -15,6 +15,8 @@ pub(crate) struct Edge {
     pub(crate) applied: Option<Revision>,
     /// The revision that registered it.
     pub(crate) registered: Revision,
+    /// It has something to serve from, of whatever history, as far as anybody knows.
+    pub(crate) serves: bool,
     pub(crate) vouching: Vouching,
     /// It refuses the newest document of a site that the purge covers, and does as an older one says.
     pub(crate) refused: bool,
@@ -107,8 +109,10 @@ fn standing(purge: Revision, edge: &Edge) -> Option<EdgeStanding> {
             false => EdgeStanding::Applied,
         });
     }
-    // Rule 2: one that registered after the purge vouches only from a revision later than it.
-    if edge.registered > purge {
+    // Rule 2: one that registered after the purge vouches only from a revision later than it; and one that has nothing
+    // to serve from yet takes nothing older. But one that was cut off may have served, from what it had on disk, before
+    // it could register.
+    if edge.registered > purge && !edge.serves {
         return None;
     }
     Some(match edge.vouching.ended() {
@@ -130,6 +134,7 @@ mod tests {
     const BEHIND: Edge = Edge {
         applied: Some(Revision(99)),
         registered: Revision(1),
+        serves: true,
         vouching: Vouching {
             renewed_ms: 0,
             read_ms: None,
@@ -181,6 +186,7 @@ mod tests {
         );
         let none = Edge {
             applied: None,
+            serves: false,
             ..BEHIND
         };
         check("1: nothing applied yet", &[none], pending, &[Some(Pending)]);
@@ -193,6 +199,26 @@ mod tests {
             &[DONE, young],
             Complete,
             &[Some(Applied), None],
+        );
+        let lkg = Edge {
+            registered: Revision(101),
+            ..BEHIND
+        };
+        check(
+            "2: registered after it, and has served from what is older",
+            &[DONE, lkg],
+            pending,
+            &[Some(Applied), Some(Pending)],
+        );
+        let of_before = Edge {
+            applied: None,
+            ..lkg
+        };
+        check(
+            "2: registered after it, and has served from another history",
+            &[of_before],
+            pending,
+            &[Some(Pending)],
         );
         let young = Edge {
             registered: Revision(101),

@@ -335,6 +335,16 @@ impl Simulated {
         self.ledger.forget(oldest);
     }
 
+    /// What is stored, and where this edge is, for who wonders.
+    pub fn stands(&self, route: &Route) -> String {
+        let copy = self.shelf.get(&route.key);
+        let applied = self.follower.position().applied;
+        format!(
+            "stored {copy:?}, applied {applied:?}, routes at {:?}",
+            route.birth
+        )
+    }
+
     /// As no sweeper does.
     pub fn forget_all(&mut self) {
         let now = self.ledger.birth(self.snapshot.revision);

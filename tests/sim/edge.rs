@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use seawall_config::Epoch;
 use seawall_config::feed::Renewal;
+use seawall_config::site::OnPartition;
 use seawall_control_plane::PlaneError;
 use seawall_edge::simulated::{
     Ask, Effect, Followed, Input, Now, Route, Said, Sent, Simulated, Step,
@@ -27,6 +28,7 @@ const SWEEP_MS: u64 = 5_000;
 
 pub struct EdgeNode {
     pub id: String,
+    boot: String,
     pub clock: Clock,
     pub generation: u64,
     pub paused_until_ms: u64,
@@ -34,6 +36,8 @@ pub struct EdgeNode {
     pub disk: Option<Arc<Followed>>,
     sim: Option<Simulated>,
     talk: u64,
+    /// The newest conversation in which anything was heard.
+    answered_talk: u64,
     heartbeat_plane: usize,
     is_registered: bool,
     sent: HashMap<u64, Sent>,
@@ -51,6 +55,8 @@ struct Request {
     /// What a client may expect that asks now.
     promise: Promise,
     rounds: u32,
+    /// What became of it, for who wonders.
+    so_far: String,
 }
 
 pub enum EdgeEvent {
@@ -59,6 +65,8 @@ pub enum EdgeEvent {
     /// Ask a control plane, if this is still the conversation.
     Begin(u64, Ask, usize),
     Heard(u64, Input),
+    /// Time is up for the first word of an answer.
+    NoAnswer(u64),
     Saved(Arc<Followed>),
     /// None: refused, or no answer that says anything.
     Answered(u64, Option<Result<Renewal, PlaneError>>),
@@ -73,12 +81,14 @@ impl EdgeNode {
     pub fn new(id: String, clock: Clock) -> Self {
         Self {
             id,
+            boot: String::new(),
             clock,
             generation: 0,
             paused_until_ms: 0,
             disk: None,
             sim: None,
             talk: 0,
+            answered_talk: 0,
             heartbeat_plane: 0,
             is_registered: false,
             sent: HashMap::new(),
@@ -139,6 +149,7 @@ impl World {
             paused_until_ms: edge.paused_until_ms,
             disk: edge.disk.clone(),
             sim: Some(sim),
+            boot: boot.clone(),
             ..EdgeNode::new(edge.id.clone(), edge.clock)
         };
         let kept = edge.disk.as_ref().map(|disk| disk.revision);
@@ -184,8 +195,16 @@ impl World {
             }
             EdgeEvent::Sweep => self.sweep(n),
             EdgeEvent::Begin(talk, ask, plane) => self.begin_talk(n, talk, ask, plane),
-            EdgeEvent::Heard(talk, input) if self.edges[n].talk == talk => self.heard(n, input),
-            EdgeEvent::Heard(..) => {}
+            EdgeEvent::Heard(talk, input) if self.edges[n].talk == talk => {
+                self.edges[n].answered_talk = talk;
+                self.heard(n, input);
+            }
+            EdgeEvent::NoAnswer(talk) if self.edges[n].talk == talk => {
+                if self.edges[n].answered_talk != talk {
+                    self.heard(n, Input::Ended);
+                }
+            }
+            EdgeEvent::Heard(..) | EdgeEvent::NoAnswer(_) => {}
             EdgeEvent::Saved(followed) => self.edges[n].disk = Some(followed),
             EdgeEvent::Answered(ticket, answer) => self.renewed(n, ticket, answer),
             EdgeEvent::Request(page) => self.requested(n, page),
@@ -267,26 +286,17 @@ impl World {
             return self.later(n, REGISTERED_LOOK_MS, EdgeEvent::Begin(talk, ask, plane));
         }
         let to = plane % PLANES;
-        self.later(n, ANSWER_TIMEOUT_MS, EdgeEvent::Heard(talk, Input::Tick));
+        self.later(n, ANSWER_TIMEOUT_MS, EdgeEvent::NoAnswer(talk));
         let sent = self.send(Node::Edge(n), Node::Plane(to));
-        match sent.filter(|_| self.planes[to].is_up) {
-            Some(at) => {
-                let asked = PlaneEvent::Asked {
-                    edge: n,
-                    generation: self.edges[n].generation,
-                    talk,
-                    ask,
-                };
-                let generation = self.planes[to].generation;
-                self.at(at, Event::Plane(to, generation, asked));
-                // No answer at all is an end, too; one that came has begun another phase by then.
-                self.later(
-                    n,
-                    2 * ANSWER_TIMEOUT_MS,
-                    EdgeEvent::Heard(talk, Input::Tick),
-                );
-            }
-            None => self.later(n, ANSWER_TIMEOUT_MS, EdgeEvent::Heard(talk, Input::Ended)),
+        if let Some(at) = sent.filter(|_| self.planes[to].is_up) {
+            let asked = PlaneEvent::Asked {
+                edge: n,
+                generation: self.edges[n].generation,
+                talk,
+                ask,
+            };
+            let generation = self.planes[to].generation;
+            self.at(at, Event::Plane(to, generation, asked));
         }
     }
 
@@ -377,6 +387,7 @@ impl World {
             route,
             promise,
             rounds: 0,
+            so_far: format!("asked at {}", self.now),
         };
         edge.requests.insert(id, request);
         self.decide(n, id);
@@ -390,6 +401,10 @@ impl World {
         let step = self.with(n, |sim, now| {
             sim.request(id, &request.route, now.boot_ms, wall)
         });
+        if let (Some(step), Some(request)) = (&step, self.edges[n].requests.get_mut(&id)) {
+            let (site, now) = (request.route.on_partition, self.now);
+            request.so_far += &format!(", {step:?} at {now} ({site:?})");
+        }
         match step {
             Some(Step::Answer(body)) => self.answer(n, id, body),
             Some(Step::Ask { fill, about }) => {
@@ -458,14 +473,22 @@ impl World {
         let deadline_ms = self.edges[n].sim.as_ref();
         let deadline_ms = deadline_ms.and_then(|sim| sim.heartbeats.deadline_ms());
         let vouches = deadline_ms.is_some_and(|deadline_ms| boot_ms < deadline_ms);
+        // Whom another machine of the same id has outlived is taken for gone, and no receipt speaks of it.
+        let is_outlived = self
+            .store
+            .is_outlived(&self.edges[n].id, &self.edges[n].boot);
         let promise = match vouches {
+            false if is_outlived && request.route.on_partition == OnPartition::Serve => 0,
             true => request.promise.vouching.max(request.promise.all),
             false => request.promise.all,
         };
         if body < promise {
             let page = url(request.page);
+            let stands = self.with(n, |sim, _| sim.stands(&request.route));
+            self.tell(stands.unwrap_or_default());
             self.breaks(format!(
-                "edge {n} (vouches: {vouches}) serves edition {body} of {page}, after a receipt for edition {promise}"
+                "edge {n} (vouches: {vouches}) serves edition {body} of {page}, after a receipt for edition {promise}; {}",
+                request.so_far
             ));
         }
     }

@@ -132,6 +132,24 @@ impl PlaneNode {
     }
 }
 
+impl PlaneNode {
+    /// Where it is, for who wonders why it does not go on.
+    pub fn stands(&self, now: u64) -> String {
+        let now_ms = self.clock.boot_ms(now);
+        let last = self.open.last().zip(self.sim.as_ref());
+        let last = last.and_then(|(open, sim)| sim.receipt(open.revision, now_ms));
+        let followed = self.sim.as_ref().map(Simulated::followed);
+        format!(
+            "followed {followed:?}, {last:?} at {now_ms}, writes {}, reads {}, {} calls, {} feeds, open {:?}",
+            self.is_writing_round,
+            self.is_reading,
+            self.calls.len(),
+            self.feeds.len(),
+            self.open.iter().map(|it| it.revision).collect::<Vec<_>>(),
+        )
+    }
+}
+
 impl World {
     pub fn start_plane(&mut self, n: usize) {
         let before = &self.planes[n];
@@ -435,12 +453,12 @@ impl World {
             // Another plane was faster, or nobody knows: what its edges said is heard again with the next heartbeat.
             (Call::Round(round, _), _) => {
                 plane.is_writing_round = false;
-                for waiting in round {
-                    if let Some(from) = plane.tickets.remove(&waiting.ticket) {
-                        let from = (from.0, from.1, from.2);
-                        self.answer_heartbeat(n, from, None);
-                        return self.answer_rest(n);
-                    }
+                let tickets = round.iter().map(|it| it.ticket);
+                let from: Vec<_> = tickets
+                    .filter_map(|ticket| plane.tickets.remove(&ticket))
+                    .collect();
+                for from in from {
+                    self.answer_heartbeat(n, from, None);
                 }
             }
             (Call::Purge(editions), Some(Commit::Done(revision))) => {
@@ -456,9 +474,6 @@ impl World {
             _ => {}
         }
     }
-
-    /// Whoever else waited in vain.
-    fn answer_rest(&mut self, _: usize) {}
 
     fn seen(&mut self, n: usize, call: u64, view: Option<View>) {
         let (now_ms, _) = self.plane_ms(n);

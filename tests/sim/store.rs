@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use seawall_config::{Epoch, Revision};
+use seawall_control_plane::keys;
 use seawall_control_plane::store::{Changed, Commit, Entry, Guard, Step, Txn, View, Write};
 
 pub struct Store {
@@ -101,6 +102,13 @@ impl Store {
         }
         let at = self.log.partition_point(|step| step.revision <= revision);
         Some(&self.log[at..])
+    }
+
+    /// Whether another boot holds an edge's id.
+    pub fn is_outlived(&self, id: &str, boot: &str) -> bool {
+        let held = self.entries.get(&keys::edge(id));
+        let held = held.map(|entry| String::from_utf8_lossy(&entry.value));
+        !held.is_some_and(|held| held.contains(boot))
     }
 
     pub fn compact(&mut self) {

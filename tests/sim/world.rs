@@ -185,12 +185,16 @@ impl World {
     }
 
     pub fn play(mut self) -> Ended {
-        while let Some(((at, _), event)) = self.queue.pop_first() {
+        while let Some(((at, order), event)) = self.queue.pop_first() {
             if at > ENDS_MS || self.broken.is_some() {
                 break;
             }
             self.now = at;
-            self.happen(event);
+            // What waits for a machine that is stopped keeps its order.
+            match self.stopped_until(&event).filter(|until| *until > at) {
+                Some(until) => drop(self.queue.insert((until, order), event)),
+                None => self.happen(event),
+            }
         }
         let outcome = match self.broken.take() {
             Some(broken) => Err(broken),
@@ -205,22 +209,14 @@ impl World {
 
     fn happen(&mut self, event: Event) {
         match event {
-            Event::Plane(n, generation, event) => {
-                let plane = &self.planes[n];
-                match plane.paused_until_ms > self.now {
-                    true => self.at(plane.paused_until_ms, Event::Plane(n, generation, event)),
-                    false if plane.generation == generation => self.plane(n, event),
-                    false => {}
-                }
+            Event::Plane(n, generation, event) if self.planes[n].generation == generation => {
+                self.plane(n, event);
             }
-            Event::Edge(n, generation, event) => {
-                let edge = &self.edges[n];
-                match edge.paused_until_ms > self.now {
-                    true => self.at(edge.paused_until_ms, Event::Edge(n, generation, event)),
-                    false if edge.generation == generation => self.edge(n, event),
-                    false => {}
-                }
+            Event::Edge(n, generation, event) if self.edges[n].generation == generation => {
+                self.edge(n, event);
             }
+            // For a process that is gone.
+            Event::Plane(..) | Event::Edge(..) => {}
             Event::Store(event) => self.store(event),
             Event::Request => {
                 let (edge, page) = (self.random.usize(..=TWIN), Origin::any(&mut self.random));
@@ -241,6 +237,14 @@ impl World {
             Event::Mend(fault) => self.mend(fault),
             Event::MendAll => self.mend_all(),
             Event::LastPurge => self.publish(),
+        }
+    }
+
+    fn stopped_until(&self, event: &Event) -> Option<u64> {
+        match event {
+            Event::Plane(n, ..) => Some(self.planes[*n].paused_until_ms),
+            Event::Edge(n, ..) => Some(self.edges[*n].paused_until_ms),
+            _ => None,
         }
     }
 
@@ -478,14 +482,15 @@ impl World {
 
     /// Everybody is where the store is, the last purge is complete, and every edge vouches.
     fn converged(&self) -> Result<(), String> {
-        if !self.agreed {
-            return Err("the last purge is not complete".into());
-        }
+        let planes: Vec<_> = self.planes.iter().map(|it| it.stands(self.now)).collect();
         for (n, edge) in self.edges.iter().enumerate().take(EDGES) {
             edge.converged(self.now, self.store.epoch)
-                .map_err(|why| format!("edge {n} has not converged: {why}"))?;
+                .map_err(|why| format!("edge {n} has not converged: {why}; {planes:?}"))?;
         }
-        Ok(())
+        match self.agreed {
+            true => Ok(()),
+            false => Err(format!("the last purge is not complete; {planes:?}")),
+        }
     }
 
     pub fn breaks(&mut self, what: String) {

@@ -41,11 +41,18 @@ pub(crate) struct Party {
     pub(crate) record: EdgeRecord,
     /// The newest revision it has applied in this epoch. It only grows: a boot never goes back.
     pub(crate) applied: Option<Revision>,
+    /// It has something to serve from; or it is not known that it has not.
+    pub(crate) serves: bool,
     /// What it refused when it had applied that. What it said when it was not there yet does not count: it may
     /// arrive later, by way of another plane.
     pub(crate) refused: Vec<RefusedSite>,
-    /// The plane that recorded its last renewal, and the time that record names.
-    renewal: Option<(String, u64)>,
+    /// The planes whose records name it, and the time that each names: their last renewals of it.
+    renewals: BTreeMap<String, u64>,
+    /// Who recorded the newest of them.
+    renewed_by: Option<String>,
+    /// Another boot has the id, and this one can no longer vouch. It is kept for as long as a plane's record names it:
+    /// or that would look like a renewal.
+    outlived: bool,
     /// When this plane saw that renewal.
     renewed_ms: u64,
 }
@@ -119,6 +126,16 @@ impl Fleet {
     ) -> Vec<Moved> {
         let newest = self.planes.entry(plane.to_owned()).or_default();
         *newest = revision.max(*newest);
+        let named: Vec<_> = record
+            .0
+            .iter()
+            .map(|said| (said.id.clone(), said.boot.clone()))
+            .collect();
+        for (key, party) in &mut self.parties {
+            if !named.contains(key) {
+                party.renewals.remove(plane);
+            }
+        }
         let mut moved = Vec::new();
         for said in record.0 {
             let Some(registered) = self.registered.get(&said.id) else {
@@ -127,12 +144,13 @@ impl Fleet {
             let key = (said.id.clone(), said.boot.clone());
             let unheard = || Party::unheard(&said.id, &registered.registration, now_ms);
             let party = self.parties.entry(key).or_insert_with(unheard);
-            let renewal = Some((plane.to_owned(), said.at_ms));
-            if party.renewal == renewal {
+            let before = party.renewals.insert(plane.to_owned(), said.at_ms);
+            if before == Some(said.at_ms) {
                 continue; // Recorded again because another edge was renewed.
             }
-            party.renewal = renewal;
+            party.renewed_by = Some(plane.to_owned());
             party.renewed_ms = now_ms;
+            party.outlived = false;
             moved.extend(party.says(said, self.epoch));
         }
         let registered = &self.registered;
@@ -140,7 +158,8 @@ impl Fleet {
             let holds = registered
                 .get(id)
                 .is_some_and(|it| it.registration.boot == *boot);
-            holds || now_ms < party.ends_ms()
+            party.outlived = !holds && now_ms >= party.ends_ms();
+            !party.outlived || !party.renewals.is_empty()
         });
         moved
     }
@@ -202,6 +221,7 @@ impl Fleet {
         let registered = |party: &Party| self.registered.get(&party.record.id);
         self.parties
             .values()
+            .filter(|party| !party.outlived)
             .filter_map(move |party| Some((registered(party)?, party)))
     }
 
@@ -217,7 +237,8 @@ impl Fleet {
     /// revisions of those records.
     pub(crate) fn idle_planes(&self, me: &str) -> impl Iterator<Item = (&String, Revision)> {
         let idle = move |(plane, _): &(&String, &Revision)| {
-            *plane != me && !self.parties.values().any(|party| party.is_of(plane))
+            let mut parties = self.parties.values().filter(|party| !party.outlived);
+            *plane != me && !parties.any(|party| party.is_of(plane))
         };
         self.planes
             .iter()
@@ -227,6 +248,9 @@ impl Fleet {
 
     pub(crate) fn forget_plane(&mut self, plane: &str) {
         self.planes.remove(plane);
+        for party in self.parties.values_mut() {
+            party.renewals.remove(plane);
+        }
     }
 
     /// The oldest revision that an edge which may still vouch has applied; None when no edge may.
@@ -234,7 +258,7 @@ impl Fleet {
         let vouching = self
             .parties
             .values()
-            .filter(|party| !self.vouching(party).ended());
+            .filter(|party| !party.outlived && !self.vouching(party).ended());
         vouching
             .map(|party| party.applied.unwrap_or_default())
             .min()
@@ -259,14 +283,18 @@ impl Party {
         Self {
             record,
             applied: None,
+            serves: true,
             refused: Vec::new(),
-            renewal: None,
+            renewals: BTreeMap::new(),
+            renewed_by: None,
+            outlived: false,
             renewed_ms: now_ms,
         }
     }
 
     fn says(&mut self, record: EdgeRecord, epoch: Epoch) -> Option<Moved> {
         let (id, from) = (record.id.clone(), self.applied);
+        self.serves = record.applied.is_some();
         let applied = record.applied.filter(|applied| applied.epoch == epoch);
         let applied = applied.map(|applied| applied.revision);
         if applied >= self.applied {
@@ -291,7 +319,7 @@ impl Party {
     }
 
     fn is_of(&self, plane: &str) -> bool {
-        self.renewal.as_ref().is_some_and(|(by, _)| by == plane)
+        self.renewed_by.as_deref() == Some(plane)
     }
 
     /// What to show: an edge that has not been renewed for so long may not vouch, whatever it said last.

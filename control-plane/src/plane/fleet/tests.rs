@@ -77,6 +77,33 @@ fn only_another_record_is_a_renewal() {
     check("one", 10, 300, 200); // Written again, for another edge.
     check("one", 9, 400, 400); // The wall clock stepped back.
     check("two", 9, 500, 500);
+    // All records are read again, that of a plane which is gone as well.
+    check("one", 9, 600, 500);
+    check("two", 9, 600, 500);
+}
+
+#[test]
+fn a_boot_that_is_gone_does_not_come_back_with_an_old_record() {
+    let mut fleet = fleet();
+    fleet.record("one", recorded("b", 5, 10), Revision(2), 200);
+    let registration = Registration {
+        boot: "c".into(),
+        place: "p".into(),
+        first_seen_ms: 0,
+    };
+    fleet.register("e", Some(registration), Revision(3), 300);
+    let later_ms = 200 + FENCED_AFTER_MS;
+    for now_ms in [later_ms, later_ms + 1, 2 * later_ms] {
+        fleet.record("one", recorded("b", 5, 10), Revision(2), now_ms);
+        let boots: Vec<_> = fleet
+            .parties()
+            .map(|(_, it)| it.record.boot.as_str())
+            .collect();
+        assert_eq!(boots, ["c"], "at {now_ms}");
+    }
+    // Nothing keeps it once no record names it.
+    fleet.record("one", recorded("c", 6, 11), Revision(4), 2 * later_ms);
+    assert_eq!(fleet.parties.len(), 1);
 }
 
 #[test]
