@@ -8,6 +8,7 @@ use std::sync::Arc;
 use seawall_config::feed::{Applied, Beacon, Change, Frame, Snapshot};
 use seawall_config::{Problem, Revision, Token};
 
+mod acknowledging;
 pub mod client;
 pub mod credentials;
 mod document;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
-use seawall_config::feed::{Heartbeat, Load, Renewal};
+use seawall_config::feed::{Change, Heartbeat, Load, Renewal};
 use seawall_config::scope::Scheme;
 use seawall_config::site::OnPartition;
 
@@ -34,6 +34,8 @@ pub struct Simulated {
     shelf: HashMap<Key, Copy>,
     fills: Vec<Fill>,
     next_id: u64,
+    /// A change of sites has been taken, and is to be on disk before it is acknowledged.
+    pub keeps_first: bool,
     /// How births are given; a simulation breaks this on purpose.
     pub habits: Habits,
 }
@@ -141,6 +143,7 @@ impl Simulated {
             shelf: HashMap::new(),
             fills: Vec::new(),
             next_id: 0,
+            keeps_first: false,
             habits,
         };
         (edge, effects)
@@ -161,10 +164,15 @@ impl Simulated {
             };
             match effect {
                 Effect::Apply(frame) => {
+                    let is_site = |change: &Change| {
+                        matches!(change, Change::PutSite(_) | Change::DeleteSite { .. })
+                    };
+                    self.keeps_first |= frame.changes.iter().any(is_site);
                     followed::enter(frame, &mut self.ledger);
                     self.snapshot = self.snapshot.following(frame, &followed);
                 }
                 Effect::Reset => {
+                    self.keeps_first |= self.follower.position().heard;
                     followed.enter(&mut self.ledger);
                     let (epoch, revision) = (followed.epoch, followed.revision);
                     self.snapshot = self.snapshot.reset(epoch, revision, &followed.sites);

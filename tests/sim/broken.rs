@@ -64,6 +64,8 @@ broken! {
         Rules { heeds_the_floor: false, ..Rules::default() };
     forgetting_too_early_is_noticed:
         Rules { forgets_late: false, ..Rules::default() };
+    a_change_that_is_acknowledged_and_not_kept_is_noticed:
+        Rules { keeps_first: false, ..Rules::default() };
     a_restored_backup_in_the_same_epoch_is_noticed:
         Rules { raises_the_epoch: false, ..Rules::default() };
 }

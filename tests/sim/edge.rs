@@ -206,10 +206,10 @@ impl World {
             }
             EdgeEvent::Heard(..) | EdgeEvent::NoAnswer(_) => {}
             EdgeEvent::Saved(followed) => self.edges[n].disk = Some(followed),
-            EdgeEvent::Answered(ticket, answer) => self.renewed(n, ticket, answer),
+            EdgeEvent::Answered(ticket, answer) => self.renewed(n, ticket, answer.as_ref()),
             EdgeEvent::Request(page) => self.requested(n, page),
             EdgeEvent::Ask(fill, page, about) => self.at_origin(n, fill, page, about),
-            EdgeEvent::Arrived(fill, said) => self.arrived(n, fill, said),
+            EdgeEvent::Arrived(fill, said) => self.arrived(n, fill, said.as_ref()),
         }
         self.beat(n);
     }
@@ -263,7 +263,11 @@ impl World {
                 Effect::Persist => {
                     let followed = self.edges[n].sim.as_ref();
                     let followed = followed.and_then(|sim| sim.follower.followed()).cloned();
-                    if let Some(followed) = followed {
+                    let sim = self.edges[n].sim.as_mut();
+                    let first = sim.is_some_and(|sim| std::mem::take(&mut sim.keeps_first));
+                    if first && self.rules.keeps_first {
+                        self.edges[n].disk = followed;
+                    } else if let Some(followed) = followed {
                         let delay = self.random.u64(..1_000);
                         self.later(n, delay, EdgeEvent::Saved(followed));
                     }
@@ -341,7 +345,7 @@ impl World {
         }
     }
 
-    fn renewed(&mut self, n: usize, ticket: u64, answer: Option<Result<Renewal, PlaneError>>) {
+    fn renewed(&mut self, n: usize, ticket: u64, answer: Option<&Result<Renewal, PlaneError>>) {
         let boot_ms = self.edges[n].clock.boot_ms(self.now);
         let edge = &mut self.edges[n];
         let Some(mut sent) = edge.sent.remove(&ticket) else {
@@ -354,7 +358,8 @@ impl World {
             sent.at_ms = boot_ms;
         }
         match answer {
-            Some(Ok(mut renewal)) => {
+            Some(Ok(renewal)) => {
+                let mut renewal = *renewal;
                 if let (false, Some(applied)) = (self.rules.waits_for_head, sent.applied) {
                     renewal.head = applied.revision.next();
                     sim.heartbeats.applied(applied, boot_ms);
@@ -430,10 +435,10 @@ impl World {
         self.later(n, delay, EdgeEvent::Arrived(fill, said));
     }
 
-    fn arrived(&mut self, n: usize, fill: u64, said: Option<(Said, bool)>) {
+    fn arrived(&mut self, n: usize, fill: u64, said: Option<&(Said, bool)>) {
         let wall = self.edges[n].wall(self.now);
-        let body = said.as_ref().map(|(said, _)| said.body);
-        let came = self.with(n, |sim, _| match &said {
+        let body = said.map(|(said, _)| said.body);
+        let came = self.with(n, |sim, _| match said {
             Some((said, true)) => sim.validated(fill, said, wall),
             Some((said, false)) => sim.arrived(fill, said, wall),
             None => (Vec::new(), sim.failed(fill)),

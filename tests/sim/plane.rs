@@ -252,6 +252,8 @@ impl World {
         let plane = &mut self.planes[n];
         plane.watched = sim.followed();
         plane.sim = Some(sim);
+        // What was written before will never be followed as far, where the store is another by now.
+        (plane.round, plane.is_writing_round) = (None, false);
         let feeds = std::mem::take(&mut plane.feeds);
         self.end_feeds(n, feeds);
         self.look(n);

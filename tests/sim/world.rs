@@ -49,6 +49,8 @@ pub struct Rules {
     pub heeds_the_floor: bool,
     /// What is forgotten is older than everything that is stored or under way.
     pub forgets_late: bool,
+    /// A change of sites is on disk before it is acknowledged.
+    pub keeps_first: bool,
     /// A restored backup is another history.
     pub raises_the_epoch: bool,
     /// Edges' clocks are too slow by so many millionths.
@@ -68,6 +70,7 @@ impl Default for Rules {
             registers_first: true,
             heeds_the_floor: true,
             forgets_late: true,
+            keeps_first: true,
             raises_the_epoch: true,
             edges_slow_by_ppm: 0,
         }
@@ -363,8 +366,14 @@ impl World {
                 self.stop_edge(n);
                 self.edges[n].disk = None;
             }
-            Fault::Pause(Node::Plane(n), for_ms) => self.planes[n].paused_until_ms = lasts(for_ms),
-            Fault::Pause(Node::Edge(n), for_ms) => self.edges[n].paused_until_ms = lasts(for_ms),
+            Fault::Pause(Node::Plane(n), for_ms) => {
+                let until = &mut self.planes[n].paused_until_ms;
+                *until = lasts(for_ms).max(*until);
+            }
+            Fault::Pause(Node::Edge(n), for_ms) => {
+                let until = &mut self.edges[n].paused_until_ms;
+                *until = lasts(for_ms).max(*until);
+            }
             Fault::Twin(for_ms) => {
                 lasts(for_ms);
                 self.stop_edge(TWIN);

@@ -7,6 +7,8 @@ use seawall_config::feed::RefusedSite;
 use seawall_config::site::{HostPattern, OnPartition, Policy};
 use seawall_config::{Revision, Scope, Site};
 
+/// Changes that are looked at for one edge; after more it may serve.
+const STOPS_MAX: usize = 64;
 /// Changes of sites that are remembered. A receipt needs them only for edges that stopped before the newest.
 const STANCES_MAX: usize = 50_000;
 
@@ -83,9 +85,21 @@ impl Stances {
         );
     }
 
-    /// Whether an edge that stopped at a revision goes on serving something that one of the scopes covers.
-    pub(crate) fn may_serve(&self, scopes: &[Scope], at: Revision) -> bool {
-        at < self.known_from || scopes.iter().any(|scope| self.serves_any_of(scope, at))
+    /// Whether an edge goes on serving something that one of the scopes covers, that stopped between the revision it
+    /// acknowledged last and a later one: it may have applied more than it could say.
+    pub(crate) fn may_serve(&self, scopes: &[Scope], from: Revision, until: Revision) -> bool {
+        if from < self.known_from {
+            return true;
+        }
+        let stances = self.sites.values().flatten();
+        let between = stances.map(|stance| stance.revision);
+        let between = between.filter(|at| from < *at && *at < until);
+        let stops: Vec<_> = [from].into_iter().chain(between).collect();
+        let serves = |at: &Revision| {
+            let mut scopes = scopes.iter();
+            scopes.any(|scope| self.serves_any_of(scope, *at))
+        };
+        stops.len() > STOPS_MAX || stops.iter().any(serves)
     }
 
     fn serves_any_of(&self, scope: &Scope, at: Revision) -> bool {
@@ -282,7 +296,8 @@ mod tests {
         stances.put("broken", Revision(5), Revision(61), Some(&strict));
         let host = |text: &str| Scope::Host(scope::host(text, None).unwrap_or_default());
         let check = |scope: &Scope, at: u64, expect: bool| {
-            let may = stances.may_serve(std::slice::from_ref(scope), Revision(at));
+            let may =
+                stances.may_serve(std::slice::from_ref(scope), Revision(at), Revision(at + 1));
             assert_eq!(may, expect, "{scope} at {at}");
         };
         let shop = Scope::Site("shop".into());
@@ -294,6 +309,14 @@ mod tests {
         check(&Scope::Site("broken".into()), 59, true);
         check(&Scope::Site("broken".into()), 61, false);
         check(&Scope::Site("never".into()), 61, false);
+        // It may have applied more than it could say before it was cut off.
+        let applied_more = |from: u64, until: u64| {
+            let shop = std::slice::from_ref(&shop);
+            stances.may_serve(shop, Revision(from), Revision(until))
+        };
+        assert!(applied_more(19, 21));
+        assert!(!applied_more(19, 20), "the purge came with the change");
+        assert!(!applied_more(30, 70));
         // "broken" was there before anything is known of it.
         check(&Scope::Everything, 19, true);
         check(&host("shop.example:8080"), 45, true);
@@ -323,7 +346,11 @@ mod tests {
         );
         let check = |host: &str, expect: bool| {
             let scope = [Scope::Host(host.into())];
-            assert_eq!(stances.may_serve(&scope, Revision(2)), expect, "{host}");
+            assert_eq!(
+                stances.may_serve(&scope, Revision(2), Revision(3)),
+                expect,
+                "{host}"
+            );
         };
         check("a.example", false);
         check("a.example:81", false);
@@ -376,7 +403,8 @@ mod tests {
         for revision in 1..=STANCES_MAX as u64 + 1 {
             stances.put("a", Revision(1), Revision(revision), Some(&strict));
         }
-        assert!(stances.may_serve(&[Scope::Everything], Revision(7)));
-        assert!(!stances.may_serve(&[Scope::Everything], Revision(STANCES_MAX as u64 + 1)));
+        assert!(stances.may_serve(&[Scope::Everything], Revision(7), Revision(8)));
+        let last = Revision(STANCES_MAX as u64 + 1);
+        assert!(!stances.may_serve(&[Scope::Everything], last, last.next()));
     }
 }

@@ -1,7 +1,6 @@
 //! The task that follows: hears a control plane, asks the [`Follower`] what to do, and does it. It survives
 //! everything a control plane can say, and every way of not being one.
 
-use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +10,7 @@ use seawall_config::feed::{Change, Frame};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{Notify, watch};
 
+use super::acknowledging::Acknowledging;
 use super::credentials::Credentials;
 use super::metrics::FeedMetrics;
 use super::saver::Saver;
@@ -118,6 +118,7 @@ struct Following {
     client: Client,
     talk: Talk,
     saver: Saver,
+    acknowledging: Acknowledging,
     /// Whether the feed has been open; and whether it has failed since then, and that was told.
     opened: bool,
     failing: bool,
@@ -171,6 +172,7 @@ impl Following {
             client,
             talk,
             saver,
+            acknowledging: Acknowledging::default(),
             opened: false,
             failing: false,
         };
@@ -187,6 +189,7 @@ impl Following {
                 input = self.talk.hear(&self.parts, &self.client) => self.note(input),
                 () = sleep_until(silent_ms.unwrap_or_default()), if silent_ms.is_some() => Input::Tick,
                 () = self.saver.due() => {
+                    self.publish();
                     let state = &self.parts.state;
                     self.saver.begin(self.follower.followed(), || state.snapshot.load().kept());
                     continue;
@@ -244,7 +247,8 @@ impl Following {
             .iter()
             .any(|change| matches!(change, Change::PutSite(_) | Change::DeleteSite { .. }))
         {
-            self.measure_sites();
+            self.parts.metrics.sites(&self.parts.state.snapshot.load());
+            self.keep_first();
         }
         self.publish();
         self.measure_lag(self.follower.position().lag_ms);
@@ -264,15 +268,28 @@ impl Following {
         };
         tracing::info!(%epoch, %revision, sites, from, "serves");
         self.parts.metrics.feed_snapshots.inc_by(u64::from(heard));
-        self.measure_sites();
+        self.parts.metrics.sites(&self.parts.state.snapshot.load());
+        if heard {
+            self.keep_first();
+        }
         self.publish();
     }
 
+    fn keep_first(&mut self) {
+        let applied = self.follower.position().applied;
+        self.acknowledging.sites_changed(applied);
+        self.saver.hurry();
+    }
+
     /// Only now that the state has it may anyone say that it is applied.
-    fn publish(&self) {
+    fn publish(&mut self) {
+        let position = self.follower.position();
+        let disk = self.saver.problem().cloned();
+        let (applied, saved) = (position.applied, self.saver.saved());
         let position = Position {
-            disk: self.saver.problem().cloned(),
-            ..self.follower.position()
+            applied: self.acknowledging.may_say(applied, saved, disk.is_some()),
+            disk,
+            ..position
         };
         let revision = position.applied.map_or(0, |applied| applied.revision.0);
         let sites = self.parts.state.snapshot.load().problems().len();
@@ -285,21 +302,6 @@ impl Following {
             *before = position;
             moved
         });
-    }
-
-    fn measure_sites(&self) {
-        let snapshot = self.parts.state.snapshot.load();
-        let built = &self.parts.metrics.sites_built;
-        built.inc_by(snapshot.sites.built.saturating_sub(built.get()));
-        let sites: HashSet<_> = snapshot
-            .problems()
-            .iter()
-            .filter_map(|problem| problem.path.split(':').next())
-            .collect();
-        self.parts
-            .metrics
-            .config_rejected
-            .set(i64::try_from(sites.len()).unwrap_or(i64::MAX));
     }
 
     fn measure_lag(&self, lag_ms: Option<u64>) {

@@ -1,10 +1,13 @@
 //! What following is measured by.
 
+use std::collections::HashSet;
 use std::sync::atomic::AtomicU64;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
+
+use crate::snapshot::Snapshot;
 
 /// What following is measured by.
 #[derive(Clone, Debug, Default)]
@@ -79,5 +82,18 @@ impl FeedMetrics {
         self.config_revision.set(revision);
         let problems = i64::try_from(problems).unwrap_or(i64::MAX);
         self.problems.set(problems);
+    }
+
+    /// What it serves from now.
+    pub fn sites(&self, snapshot: &Snapshot) {
+        let built = &self.sites_built;
+        built.inc_by(snapshot.sites.built.saturating_sub(built.get()));
+        let sites: HashSet<_> = snapshot
+            .problems()
+            .iter()
+            .filter_map(|problem| problem.path.split(':').next())
+            .collect();
+        self.config_rejected
+            .set(i64::try_from(sites.len()).unwrap_or(i64::MAX));
     }
 }

@@ -46,6 +46,8 @@ pub struct Saver {
     saved: Option<Applied>,
     /// No save begins before, by CLOCK_BOOTTIME.
     pause_until_ms: u64,
+    /// Nor one that somebody waits for.
+    hurried_until_ms: u64,
     position_due_ms: u64,
     running: Option<Running>,
     /// 1 while the newest save has failed.
@@ -91,6 +93,7 @@ impl Saver {
             wanted: false,
             saved,
             pause_until_ms: 0,
+            hurried_until_ms: 0,
             position_due_ms,
             running: None,
             failing,
@@ -104,6 +107,17 @@ impl Saver {
 
     pub fn want(&mut self) {
         self.wanted = true;
+    }
+
+    /// The next save waits no longer than saving may cost.
+    pub fn hurry(&mut self) {
+        self.wanted = true;
+        self.pause_until_ms = self.hurried_until_ms;
+    }
+
+    /// What the edge would begin with, restarted now.
+    pub fn saved(&self) -> Option<Applied> {
+        self.saved
     }
 
     /// This frame was applied.
@@ -192,8 +206,9 @@ impl Saver {
 
     fn finished(&mut self, position: Applied, done: io::Result<Done>) {
         let took_ms = done.as_ref().map_or(0, |done| done.took_ms);
-        self.pause_until_ms =
-            clock::boottime_ms() + PAUSE_MS.max(took_ms.saturating_mul(PAUSE_TIMES));
+        let (now_ms, pause_ms) = (clock::boottime_ms(), took_ms.saturating_mul(PAUSE_TIMES));
+        self.hurried_until_ms = now_ms + pause_ms;
+        self.pause_until_ms = now_ms + PAUSE_MS.max(pause_ms);
         let failed_before = self.failing.set(i64::from(done.is_err())) != 0;
         match done {
             Ok(done) => {

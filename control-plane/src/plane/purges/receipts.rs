@@ -162,7 +162,7 @@ pub(in crate::plane) fn judge(
             may_serve: refused
                 || !record.dry_run
                     && stopped_at < purge
-                    && stances.may_serve(&record.scopes, stopped_at),
+                    && stances.may_serve(&record.scopes, stopped_at, purge),
             matched: state.tally.said(purge, id).matched,
         }
     });
