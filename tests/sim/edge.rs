@@ -479,9 +479,7 @@ impl World {
         let deadline_ms = deadline_ms.and_then(|sim| sim.heartbeats.deadline_ms());
         let vouches = deadline_ms.is_some_and(|deadline_ms| boot_ms < deadline_ms);
         // Whom another machine of the same id has outlived is taken for gone, and no receipt speaks of it.
-        let is_outlived = self
-            .store
-            .is_outlived(&self.edges[n].id, &self.edges[n].boot);
+        let is_outlived = self.store.is_outlived(&self.edges[n].boot);
         let promise = match vouches {
             false if is_outlived && request.route.on_partition == OnPartition::Serve => 0,
             true => request.promise.vouching.max(request.promise.all),

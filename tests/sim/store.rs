@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use seawall_config::{Epoch, Revision};
-use seawall_control_plane::keys;
+use seawall_control_plane::keys::{self, Key};
 use seawall_control_plane::store::{Changed, Commit, Entry, Guard, Step, Txn, View, Write};
 
 pub struct Store {
@@ -16,6 +16,8 @@ pub struct Store {
     /// The log begins after it.
     pub compacted: Revision,
     backup: Option<(Revision, BTreeMap<String, Entry>)>,
+    /// Registrations that others took the place of.
+    outlived: Vec<String>,
 }
 
 impl Store {
@@ -28,6 +30,7 @@ impl Store {
             log: Vec::new(),
             compacted: Revision(1),
             backup: None,
+            outlived: Vec::new(),
         }
     }
 
@@ -59,7 +62,11 @@ impl Store {
                         changed: at,
                     };
                     changes.insert(key.clone(), (Some(value.clone()), created));
-                    self.entries.insert(key.clone(), entry);
+                    let before = self.entries.insert(key.clone(), entry);
+                    if let (Key::Edge(_), Some(before)) = (keys::parse(key), before) {
+                        let before = String::from_utf8_lossy(&before.value).into_owned();
+                        self.outlived.push(before);
+                    }
                 }
                 Write::Delete(key) => {
                     if let Some(gone) = self.entries.remove(key) {
@@ -104,11 +111,9 @@ impl Store {
         Some(&self.log[at..])
     }
 
-    /// Whether another boot holds an edge's id.
-    pub fn is_outlived(&self, id: &str, boot: &str) -> bool {
-        let held = self.entries.get(&keys::edge(id));
-        let held = held.map(|entry| String::from_utf8_lossy(&entry.value));
-        !held.is_some_and(|held| held.contains(boot))
+    /// Whether another boot has held an edge's id since this one did.
+    pub fn is_outlived(&self, boot: &str) -> bool {
+        self.outlived.iter().any(|value| value.contains(boot))
     }
 
     pub fn compact(&mut self) {
