@@ -1,7 +1,7 @@
 # What a person types. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test conformance bench lint fmt fuzz release install-to-build install-to-test
+.PHONY: help demo test conformance bench sim lint fmt fuzz release install-to-build install-to-test
 
 # rustup's own folder, and where Debian keeps nginx: neither is on everyone's path.
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
@@ -44,6 +44,13 @@ bench: install-to-test ## figures of this machine, into docs/benchmarks.md; PROF
 	printf '\n| what | times | p50 | p99 | most |\n|---|---|---|---|---|\n'; cat $(ROWS); \
 	printf '\n10,000 sites on one edge:\n\n```\n'; cat $(ROWS).sites; printf '```\n'; } > docs/benchmarks.md
 	@cat docs/benchmarks.md
+
+# SEED=41 plays one history, and tells it.
+HISTORIES ?= 100000
+SEED ?=
+
+sim: install-to-build ## the system in one thread, with every fault, many histories: make sim HISTORIES=1000; SEED=41 make sim
+	HISTORIES=$(HISTORIES) $(if $(SEED),SEED=$(SEED)) cargo test --locked --test sim -- no_history --nocapture
 
 lint: install-to-build ## format and clippy, warnings denied
 	cargo fmt --all --check

@@ -16,8 +16,8 @@ pub struct Store {
     /// The log begins after it.
     pub compacted: Revision,
     backup: Option<(Revision, BTreeMap<String, Entry>)>,
-    /// Registrations that others took the place of.
-    outlived: Vec<String>,
+    /// Every one there ever was: the key, and what it said.
+    pub registrations: Vec<(String, String)>,
 }
 
 impl Store {
@@ -30,7 +30,7 @@ impl Store {
             log: Vec::new(),
             compacted: Revision(1),
             backup: None,
-            outlived: Vec::new(),
+            registrations: Vec::new(),
         }
     }
 
@@ -62,10 +62,10 @@ impl Store {
                         changed: at,
                     };
                     changes.insert(key.clone(), (Some(value.clone()), created));
-                    let before = self.entries.insert(key.clone(), entry);
-                    if let (Key::Edge(_), Some(before)) = (keys::parse(key), before) {
-                        let before = String::from_utf8_lossy(&before.value).into_owned();
-                        self.outlived.push(before);
+                    self.entries.insert(key.clone(), entry);
+                    if let Key::Edge(_) = keys::parse(key) {
+                        let value = String::from_utf8_lossy(value).into_owned();
+                        self.registrations.push((key.clone(), value));
                     }
                 }
                 Write::Delete(key) => {
@@ -111,9 +111,11 @@ impl Store {
         Some(&self.log[at..])
     }
 
-    /// Whether another boot has held an edge's id since this one did.
-    pub fn is_outlived(&self, boot: &str) -> bool {
-        self.outlived.iter().any(|value| value.contains(boot))
+    /// Whether another boot has come to hold an edge's id, after so many registrations.
+    pub fn is_outlived(&self, id: &str, boot: &str, after: usize) -> bool {
+        let since = self.registrations.iter().skip(after);
+        let mut of_id = since.filter(|(key, _)| *key == keys::edge(id));
+        of_id.any(|(_, value)| !value.contains(boot))
     }
 
     pub fn compact(&mut self) {

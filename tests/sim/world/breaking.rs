@@ -1,0 +1,182 @@
+//! What breaks, and how it is mended.
+
+use seawall_control_plane::keys;
+use seawall_control_plane::store::{Txn, Write};
+
+use super::{BREAKS_UNTIL_MS, EDGES, Event, PLANES, TWIN, World};
+use crate::faults::{Fault, Node};
+
+impl World {
+    pub(super) fn break_it(&mut self, fault: Fault) {
+        self.faults.count(&fault);
+        self.tell(format_args!("BREAKS: {fault:?}"));
+        let mut lasts = |for_ms: u64| {
+            let until = (self.now + for_ms).min(BREAKS_UNTIL_MS);
+            self.seq += 1;
+            self.queue.insert((until, self.seq), Event::Mend(fault));
+            until
+        };
+        match fault {
+            Fault::Cut(from, to, for_ms) => {
+                lasts(for_ms);
+                self.cut.push((from, to));
+            }
+            Fault::Part(one, other, for_ms) => {
+                lasts(for_ms);
+                self.cut.extend([(one, other), (other, one)]);
+            }
+            Fault::Isolate(edge, for_ms) => {
+                lasts(for_ms);
+                let edge = Node::Edge(edge);
+                for plane in (0..PLANES).map(Node::Plane) {
+                    self.cut.extend([(edge, plane), (plane, edge)]);
+                }
+            }
+            Fault::Lose(percent, for_ms) => {
+                lasts(for_ms);
+                self.loss = percent;
+            }
+            Fault::Slow(slow_ms, for_ms) => {
+                lasts(for_ms);
+                self.slow_ms = slow_ms;
+            }
+            Fault::Quorum(for_ms) => {
+                lasts(for_ms);
+                self.store.up = false;
+            }
+            Fault::Crash(Node::Plane(n), for_ms) => {
+                lasts(for_ms);
+                self.stop_plane(n);
+            }
+            Fault::Crash(Node::Edge(n), for_ms) => {
+                lasts(for_ms);
+                self.stop_edge(n);
+            }
+            Fault::CrashAndForget(n, for_ms) => {
+                lasts(for_ms);
+                self.stop_edge(n);
+                self.edges[n].disk = None;
+            }
+            Fault::Pause(Node::Plane(n), for_ms) => {
+                let until = &mut self.planes[n].paused_until_ms;
+                *until = lasts(for_ms).max(*until);
+            }
+            Fault::Pause(Node::Edge(n), for_ms) => {
+                let until = &mut self.edges[n].paused_until_ms;
+                *until = lasts(for_ms).max(*until);
+            }
+            Fault::Twin(for_ms) => {
+                lasts(for_ms);
+                self.stop_edge(TWIN);
+                self.start_edge(TWIN);
+            }
+            Fault::Jump(Node::Plane(n), by_ms) => self.planes[n].clock.jump(by_ms),
+            Fault::Jump(Node::Edge(n), by_ms) => self.edges[n].clock.jump(by_ms),
+            Fault::LeaderChange => {
+                let pause = self.random.u64(100..2_000);
+                self.store.up = false;
+                let until = (self.now + pause).min(BREAKS_UNTIL_MS);
+                self.at(until, Event::Mend(fault));
+            }
+            Fault::Compact => self.store.compact(),
+            Fault::BackUp => self.store.back_up(),
+            Fault::Restore => self.restore(),
+            Fault::Deregister(n) => self.deregister(n),
+            Fault::Crash(Node::Store, _)
+            | Fault::Pause(Node::Store, _)
+            | Fault::Jump(Node::Store, _) => {}
+        }
+    }
+
+    pub(super) fn restore(&mut self) {
+        if !self.store.restore() {
+            return;
+        }
+        match self.rules.raises_the_epoch {
+            true => self.store.epoch.0 += 1,
+            // Nobody is to notice: numbers that were used come again under other changes.
+            false => {
+                for n in 0..PLANES {
+                    self.stop_plane(n);
+                    self.start_plane(n);
+                }
+            }
+        }
+        self.notify_planes();
+    }
+
+    /// As the operator does it: an edge that is gone for good, and is.
+    pub(super) fn deregister(&mut self, n: usize) {
+        self.stop_edge(n);
+        self.edges[n].disk = None;
+        if n == 0 {
+            self.stop_edge(TWIN);
+        }
+        if self.store.up {
+            let id = self.edges[n].id.clone();
+            let txn = Txn {
+                guards: Vec::new(),
+                writes: vec![Write::Delete(keys::edge(&id))],
+            };
+            self.store.commit(&txn);
+            self.notify_planes();
+        }
+    }
+
+    pub(super) fn mend(&mut self, fault: Fault) {
+        match fault {
+            Fault::Cut(from, to, _) => self.heal(&[(from, to)]),
+            Fault::Part(one, other, _) => self.heal(&[(one, other), (other, one)]),
+            Fault::Isolate(edge, _) => {
+                let edge = Node::Edge(edge);
+                let planes = (0..PLANES).map(Node::Plane);
+                let ways: Vec<_> = planes
+                    .flat_map(|plane| [(edge, plane), (plane, edge)])
+                    .collect();
+                self.heal(&ways);
+            }
+            Fault::Lose(..) => self.loss = 0,
+            Fault::Slow(..) => self.slow_ms = 0,
+            Fault::Quorum(_) | Fault::LeaderChange => {
+                self.store.up = true;
+                self.notify_planes();
+            }
+            Fault::Crash(Node::Plane(n), _) if !self.planes[n].is_up => self.start_plane(n),
+            Fault::Crash(Node::Edge(n), _) | Fault::CrashAndForget(n, _)
+                if !self.edges[n].is_up() =>
+            {
+                self.start_edge(n);
+            }
+            Fault::Twin(_) => self.stop_edge(TWIN),
+            _ => {}
+        }
+    }
+
+    pub(super) fn heal(&mut self, ways: &[(Node, Node)]) {
+        for way in ways {
+            if let Some(at) = self.cut.iter().position(|cut| cut == way) {
+                self.cut.swap_remove(at);
+            }
+        }
+    }
+
+    pub(super) fn mend_all(&mut self) {
+        self.tell("everything is mended");
+        (self.loss, self.slow_ms, self.store.up) = (0, 0, true);
+        self.cut.clear();
+        self.stop_edge(TWIN);
+        for plane in 0..PLANES {
+            self.planes[plane].paused_until_ms = 0;
+            if !self.planes[plane].is_up {
+                self.start_plane(plane);
+            }
+        }
+        for edge in 0..EDGES {
+            self.edges[edge].paused_until_ms = 0;
+            if !self.edges[edge].is_up() {
+                self.start_edge(edge);
+            }
+        }
+        self.notify_planes();
+    }
+}
