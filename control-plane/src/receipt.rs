@@ -15,8 +15,6 @@ pub(crate) struct Edge {
     pub(crate) applied: Option<Revision>,
     /// The revision that registered it.
     pub(crate) registered: Revision,
-    /// It has something to serve from, of whatever history, as far as anybody knows.
-    pub(crate) serves: bool,
     pub(crate) vouching: Vouching,
     /// It refuses the newest document of a site that the purge covers, and does as an older one says.
     pub(crate) refused: bool,
@@ -109,10 +107,9 @@ fn standing(purge: Revision, edge: &Edge) -> Option<EdgeStanding> {
             false => EdgeStanding::Applied,
         });
     }
-    // Rule 2: one that registered after the purge vouches only from a revision later than it; and one that has nothing
-    // to serve from yet takes nothing older. But one that was cut off may have served, from what it had on disk, before
-    // it could register.
-    if edge.registered > purge && !edge.serves {
+    // Rule 2: one that registered after the purge vouches only from a revision later than it. But where it serves without
+    // vouching, it may have begun to before it could register.
+    if edge.registered > purge && !edge.may_serve {
         return None;
     }
     Some(match edge.vouching.ended() {
@@ -134,7 +131,6 @@ mod tests {
     const BEHIND: Edge = Edge {
         applied: Some(Revision(99)),
         registered: Revision(1),
-        serves: true,
         vouching: Vouching {
             renewed_ms: 0,
             read_ms: None,
@@ -186,16 +182,16 @@ mod tests {
         );
         let none = Edge {
             applied: None,
-            serves: false,
             ..BEHIND
         };
         check("1: nothing applied yet", &[none], pending, &[Some(Pending)]);
         let young = Edge {
             registered: Revision(101),
+            may_serve: false,
             ..none
         };
         check(
-            "2: registered after it, not there yet",
+            "2: registered after it, and serves nothing that it cannot vouch for",
             &[DONE, young],
             Complete,
             &[Some(Applied), None],
@@ -215,7 +211,7 @@ mod tests {
             ..lkg
         };
         check(
-            "2: registered after it, and has served from another history",
+            "2: registered after it, with what it serves from in another history",
             &[of_before],
             pending,
             &[Some(Pending)],

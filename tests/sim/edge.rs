@@ -27,7 +27,6 @@ const SWEEP_MS: u64 = 5_000;
 
 pub struct EdgeNode {
     pub id: String,
-    boot: String,
     /// How many there had been when it started.
     registrations: usize,
     pub clock: Clock,
@@ -82,7 +81,6 @@ impl EdgeNode {
     pub fn new(id: String, clock: Clock) -> Self {
         Self {
             id,
-            boot: String::new(),
             registrations: 0,
             clock,
             generation: 0,
@@ -151,7 +149,6 @@ impl World {
             paused_until_ms: edge.paused_until_ms,
             disk: edge.disk.clone(),
             sim: Some(sim),
-            boot: boot.clone(),
             registrations: self.store.registrations.len(),
             ..EdgeNode::new(edge.id.clone(), edge.clock)
         };

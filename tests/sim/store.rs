@@ -111,11 +111,17 @@ impl Store {
         Some(&self.log[at..])
     }
 
-    /// Whether another boot has come to hold an edge's id, after so many registrations.
-    pub fn is_outlived(&self, id: &str, boot: &str, after: usize) -> bool {
-        let since = self.registrations.iter().skip(after);
-        let mut of_id = since.filter(|(key, _)| *key == keys::edge(id));
-        of_id.any(|(_, value)| !value.contains(boot))
+    /// Whether another machine has held an edge's id, when so many registrations had been made or since.
+    pub fn is_outlived(&self, id: &str, machine: usize, after: usize) -> bool {
+        let key = keys::edge(id);
+        let ours = format!("\"{machine}-");
+        let of_id = |registration: &&(String, String)| registration.0 == key;
+        let before = self.registrations[..after].iter().rev().find(of_id);
+        let since = self.registrations[after..].iter().filter(of_id);
+        before
+            .into_iter()
+            .chain(since)
+            .any(|(_, value)| !value.contains(&ours))
     }
 
     pub fn compact(&mut self) {

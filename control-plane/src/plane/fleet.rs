@@ -41,8 +41,6 @@ pub(crate) struct Party {
     pub(crate) record: EdgeRecord,
     /// The newest revision it has applied in this epoch. It only grows: a boot never goes back.
     pub(crate) applied: Option<Revision>,
-    /// It has something to serve from; or it is not known that it has not.
-    pub(crate) serves: bool,
     /// What it refused when it had applied that. What it said when it was not there yet does not count: it may
     /// arrive later, by way of another plane.
     pub(crate) refused: Vec<RefusedSite>,
@@ -283,7 +281,6 @@ impl Party {
         Self {
             record,
             applied: None,
-            serves: true,
             refused: Vec::new(),
             renewals: BTreeMap::new(),
             renewed_by: None,
@@ -294,7 +291,6 @@ impl Party {
 
     fn says(&mut self, record: EdgeRecord, epoch: Epoch) -> Option<Moved> {
         let (id, from) = (record.id.clone(), self.applied);
-        self.serves = record.applied.is_some();
         let applied = record.applied.filter(|applied| applied.epoch == epoch);
         let applied = applied.map(|applied| applied.revision);
         if applied >= self.applied {

@@ -110,9 +110,7 @@ impl World {
         let vouches = deadline_ms.is_some_and(|deadline_ms| boot_ms < deadline_ms);
         // Whom another machine of the same id has outlived is taken for gone, and no receipt speaks of it.
         let edge = &self.edges[n];
-        let is_outlived = self
-            .store
-            .is_outlived(&edge.id, &edge.boot, edge.registrations);
+        let is_outlived = self.store.is_outlived(&edge.id, n, edge.registrations);
         let promise = match vouches {
             false if is_outlived && request.route.on_partition == OnPartition::Serve => 0,
             true => request.promise.vouching.max(request.promise.all),

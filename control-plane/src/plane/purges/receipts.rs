@@ -156,7 +156,6 @@ pub(in crate::plane) fn judge(
         receipt::Edge {
             applied: party.applied,
             registered: registered.revision,
-            serves: party.serves,
             vouching: state.fleet.vouching(party),
             refused,
             may_serve: refused
