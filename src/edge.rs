@@ -5,7 +5,7 @@ use std::process;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{ArgAction, Args};
 use prometheus_client::registry::Registry;
 use seawall_certs::Peers;
 use seawall_config::roles::EdgeConfig;
@@ -44,6 +44,9 @@ pub(crate) struct EdgeArgs {
     /// One JSON line a request: - for stdout, off, or a file to append to
     #[arg(long, value_name = "-|off|FILE", default_value = "-", value_parser = access_log)]
     access_log: AccessLog,
+    /// Whether GET and HEAD over HTTP/1 are answered by Seawall's own reader: off, by Pingora's, with the same answers
+    #[arg(long, value_name = "on|off", default_value = "on", value_parser = on_or_off, action = ArgAction::Set)]
+    front_door: bool,
     /// Stop when stdin ends, that is, when the process that started this one is gone
     #[arg(long, hide = true)]
     exit_with_parent: bool,
@@ -74,6 +77,7 @@ pub(crate) async fn run(args: EdgeArgs) -> Result<Exit, Failure> {
             .cache_bytes
             .unwrap_or_else(seawall_edge::default_cache_bytes),
         access_log: args.access_log,
+        front_door: args.front_door,
         own_addresses: vec![listener.address()],
     };
     let edge = start(options, &mut registry, "listen in [edge]").await?;
@@ -190,5 +194,13 @@ pub(crate) fn access_log(text: &str) -> Result<AccessLog, String> {
         "-" => Ok(AccessLog::Stdout),
         "off" => Ok(AccessLog::Off),
         file => Ok(AccessLog::File(file.into())),
+    }
+}
+
+pub(crate) fn on_or_off(text: &str) -> Result<bool, String> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("write on or off".to_owned()),
     }
 }

@@ -9,7 +9,7 @@ use std::process;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{ArgAction, Args};
 use seawall_config::feed::Applied;
 use seawall_config::file::SiteFile;
 use seawall_config::reader::{size, socket_address};
@@ -23,7 +23,7 @@ use crate::addresses::{Addresses, EdgeAddress};
 use crate::admin::{self, Admin};
 use crate::certificates::Certificates;
 use crate::control_plane::open_store;
-use crate::edge::{self, DRAIN_GRACE, access_log};
+use crate::edge::{self, DRAIN_GRACE, access_log, on_or_off};
 use crate::exit::{Exit, Failure};
 use crate::explain;
 use crate::guide;
@@ -74,6 +74,9 @@ pub(crate) struct RunArgs {
     /// One JSON line a request: - for stdout, off, or a file to append to
     #[arg(long, value_name = "-|off|FILE", default_value = "-", value_parser = access_log)]
     access_log: AccessLog,
+    /// Whether GET and HEAD over HTTP/1 are answered by Seawall's own reader: off, by Pingora's, with the same answers
+    #[arg(long, value_name = "on|off", default_value = "on", value_parser = on_or_off, action = ArgAction::Set)]
+    front_door: bool,
 }
 
 const AFTER: &str = "\
@@ -118,6 +121,7 @@ pub(crate) async fn run(args: RunArgs) -> Result<Exit, Failure> {
             .cache_bytes
             .unwrap_or_else(seawall_edge::default_cache_bytes),
         access_log: args.access_log,
+        front_door: args.front_door,
         own_addresses: vec![listener.address()],
     };
     let edge = edge::start(options, &mut registry, "--listen").await?;

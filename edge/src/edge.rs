@@ -19,6 +19,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::clock;
+use crate::door::Door;
 use crate::explain::{Question, Report, explain};
 use crate::feed::client::{FollowConfig, follow};
 use crate::feed::credentials::Credentials;
@@ -54,6 +55,8 @@ pub struct EdgeOptions {
     /// The bound of the cache, in bytes.
     pub cache_bytes: u64,
     pub access_log: AccessLog,
+    /// Whether HTTP/1 is answered by our own reader. Off: by Pingora's, with the same answers.
+    pub front_door: bool,
     /// Other listeners of this process, which no origin may be.
     pub own_addresses: Vec<SocketAddr>,
 }
@@ -127,7 +130,11 @@ impl Edge {
         );
         tokio::spawn(sweep::run(state.clone(), stopped.clone()));
         tokio::spawn(settling::run(state.clone(), stopped));
-        let front = Front::new(proxy(&state, log));
+        let door = Arc::new(Door {
+            state: state.clone(),
+            log,
+        });
+        let front = Front::new(door.clone(), proxy(door), options.front_door);
         front.open(clear, None);
         if let Some((listener, _, config)) = secure {
             front.open(listener, Some(config));
@@ -218,19 +225,13 @@ fn connections() -> Connector<()> {
     Connector::new(Some(options))
 }
 
-fn proxy(state: &Arc<State>, log: Log) -> HttpProxy<Proxy> {
+fn proxy(door: Arc<Door>) -> HttpProxy<Proxy> {
     let conf = ServerConf {
         upstream_keepalive_pool_size: POOLED_CONNECTIONS_MAX,
         max_retries: crate::origin::RETRIES_MAX,
         ..ServerConf::default()
     };
-    let mut proxy = HttpProxy::new(
-        Proxy {
-            state: state.clone(),
-            log: Arc::new(log),
-        },
-        Arc::new(conf),
-    );
+    let mut proxy = HttpProxy::new(Proxy(door), Arc::new(conf));
     proxy.h2_options = Some(h2_options());
     let mut options = HttpServerOptions::default();
     options.h2_idle_timeout = Some(H2_IDLE_TIMEOUT);

@@ -1,120 +1,82 @@
-//! The door: accepts connections, speaks TLS, and hands streams to Pingora's HTTP reader.
+//! The door: accepts connections, speaks TLS, reads HTTP/1, and answers what can be answered from here.
 //!
-//! Our own accept loop rather than Pingora's listeners: it binds before anything starts (so port 0 works and a
-//! taken port is an error with a name), bounds the TLS handshake, counts connections, and drains in the time
-//! it is given. The HTTP/1 reader ahead of Pingora's comes here, too.
+//! - [`accept`]: who may come in. [`tls`]: the handshake. [`wire`]: bytes, clear or over TLS.
+//! - [`head`], [`body`]: a request out of bytes, strict and pure. [`h1`]: one connection, request after request.
+//! - [`hit`]: an answer into bytes. [`dates`]: when it was made.
+//! - [`handed`]: a connection while Pingora has it: HTTP/2, and what only passes through. [`dated`]: its Date.
+//!
+//! Our own, and not Pingora's listeners and reader: it binds before anything starts, so that port 0 works and a taken
+//! port is an error with a name; everything has a deadline and a bound; and it drains in the time it is given.
 
-use std::net::SocketAddr;
-use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pingora_core::apps::{HttpServerApp, ServerApp};
-use pingora_core::listeners::tls::Acceptor;
-use pingora_core::protocols::l4::socket::SocketAddr as PingoraAddr;
-use pingora_core::protocols::l4::stream::Stream;
-use pingora_core::protocols::{self, GetSocketDigest, SocketDigest};
+use pingora_core::apps::HttpServerApp;
 use pingora_proxy::HttpProxy;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
+use crate::door::Door;
 use crate::proxy::Proxy;
 
+mod accept;
+mod body;
 pub mod dated;
+mod dates;
+mod h1;
+pub mod handed;
+mod head;
+mod hit;
+mod tls;
+mod wire;
 
-use dated::Dated;
-
-/// Connections at once, on all listeners; more wait in the kernel's queue.
-const CONNECTIONS_MAX: usize = 20_000;
-const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// After an accept failed for want of file descriptors or memory: long enough not to spin.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+use accept::CONNECTIONS_MAX;
+use dates::Dates;
 
 /// All connections of an edge.
 pub struct Front {
+    shared: Arc<Shared>,
+}
+
+/// What they share.
+struct Shared {
+    door: Arc<Door>,
     proxy: Arc<HttpProxy<Proxy>>,
+    /// Off: everything is handed to Pingora, whose hooks give the same answers.
+    answers: bool,
     permits: Arc<Semaphore>,
     stop: watch::Sender<bool>,
+    dates: Dates,
 }
 
 impl Front {
-    pub fn new(proxy: HttpProxy<Proxy>) -> Self {
-        let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        Self {
+    pub fn new(door: Arc<Door>, proxy: HttpProxy<Proxy>, answers: bool) -> Self {
+        let shared = Shared {
+            door,
             proxy: Arc::new(proxy),
-            permits,
+            answers,
+            permits: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
             stop: watch::channel(false).0,
+            dates: Dates::new(),
+        };
+        Self {
+            shared: Arc::new(shared),
         }
     }
 
     /// Accepts until the front is drained.
     pub fn open(&self, listener: TcpListener, tls: Option<Arc<rustls::ServerConfig>>) {
-        let (proxy, permits) = (self.proxy.clone(), self.permits.clone());
-        let acceptor = tls.map(|config| Arc::new(Acceptor::from_server_config(config)));
-        let mut stop = self.stop.subscribe();
-        let watch = self.stop.subscribe();
-        tokio::spawn(async move {
-            loop {
-                // Never closed.
-                let Ok(permit) = permits.clone().acquire_owned().await else {
-                    return;
-                };
-                let accepted = tokio::select! {
-                    accepted = listener.accept() => accepted,
-                    _ = stop.wait_for(|stop| *stop) => return,
-                };
-                let (stream, client) = match accepted {
-                    Ok(accepted) => accepted,
-                    Err(error) => {
-                        tracing::warn!(%error, "cannot accept a connection; trying again");
-                        sleep(ACCEPT_PAUSE).await;
-                        continue;
-                    }
-                };
-                let (proxy, acceptor, watch) = (proxy.clone(), acceptor.clone(), watch.clone());
-                tokio::spawn(async move {
-                    serve(proxy, acceptor, stream, client, watch).await;
-                    drop(permit);
-                });
-            }
-        });
+        tokio::spawn(accept::run(self.shared.clone(), listener, tls));
     }
 
     /// Accepts no more, ends idle connections, and waits for the busy ones; false if some were still busy
     /// when `grace` was over.
     pub async fn drain(&self, grace: Duration) -> bool {
-        self.stop.send_replace(true);
-        self.proxy.http_cleanup().await;
+        self.shared.stop.send_replace(true);
+        self.shared.proxy.http_cleanup().await;
         let all = u32::try_from(CONNECTIONS_MAX).unwrap_or(u32::MAX);
-        timeout(grace, self.permits.acquire_many(all)).await.is_ok()
+        let all = self.shared.permits.acquire_many(all);
+        timeout(grace, all).await.is_ok()
     }
-}
-
-async fn serve(
-    proxy: Arc<HttpProxy<Proxy>>,
-    acceptor: Option<Arc<Acceptor>>,
-    tcp: TcpStream,
-    client: SocketAddr,
-    stop: watch::Receiver<bool>,
-) {
-    // Answers are written in one piece where they can be: nothing is won by holding them back.
-    let _ = tcp.set_nodelay(true);
-    let digest = SocketDigest::from_raw_fd(tcp.as_raw_fd());
-    let _ = digest.peer_addr.set(Some(PingoraAddr::Inet(client)));
-    let mut stream = Stream::from(tcp);
-    stream.set_socket_digest(digest);
-    let stream: protocols::Stream = match acceptor {
-        None => Box::new(stream),
-        Some(acceptor) => {
-            match timeout(TLS_HANDSHAKE_TIMEOUT, acceptor.tls_handshake(stream)).await {
-                Ok(Ok(stream)) => Box::new(stream),
-                Ok(Err(error)) => {
-                    return tracing::debug!(%client, %error, "TLS handshake failed");
-                }
-                Err(_) => return tracing::debug!(%client, "TLS handshake not finished in time"),
-            }
-        }
-    };
-    proxy.process_new(Box::new(Dated::new(stream)), &stop).await;
 }

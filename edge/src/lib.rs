@@ -1,6 +1,7 @@
 //! The caching proxy: pure rules inside, Pingora and the front door outside.
 //!
-//! One request, one way: [`front`] accepts and hands over to [`proxy`], whose hooks ask [`admit`] whose
+//! One request, one way: [`front`] accepts, reads HTTP/1 and answers GET and HEAD itself; HTTP/2, and what only passes
+//! through, goes over Pingora, whose hooks are in [`proxy`]. Both doors do as [`door`] says: they ask [`admit`] whose
 //! request it is and [`answer`] what to do. `answer` looks into [`storage`], asks [`ledger`] whether what is
 //! there was purged and [`rules`] whether it may be used, and else joins or begins a [`fill`], which goes to
 //! the [`origin`], judges what comes back and seals an [`object`]. Where the site asks, [`encode`] compresses it on its
@@ -16,6 +17,7 @@
 mod admit;
 mod answer;
 mod clock;
+mod door;
 mod edge;
 mod encode;
 mod explain;

@@ -2,11 +2,11 @@
 //! cacheable passes through to the origin, with the same origin policy.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderValue, Version, header};
+use http::Version;
 use pingora_core::modules::http::HttpModules;
 use pingora_core::protocols::Digest;
 use pingora_core::upstreams::peer::HttpPeer;
@@ -15,15 +15,12 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 use seawall_config::scope::Scheme;
 
-use crate::admit::{Admitted, Asked, Refused, admit};
-use crate::answer::{Answer, Journey};
-use crate::clock;
+use crate::admit::{Admitted, Asked};
+use crate::answer::Answer;
+use crate::door::{Door, Outcome, Visit, refuse};
 use crate::fill::posted::{Kept, Posted};
-use crate::log::{Line, Log};
-use crate::metrics::{RequestLabels, code_class};
 use crate::origin::{Failure, exchange};
-use crate::rules::cache_status::{Debugger, Fwd, Told};
-use crate::state::State;
+use crate::rules::cache_status::{Fwd, Told};
 
 mod pass;
 mod wait;
@@ -37,23 +34,13 @@ const WRITE_STALL: Duration = Duration::from_secs(12);
 const UPGRADED_IDLE: Duration = Duration::from_secs(600);
 /// A client that sends no byte of a header or body for this long is let go.
 const READ_STALL: Duration = Duration::from_secs(10);
-/// How long a request waits for the revision it asks for; then the origin answers it.
-const MIN_REVISION_WAIT: Duration = Duration::from_secs(1);
-/// A `Retry-After` in seconds, while there is no configuration.
-const RETRY_AFTER_S: u64 = 1;
 
-pub struct Proxy {
-    pub state: Arc<State>,
-    pub log: Arc<Log>,
-}
+/// The door of HTTP/2, and of what our own HTTP/1 reader hands over.
+pub struct Proxy(pub Arc<Door>);
 
 /// One request's notes, for the log.
 pub struct Ctx {
-    began: Instant,
-    at: SystemTime,
-    first_byte: Option<Instant>,
-    journey: Option<Arc<Journey>>,
-    told: Option<Told>,
+    visit: Visit,
     /// Why the origin gave no answer, where it passes through.
     failure: Option<Failure>,
     /// Interim answers that passed through.
@@ -69,11 +56,7 @@ impl ProxyHttp for Proxy {
 
     fn new_ctx(&self) -> Ctx {
         Ctx {
-            began: clock::instant(),
-            at: clock::now(),
-            first_byte: None,
-            journey: None,
-            told: None,
+            visit: Visit::begin(),
             failure: None,
             interims: 0,
             posted: None,
@@ -106,8 +89,8 @@ impl ProxyHttp for Proxy {
         session: &mut Session,
         ctx: &mut Ctx,
     ) -> pingora_error::Result<bool> {
-        self.state.saw_request();
-        let journey = match self.admit_in_time(session).await {
+        let asked = asked(session);
+        let journey = match self.0.admit(asked).await {
             Ok(Admitted::Ours(journey)) => Arc::new(journey),
             Ok(Admitted::Passes(journey)) => {
                 if session.req_header().version < Version::HTTP_11 {
@@ -118,8 +101,8 @@ impl ProxyHttp for Proxy {
                     session.set_write_timeout(Some(UPGRADED_IDLE));
                 }
                 let journey = Arc::new(journey);
-                ctx.posted = Posted::open(&self.state, &journey, ctx.at);
-                ctx.journey = Some(journey);
+                ctx.posted = Posted::open(&self.0.state, &journey, ctx.visit.at);
+                ctx.visit.journey = Some(journey);
                 return Ok(false);
             }
             Err(refused) => {
@@ -132,7 +115,7 @@ impl ProxyHttp for Proxy {
                     .map(|()| true);
             }
         };
-        ctx.journey = Some(journey.clone());
+        ctx.visit.journey = Some(journey.clone());
         let ready = self.wait(session, &journey).await?;
         self.write(session, ctx, ready).await.map(|()| true)
     }
@@ -142,16 +125,24 @@ impl ProxyHttp for Proxy {
         session: &mut Session,
         ctx: &mut Ctx,
     ) -> pingora_error::Result<Box<HttpPeer>> {
-        let Some(journey) = &ctx.journey else {
+        let Some(journey) = &ctx.visit.journey else {
             return Err(internal("no journey"));
         };
-        match journey.served.pool.peer(&self.state.own_addresses, 0).await {
+        match journey
+            .served
+            .pool
+            .peer(&self.0.state.own_addresses, 0)
+            .await
+        {
             Ok(mut peer) => {
                 if session.is_upgrade_req() {
                     peer.options.read_timeout = Some(UPGRADED_IDLE);
                     peer.options.write_timeout = Some(UPGRADED_IDLE);
                 }
-                self.state.metrics.fetch(&journey.served.name, Fwd::Method);
+                self.0
+                    .state
+                    .metrics
+                    .fetch(&journey.served.name, Fwd::Method);
                 Ok(Box::new(peer))
             }
             Err(failure) => {
@@ -197,7 +188,7 @@ impl ProxyHttp for Proxy {
         error: &Error,
         ctx: &mut Ctx,
     ) -> FailToProxy {
-        let error_code = match (ctx.first_byte, error.esource()) {
+        let error_code = match (ctx.visit.first_byte, error.esource()) {
             // Something was sent already: the connection is cut, so that the body never looks whole.
             (Some(_), _) => {
                 if session.is_http2() {
@@ -215,7 +206,7 @@ impl ProxyHttp for Proxy {
                 let _ = self.write(session, ctx, answer).await;
                 failure.status().as_u16()
             }
-            (None, ErrorSource::Downstream) => 0,
+            (None, ErrorSource::Downstream) => self.refuse_broken(session, ctx).await,
             (None, ErrorSource::Internal | ErrorSource::Unset) => {
                 let _ = session.respond_error(500).await;
                 500
@@ -228,64 +219,26 @@ impl ProxyHttp for Proxy {
     }
 
     async fn logging(&self, session: &mut Session, _: Option<&Error>, ctx: &mut Ctx) {
-        let now = clock::instant();
-        let status = session
-            .response_written()
-            .map_or(0, |head| head.status.as_u16());
-        let cache = ctx.told.as_ref().map_or("NONE", Told::x_cache);
-        let bytes = session.body_bytes_sent() as u64;
-        let ttfb = ctx.first_byte.unwrap_or(now) - ctx.began;
-        let site = ctx
-            .journey
-            .as_ref()
-            .map(|journey| journey.served.name.to_string())
-            .unwrap_or_default();
-        let labels = RequestLabels {
-            site: site.clone(),
-            cache,
-            code_class: code_class(status),
-        };
-        self.state.metrics.request(&labels, bytes, ttfb);
-        self.log.write(|| {
-            let request = session.req_header();
-            let field = |name| {
-                request.headers.get(name).map(|value: &HeaderValue| {
-                    String::from_utf8_lossy(value.as_bytes()).into_owned()
-                })
-            };
-            let key = ctx.journey.as_ref().map(|journey| &journey.key);
-            Line {
-                at: ctx.at,
-                site,
+        let request = session.req_header();
+        let target = request.uri.to_string();
+        self.0.tell(
+            &ctx.visit,
+            &Outcome {
+                method: &request.method,
+                target: &target,
+                fields: &request.headers,
                 client: client(session),
-                method: request.method.to_string(),
-                scheme: scheme(session).as_str(),
-                host: key.map_or_else(
-                    || field(header::HOST).unwrap_or_default(),
-                    |key| key.host().to_owned(),
-                ),
-                target: key.map_or_else(|| request.uri.to_string(), |key| key.target().to_owned()),
-                protocol: if session.is_http2() {
-                    "HTTP/2"
-                } else {
-                    "HTTP/1"
+                scheme: scheme(session),
+                protocol: match session.is_http2() {
+                    true => "HTTP/2",
+                    false => "HTTP/1",
                 },
-                status,
-                bytes,
-                cache,
-                cache_status: ctx
-                    .told
-                    .as_ref()
-                    .map(|told| {
-                        told.member(&self.state.pseudonym.node, Some(Debugger { key: None }))
-                    })
-                    .unwrap_or_default(),
-                ttfb,
-                total: now - ctx.began,
-                user_agent: field(header::USER_AGENT),
-                referer: field(header::REFERER),
-            }
-        });
+                status: session
+                    .response_written()
+                    .map_or(0, |head| head.status.as_u16()),
+                bytes: session.body_bytes_sent() as u64,
+            },
+        );
     }
 
     /// Clients come and go; what fails is in the access log.
@@ -294,69 +247,22 @@ impl ProxyHttp for Proxy {
     }
 }
 
-impl Proxy {
-    /// A request may ask for a revision that is still under way: it is waited for, but not for long.
-    async fn admit_in_time(&self, session: &Session) -> Result<Admitted, Refused> {
-        match self.admit(session) {
-            Ok(Admitted::Ours(Journey {
-                wanted: Some(wanted),
-                ..
-            })) => {
-                let _ = tokio::time::timeout(MIN_REVISION_WAIT, self.state.reaches(wanted)).await;
-                self.admit(session)
-            }
-            admitted => admitted,
-        }
+/// The request as it is looked at.
+fn asked(session: &Session) -> Asked<'_> {
+    let request = session.req_header();
+    let target = request
+        .uri
+        .path_and_query()
+        .map(http::uri::PathAndQuery::as_str);
+    Asked {
+        method: &request.method,
+        scheme: scheme(session),
+        authority: request.uri.authority().map(http::uri::Authority::as_str),
+        // Bytes that are no text have no key.
+        target: target.filter(|target| target.as_bytes() == request.raw_path()),
+        fields: &request.headers,
+        client: client(session),
     }
-
-    fn admit(&self, session: &Session) -> Result<Admitted, Refused> {
-        let request = session.req_header();
-        let target = request
-            .uri
-            .path_and_query()
-            .map(http::uri::PathAndQuery::as_str);
-        let asked = Asked {
-            method: &request.method,
-            scheme: scheme(session),
-            authority: request.uri.authority().map(http::uri::Authority::as_str),
-            // Bytes that are no text have no key.
-            target: target.filter(|target| target.as_bytes() == request.raw_path()),
-            fields: &request.headers,
-            client: client(session),
-        };
-        let snapshot = self.state.snapshot.load_full();
-        admit(asked, &snapshot, &self.state.pseudonym, |served| {
-            self.state.birth(&snapshot, served)
-        })
-    }
-
-    /// What every answer says of the way it came.
-    fn sign(
-        &self,
-        response: &mut ResponseHeader,
-        told: &Told,
-        journey: Option<&Journey>,
-    ) -> pingora_error::Result<()> {
-        let key = journey.filter(|journey| journey.may_debug());
-        let key = key.map(|journey| format!("{:?}", journey.key));
-        let debugger = key.as_deref().map(|key| Debugger { key: Some(key) });
-        let member = told.member(&self.state.pseudonym.node, debugger);
-        response.append_header(header::VIA, self.state.pseudonym.via.clone())?;
-        response.append_header("cache-status", member)?;
-        response.insert_header("x-cache", told.x_cache())?;
-        Ok(())
-    }
-}
-
-fn refuse(refused: Refused) -> Answer {
-    let told = Told::generated(refused.detail());
-    let mut answer = Answer::text(refused.status(), told, refused.detail());
-    if refused == Refused::NoConfiguration {
-        answer
-            .head
-            .insert(header::RETRY_AFTER, RETRY_AFTER_S.into());
-    }
-    answer
 }
 
 fn internal(what: &'static str) -> Box<Error> {

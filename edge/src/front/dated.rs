@@ -1,7 +1,7 @@
 //! Keeps the origin's Date on HTTP/1 connections.
 //!
 //! Pingora's writer puts its own Date over whatever an answer says (RFC 9110 §6.6.1 leaves it to the origin).
-//! Until our own writer comes, this stream around the client's puts the right one back, in the same 29 bytes, when
+//! For what passes through Pingora this stream around the client's puts the right one back, in the same 29 bytes, when
 //! the head passes. Everything else, HTTP/2 and upgraded connections whole, passes untouched.
 
 use std::io::{self, IoSlice};
@@ -57,6 +57,15 @@ impl Dated {
     /// The connection under one of Pingora's sessions.
     pub fn under(stream: &Stream) -> Option<&Self> {
         (**stream).as_any().downcast_ref()
+    }
+
+    /// What it is around.
+    pub fn inner<S: 'static>(&self) -> Option<&S> {
+        (*self.inner).as_any().downcast_ref()
+    }
+
+    pub fn into_inner<S: 'static>(self) -> Option<Box<S>> {
+        self.inner.into_any().downcast().ok()
     }
 
     /// The Date of the next final head; what is no IMF-fixdate leaves it to Pingora.

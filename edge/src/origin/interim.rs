@@ -46,6 +46,10 @@ impl Interim {
         }
     }
 
+    pub fn into_head(self) -> (StatusCode, HeaderMap) {
+        (self.status, self.head)
+    }
+
     pub fn into_header(self) -> pingora_error::Result<ResponseHeader> {
         let mut response = ResponseHeader::build_no_case(self.status, Some(self.head.len()))?;
         for (name, value) in &self.head {

@@ -12,6 +12,7 @@ use super::write::keep_date;
 use super::{Ctx, Proxy, internal};
 use crate::answer::Journey;
 use crate::clock;
+use crate::door::X_CACHE;
 use crate::origin::interim::Interim;
 use crate::origin::{Failure, HEAD_BYTES_MAX, INTERIM_MAX, exchange};
 use crate::rules::cache_status::{Fwd, Handling, Told};
@@ -25,11 +26,11 @@ impl Proxy {
         request: &mut RequestHeader,
         ctx: &Ctx,
     ) -> pingora_error::Result<()> {
-        let Some(journey) = &ctx.journey else {
+        let Some(journey) = &ctx.visit.journey else {
             return Err(internal("no journey"));
         };
         let mut head: HeaderMap = request.headers.clone();
-        self.state.pseudonym.sign(&mut head, journey);
+        self.0.state.pseudonym.sign(&mut head, journey);
         // Origin-form, the very bytes of the key.
         let version = request.version;
         let mut signed = RequestHeader::build(
@@ -52,12 +53,12 @@ impl Proxy {
         response: &mut ResponseHeader,
         ctx: &mut Ctx,
     ) -> pingora_error::Result<()> {
-        let Some(journey) = &ctx.journey else {
+        let Some(journey) = &ctx.visit.journey else {
             return Ok(());
         };
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
             // From here on raw bytes pass: nothing of ours may be written among them.
-            ctx.first_byte.get_or_insert_with(clock::instant);
+            ctx.visit.first_byte.get_or_insert_with(clock::instant);
             return Ok(());
         }
         if response.status.is_informational() {
@@ -72,12 +73,15 @@ impl Proxy {
         for name in fields::TAG_FIELDS.into_iter().chain(["surrogate-control"]) {
             response.remove_header(name);
         }
-        self.sign(response, &told, Some(&journey))?;
+        response.remove_header(&X_CACHE);
+        for (name, value) in self.0.signature(&told, Some(&journey)) {
+            response.append_header(name, value)?;
+        }
         let date = date_field(&response.headers, now);
         response.insert_header(header::DATE, date)?;
         keep_date(session, response)?;
-        ctx.told = Some(told);
-        ctx.first_byte.get_or_insert_with(clock::instant);
+        ctx.visit.told = Some(told);
+        ctx.visit.first_byte.get_or_insert_with(clock::instant);
         Ok(())
     }
 
@@ -97,7 +101,7 @@ impl Proxy {
         let tags = arrived.as_ref().map(|arrived| &*arrived.tags);
         let tags = tags.unwrap_or_default();
         let birth = match invalidation::invalidates(&journey.method, status) {
-            true => self.state.invalidate(journey, tags, head),
+            true => self.0.state.invalidate(journey, tags, head),
             false => None,
         };
         let mut told = Told::forwarded(match journey.method.is_safe() {

@@ -18,7 +18,7 @@ impl Proxy {
     ) -> pingora_error::Result<Answer> {
         let done = session.as_downstream_mut().is_body_done();
         let interims = Interims::to(session.req_header().version);
-        let mut answering = std::pin::pin!(answer(&self.state, journey, &interims));
+        let mut answering = std::pin::pin!(answer(&self.0.state, journey, &interims));
         let ready = loop {
             let interim = tokio::select! {
                 biased;

@@ -9,13 +9,32 @@ use super::wait::client_leaves;
 use super::{Ctx, Proxy};
 use crate::answer::{Answer, Content};
 use crate::clock;
+use crate::door::X_CACHE;
 use crate::front::dated::Dated;
+use crate::front::handed::Handed;
+use crate::rules::cache_status::Told;
 use crate::rules::freshness::age_with_new_date;
 
 /// Written at once: a client has the whole of [`super::WRITE_STALL`] for each piece.
 const PIECE_BYTES_MAX: usize = 256 * 1024;
 
 impl Proxy {
+    /// Answers a body that never ended: the origin saw no whole request.
+    pub(super) async fn refuse_broken(&self, session: &mut Session, ctx: &mut Ctx) -> u16 {
+        let connection = session.stream().and_then(Dated::under);
+        let Some(broken) = connection.and_then(|connection| connection.inner::<Handed>()?.broken())
+        else {
+            return 0;
+        };
+        let told = Told::generated(broken.detail());
+        session.set_keepalive(None);
+        let answer = Answer::text(broken.status(), told, broken.detail());
+        match self.write(session, ctx, answer).await {
+            Ok(()) => broken.status().as_u16(),
+            Err(_) => 0,
+        }
+    }
+
     /// Writes an answer. An error means that the client did not get it whole: the connection is dropped, so
     /// that it can tell.
     pub(super) async fn write(
@@ -26,18 +45,22 @@ impl Proxy {
     ) -> pingora_error::Result<()> {
         let Answer {
             status,
-            head,
+            mut head,
             told,
             body,
             ..
         } = answer;
+        head.remove(X_CACHE);
+        let signature = self.0.signature(&told, ctx.visit.journey.as_deref());
         let mut response = ResponseHeader::build_no_case(status, Some(head.len() + 4))?;
         for (name, value) in &head {
             response.append_header(name, value)?;
         }
-        self.sign(&mut response, &told, ctx.journey.as_deref())?;
+        for (name, value) in signature {
+            response.append_header(name, value)?;
+        }
         keep_date(session, &mut response)?;
-        ctx.told = Some(told);
+        ctx.visit.told = Some(told);
         let empty = matches!(body, Content::Nothing);
         // Without a length HTTP/1.1 needs chunks, or the end of the body would be the end of the connection.
         let bodiless = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
@@ -48,7 +71,7 @@ impl Proxy {
         session
             .write_response_header(Box::new(response), empty)
             .await?;
-        ctx.first_byte = Some(clock::instant());
+        ctx.visit.first_byte = Some(clock::instant());
         write_body(session, body).await
     }
 }

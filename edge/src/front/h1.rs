@@ -1,0 +1,239 @@
+//! HTTP/1 on one connection: reads a head, answers GET and HEAD, and hands what only passes through to Pingora. Request
+//! after request, in order; nothing that could be read in two ways goes further than here.
+
+use std::future::{Future, pending, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use http::header;
+use http::{Method, StatusCode, Version};
+use pingora_core::apps::HttpServerApp;
+use pingora_core::protocols::http::ServerSession;
+use seawall_config::scope::Scheme;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+use super::Shared;
+use super::dated::Dated;
+use super::handed::{AHEAD_BYTES_MAX, Handed};
+use super::head::{self, BLOCK_BYTES_MAX, Head, Malformed};
+use super::hit::Asker;
+use super::wire::Wire;
+use crate::answer::Answer;
+use crate::door::{Outcome, Visit};
+use crate::rules::cache_status::Told;
+
+mod answering;
+
+/// An idle connection is kept this long.
+pub const IDLE: Duration = Duration::from_secs(60);
+/// From the first byte of a head to its last.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Requests on one connection.
+const REQUESTS_MAX: u32 = 100_000;
+/// After the last answer: so long is read, and thrown away, what would else make the kernel take the answer back.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES_MAX: usize = 1024 * 1024;
+const READ_BYTES: usize = 4 * 1024;
+const PROTOCOL: &str = "HTTP/1";
+
+/// One client, between two requests.
+pub(super) struct Connection {
+    wire: Wire,
+    /// What was read and not answered yet.
+    read: BytesMut,
+    client: SocketAddr,
+    requests_left: u32,
+}
+
+/// What comes next on a connection.
+enum Next {
+    Head(Box<Head>),
+    Malformed(Malformed),
+    /// A head that did not end in time.
+    Late,
+    /// Nothing: the client left, or has been quiet for too long.
+    Nothing,
+}
+
+/// Answers until the connection ends.
+pub(super) async fn serve(shared: &Shared, wire: Wire, client: SocketAddr) {
+    let mut connection = Connection {
+        wire,
+        read: BytesMut::new(),
+        client,
+        requests_left: REQUESTS_MAX,
+    };
+    let mut stop = shared.stop.subscribe();
+    loop {
+        let next = match connection.next(&mut stop).await {
+            Next::Head(head) if shared.answers(&head) => connection.answer(shared, *head).await,
+            Next::Head(head) => connection.hand_over(shared, &head).await,
+            Next::Malformed(why) => {
+                return connection.refuse(shared, why.status(), why.detail()).await;
+            }
+            Next::Late => {
+                let late = "the head did not come in time";
+                let status = StatusCode::REQUEST_TIMEOUT;
+                return connection.refuse(shared, status, late).await;
+            }
+            Next::Nothing => return,
+        };
+        match next {
+            Some(next) => connection = next,
+            None => return,
+        }
+    }
+}
+
+impl Connection {
+    /// Waits for a head. An idle connection ends when the front does.
+    async fn next(&mut self, stop: &mut watch::Receiver<bool>) -> Next {
+        let mut seen = 0;
+        // RFC 9112 §2.2: "SHOULD ignore at least one empty line (CRLF) received prior to the request-line".
+        if self.read.starts_with(b"\r\n") {
+            self.read.advance(2);
+        }
+        let mut timer = pin!(sleep(if self.read.is_empty() {
+            IDLE
+        } else {
+            HEAD_TIMEOUT
+        }));
+        loop {
+            if let Some(end) = head::end(&self.read, seen) {
+                return match Head::parse(self.read.split_to(end).freeze()) {
+                    Ok(head) => Next::Head(Box::new(head)),
+                    Err(why) => Next::Malformed(why),
+                };
+            }
+            if self.read.len() > BLOCK_BYTES_MAX {
+                return Next::Malformed(Malformed::TooLarge);
+            }
+            seen = self.read.len();
+            tokio::select! {
+                biased;
+                read = self.read_more() => match read {
+                    Ok(1..) => {}
+                    Ok(0) | Err(_) => return Next::Nothing,
+                },
+                () = &mut timer => return if seen == 0 { Next::Nothing } else { Next::Late },
+                _ = stop.wait_for(|stop| *stop), if seen == 0 => return Next::Nothing,
+            }
+            if seen == 0 {
+                if self.read.starts_with(b"\r\n") {
+                    self.read.advance(2);
+                }
+                timer.set(sleep(HEAD_TIMEOUT));
+            }
+        }
+    }
+
+    /// Reads what is there. While there is nothing, an idle connection holds no buffer. Cancel-safe.
+    async fn read_more(&mut self) -> io::Result<usize> {
+        poll_fn(|cx| {
+            self.read.reserve(READ_BYTES);
+            let polled = pin!(self.wire.read_buf(&mut self.read)).poll(cx);
+            if polled.is_pending() && self.read.is_empty() {
+                self.read = BytesMut::new();
+            }
+            polled
+        })
+        .await
+    }
+
+    /// Resolves when the client has gone. What it sends meanwhile is its next request. Cancel-safe.
+    async fn gone(&mut self) {
+        while self.read.len() < AHEAD_BYTES_MAX {
+            if !matches!(self.read_more().await, Ok(1..)) {
+                return;
+            }
+        }
+        pending().await
+    }
+
+    /// Says why nothing more is understood of this client, and ends.
+    async fn refuse(mut self, shared: &Shared, status: StatusCode, detail: &'static str) {
+        let mut visit = Visit::begin();
+        let told = Told::generated(detail);
+        let answer = Answer::text(status, told, detail);
+        let asker = Asker {
+            method: Method::GET,
+            version: Version::HTTP_11,
+            persists: false,
+        };
+        let (bytes, written) = self.write(shared, &mut visit, answer, &asker).await;
+        shared.door.tell(
+            &visit,
+            &Outcome {
+                method: &Method::default(),
+                target: "",
+                fields: &http::HeaderMap::new(),
+                client: Some(self.client),
+                scheme: self.scheme(),
+                protocol: PROTOCOL,
+                status: status.as_u16(),
+                bytes,
+            },
+        );
+        if written.is_ok() {
+            self.end().await;
+        }
+    }
+
+    /// Pingora passes this request on; then the connection is ours again, unless it has ended or become something else.
+    async fn hand_over(self, shared: &Shared, head: &Head) -> Option<Self> {
+        let (client, requests_left) = (self.client, self.requests_left.saturating_sub(1));
+        let handed = Handed::request(self.wire, client, head, self.read);
+        let mut session = ServerSession::new_http1(Box::new(Dated::new(Box::new(handed))));
+        let stop = shared.stop.subscribe();
+        let persists = requests_left > 0 && !*stop.borrow();
+        session.set_keepalive(persists.then_some(IDLE.as_secs()));
+        let reused = shared.proxy.process_new_http(session, &stop).await?;
+        let (stream, _) = reused.consume();
+        let dated = stream.into_any().downcast::<Dated>().ok()?;
+        let (wire, read) = dated.into_inner::<Handed>()?.take_back()?;
+        (requests_left > 0).then_some(Self {
+            wire,
+            read,
+            client,
+            requests_left,
+        })
+    }
+
+    /// Ends a connection whose client has its last answer. If bytes of the client were left unread the kernel would
+    /// reset the connection, and the answer might never be seen (RFC 9112 §9.6).
+    async fn end(mut self) {
+        let _ = timeout(LINGER, async {
+            self.wire.shutdown().await?;
+            let mut left = LINGER_BYTES_MAX;
+            while left > 0 {
+                self.read.clear();
+                match self.read_more().await? {
+                    0 => break,
+                    bytes => left = left.saturating_sub(bytes),
+                }
+            }
+            io::Result::Ok(())
+        })
+        .await;
+    }
+
+    fn scheme(&self) -> Scheme {
+        match self.wire.is_secure() {
+            true => Scheme::Https,
+            false => Scheme::Http,
+        }
+    }
+}
+
+impl Shared {
+    /// Whether a request is answered here. Who wishes for a web socket gets what the origin says.
+    fn answers(&self, head: &Head) -> bool {
+        let ours = matches!(head.method, Method::GET | Method::HEAD) && !head.has_body();
+        self.answers && ours && !head.fields.contains_key(header::UPGRADE)
+    }
+}
