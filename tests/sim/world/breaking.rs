@@ -17,21 +17,7 @@ impl World {
             until
         };
         match fault {
-            Fault::Cut(from, to, for_ms) => {
-                lasts(for_ms);
-                self.cut.push((from, to));
-            }
-            Fault::Part(one, other, for_ms) => {
-                lasts(for_ms);
-                self.cut.extend([(one, other), (other, one)]);
-            }
-            Fault::Isolate(edge, for_ms) => {
-                lasts(for_ms);
-                let edge = Node::Edge(edge);
-                for plane in (0..PLANES).map(Node::Plane) {
-                    self.cut.extend([(edge, plane), (plane, edge)]);
-                }
-            }
+            Fault::Cut(..) | Fault::Part(..) | Fault::Isolate(..) => self.cut(fault),
             Fault::Lose(percent, for_ms) => {
                 lasts(for_ms);
                 self.loss = percent;
@@ -88,6 +74,19 @@ impl World {
         }
     }
 
+    /// A way is cut, and will be mended.
+    fn cut(&mut self, fault: Fault) {
+        let (ways, for_ms) = match fault {
+            Fault::Cut(from, to, for_ms) => (vec![(from, to)], for_ms),
+            Fault::Part(one, other, for_ms) => (vec![(one, other), (other, one)], for_ms),
+            Fault::Isolate(edge, for_ms) => (from_planes(edge), for_ms),
+            _ => return,
+        };
+        self.cut.extend(ways);
+        let until = (self.now + for_ms).min(BREAKS_UNTIL_MS);
+        self.at(until, Event::Mend(fault));
+    }
+
     pub(super) fn restore(&mut self) {
         if !self.store.restore() {
             return;
@@ -127,14 +126,7 @@ impl World {
         match fault {
             Fault::Cut(from, to, _) => self.heal(&[(from, to)]),
             Fault::Part(one, other, _) => self.heal(&[(one, other), (other, one)]),
-            Fault::Isolate(edge, _) => {
-                let edge = Node::Edge(edge);
-                let planes = (0..PLANES).map(Node::Plane);
-                let ways: Vec<_> = planes
-                    .flat_map(|plane| [(edge, plane), (plane, edge)])
-                    .collect();
-                self.heal(&ways);
-            }
+            Fault::Isolate(edge, _) => self.heal(&from_planes(edge)),
             Fault::Lose(..) => self.loss = 0,
             Fault::Slow(..) => self.slow_ms = 0,
             Fault::Quorum(_) | Fault::LeaderChange => {
@@ -179,4 +171,12 @@ impl World {
         }
         self.notify_planes();
     }
+}
+
+/// Both ways between an edge and every control plane.
+fn from_planes(edge: usize) -> Vec<(Node, Node)> {
+    let edge = Node::Edge(edge);
+    let planes = (0..PLANES).map(Node::Plane);
+    let ways = planes.flat_map(|plane| [(edge, plane), (plane, edge)]);
+    ways.collect()
 }
