@@ -1,7 +1,7 @@
 # What a person types. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test conformance bench sim lint fmt fuzz release install-to-build install-to-test
+.PHONY: help demo test conformance bench race sim lint fmt fuzz release install-to-build install-to-test
 
 # rustup's own folder, and where Debian keeps nginx: neither is on everyone's path.
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
@@ -44,6 +44,12 @@ bench: install-to-test ## figures of this machine, into docs/benchmarks.md; PROF
 	printf '\n| what | times | p50 | p99 | most |\n|---|---|---|---|---|\n'; cat $(ROWS); \
 	printf '\n10,000 sites on one edge:\n\n```\n'; cat $(ROWS).sites; printf '```\n'; } > docs/benchmarks.md
 	@cat docs/benchmarks.md
+
+READS ?= 1000000
+PURGES ?= 10000
+
+race: install-to-test ## reads against purges over three edges, none stale after a receipt: make race READS=20000 PURGES=200
+	READS=$(READS) PURGES=$(PURGES) cargo test --locked --test it -- race::nothing_stale --nocapture
 
 # SEED=41 plays one history, and tells it.
 HISTORIES ?= 100000

@@ -33,6 +33,7 @@ mod passing;
 mod peers;
 mod posting;
 mod purging;
+mod race;
 mod ranges;
 mod receipts;
 mod selecting;

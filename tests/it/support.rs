@@ -7,7 +7,7 @@ mod curl;
 mod disk;
 mod etcd;
 mod folder;
-mod message;
+pub mod message;
 mod origin;
 mod process;
 mod response;

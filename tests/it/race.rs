@@ -1,0 +1,93 @@
+//! Purges racing reads over three edges: fills, validations, variants, collapsed waiters and clients that leave.
+//! Once a receipt is complete, no edge may answer with less than what the origin said before the purge was ordered.
+//! `make race` runs many; `make test` a few.
+
+mod driver;
+mod world;
+
+use serde_json::json;
+
+use crate::support::Role;
+use driver::{Count, Told, race};
+use world::{Purge, World};
+
+const EDGES: [&str; 3] = ["edge-1", "edge-2", "edge-3"];
+
+/// A control plane and three edges in front of a world.
+struct Fleet {
+    plane: Role,
+    edges: Vec<Role>,
+}
+
+impl Fleet {
+    fn before(world: &World) -> Self {
+        let plane = Role::control_plane();
+        for site in ["race0", "race1"] {
+            let body = json!({"hosts": [format!("{site}.test")], "origin": world.url()});
+            plane.ask("PUT", &format!("/v1/sites/{site}"), &body);
+        }
+        let edges = EDGES.map(|id| Role::edge_named(id, &plane)).into();
+        let fleet = Self { plane, edges };
+        for edge in &fleet.edges {
+            edge.eventually_serves("race0.test");
+            edge.eventually_serves("race1.test");
+        }
+        fleet
+    }
+
+    fn race(&self, world: &World, count: Count, purge: impl Fn(&Purge) + Sync) -> Told {
+        let edges: Vec<_> = self.edges.iter().map(Role::listen).collect();
+        race(world, &edges, count, purge)
+    }
+
+    /// Until its receipt is complete, with all three edges in it.
+    fn purge(&self, purge: &Purge) {
+        let path = "/v1/purges?wait=complete&timeout=30s";
+        let receipt = self.plane.ask("POST", path, &purge.body());
+        assert_eq!(receipt["state"], "complete", "{receipt}");
+        assert_eq!(
+            receipt["edges"].as_array().map(Vec::len),
+            Some(3),
+            "{receipt}"
+        );
+    }
+}
+
+/// So many as the environment asks for, or as few as `make test` has time for.
+fn asked(name: &str, few: usize) -> usize {
+    match std::env::var(name) {
+        Ok(text) => text
+            .parse()
+            .unwrap_or_else(|_| panic!("{name}={text} is no number")),
+        Err(_) => few,
+    }
+}
+
+#[test]
+fn nothing_stale_is_served_after_a_receipt() {
+    let world = World::start();
+    let fleet = Fleet::before(&world);
+    let count = Count {
+        reads: asked("READS", 20_000),
+        purges: asked("PURGES", 200),
+    };
+    let told = fleet.race(&world, count, |purge| fleet.purge(purge));
+    println!("{told}");
+    assert_eq!(told.stale, Vec::<String>::new(), "{told}");
+    // It was a race: everything it is about did happen.
+    for kind in ["HIT", "MISS", "REVALIDATED", "left"] {
+        assert!(told.answers.contains_key(kind), "no {kind}: {told}");
+    }
+}
+
+#[test]
+fn a_purge_that_is_not_sent_is_seen() {
+    let world = World::start();
+    let fleet = Fleet::before(&world);
+    let count = Count {
+        reads: 2_000,
+        purges: 20,
+    };
+    let told = fleet.race(&world, count, |_| {});
+    assert!(!told.stale.is_empty(), "{told}");
+}
