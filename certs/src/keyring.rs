@@ -60,6 +60,16 @@ impl Keyring {
         Some(held.key.clone())
     }
 
+    /// Whether one certificate answers for both names: a client that was shown it for the one may ask for the other
+    /// on the same connection (RFC 9110 §15.5.20, RFC 9113 §9.1.1).
+    pub fn is_one_for(&self, shown: &str, asked: &str) -> bool {
+        shown.eq_ignore_ascii_case(asked)
+            || match (self.certificate(Some(shown)), self.certificate(Some(asked))) {
+                (Some(shown), Some(asked)) => Arc::ptr_eq(&shown, &asked),
+                _ => false,
+            }
+    }
+
     /// Each name and when the certificate that answers for it expires, in no order.
     pub fn expires(&self) -> impl Iterator<Item = (String, SystemTime)> {
         let exact = self

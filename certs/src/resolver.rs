@@ -48,6 +48,9 @@ pub fn server_config(resolver: Arc<Resolver>) -> Result<Arc<ServerConfig>, rustl
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
         .with_no_client_auth()
         .with_cert_resolver(resolver);
+    // Stateless tickets, so that any number of clients can resume; their keys change every six hours, and the one
+    // before is known for six more.
+    config.ticketer = rustls::crypto::ring::Ticketer::new()?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }

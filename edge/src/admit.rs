@@ -61,6 +61,8 @@ pub enum Refused {
     NoConfiguration,
     NoSite,
     Loop,
+    /// The certificate that the client was shown is not this host's.
+    Misdirected,
 }
 
 /// `birth` says what a fetch for the site it is routed to is born as.
@@ -210,6 +212,7 @@ impl Refused {
             Self::NoConfiguration => StatusCode::SERVICE_UNAVAILABLE,
             Self::NoSite => StatusCode::NOT_FOUND,
             Self::Loop => StatusCode::LOOP_DETECTED,
+            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
         }
     }
 
@@ -230,6 +233,7 @@ impl Refused {
             Self::NoConfiguration => "no configuration yet; the control plane has not been reached",
             Self::NoSite => "no site answers for this host",
             Self::Loop => "this request has been here before (CDN-Loop)",
+            Self::Misdirected => "the certificate of this connection is not for this host",
         }
     }
 
@@ -237,7 +241,7 @@ impl Refused {
     pub fn closes(self) -> bool {
         !matches!(
             self,
-            Self::BadToken | Self::NoConfiguration | Self::NoSite | Self::Loop
+            Self::BadToken | Self::NoConfiguration | Self::NoSite | Self::Loop | Self::Misdirected
         )
     }
 }

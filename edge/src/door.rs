@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use http::Method;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use seawall_certs::Resolver;
 use seawall_config::scope::Scheme;
 
 use crate::admit::{Admitted, Asked, Refused, admit};
@@ -28,6 +29,8 @@ pub const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 pub struct Door {
     pub state: Arc<State>,
     pub log: Log,
+    /// What TLS answers with.
+    pub keyring: Option<Arc<Resolver>>,
 }
 
 /// One request's notes, for the log.
@@ -67,10 +70,16 @@ impl Visit {
 }
 
 impl Door {
-    /// A request may ask for a revision that is still under way: it is waited for, but not for long.
-    pub async fn admit(&self, asked: Asked<'_>) -> Result<Admitted, Refused> {
+    /// Who may come in. A request may ask for a revision that is still under way: it is waited for, but not for long.
+    /// `shown`: the server name whose certificate the client was shown.
+    pub async fn admit(&self, asked: Asked<'_>, shown: Option<&str>) -> Result<Admitted, Refused> {
         self.state.saw_request();
-        match self.admit_now(asked) {
+        let admitted = self.admit_now(asked)?;
+        let (Admitted::Ours(journey) | Admitted::Passes(journey)) = &admitted;
+        if shown.is_some_and(|shown| self.is_misdirected(shown, journey.key.host())) {
+            return Err(Refused::Misdirected);
+        }
+        match Ok(admitted) {
             Ok(Admitted::Ours(Journey {
                 wanted: Some(wanted),
                 ..
@@ -80,6 +89,14 @@ impl Door {
             }
             admitted => admitted,
         }
+    }
+
+    /// RFC 9110 §15.5.20: a certificate is good for its own names only.
+    fn is_misdirected(&self, shown: &str, host: &str) -> bool {
+        let port = host.rfind(':').filter(|_| !host.ends_with(']'));
+        let host = host.get(..port.unwrap_or(host.len())).unwrap_or(host);
+        let keyring = self.keyring.as_ref().map(|resolver| resolver.keyring());
+        keyring.is_some_and(|keyring| !keyring.is_one_for(shown, host))
     }
 
     fn admit_now(&self, asked: Asked<'_>) -> Result<Admitted, Refused> {

@@ -133,6 +133,7 @@ impl Edge {
         let door = Arc::new(Door {
             state: state.clone(),
             log,
+            keyring: options.keyring.clone(),
         });
         let front = Front::new(door.clone(), proxy(door), options.front_door);
         front.open(clear, None);

@@ -31,7 +31,7 @@ mod hit;
 mod tls;
 mod wire;
 
-use accept::CONNECTIONS_MAX;
+use accept::{CONNECTIONS_MAX, Clients};
 use dates::Dates;
 
 /// All connections of an edge.
@@ -46,6 +46,7 @@ struct Shared {
     /// Off: everything is handed to Pingora, whose hooks give the same answers.
     answers: bool,
     permits: Arc<Semaphore>,
+    clients: Arc<Clients>,
     stop: watch::Sender<bool>,
     dates: Dates,
 }
@@ -57,6 +58,7 @@ impl Front {
             proxy: Arc::new(proxy),
             answers,
             permits: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+            clients: Arc::default(),
             stop: watch::channel(false).0,
             dates: Dates::new(),
         };

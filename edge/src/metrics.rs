@@ -61,6 +61,7 @@ pub struct Metrics {
     tags_cut: Counter,
     heartbeats_refused: Counter,
     log_lines_dropped: Counter,
+    connections_refused: Counter,
 }
 
 /// From 50 us to 13 s.
@@ -84,6 +85,7 @@ impl Metrics {
             tags_cut: Counter::default(),
             heartbeats_refused: Counter::default(),
             log_lines_dropped: Counter::default(),
+            connections_refused: Counter::default(),
         };
         let m = metrics.clone();
         registry.register("requests", "Requests answered", m.requests);
@@ -128,7 +130,7 @@ impl Metrics {
     }
 
     /// Those without labels.
-    fn counters(&self) -> [(&'static str, &'static str, Counter); 6] {
+    fn counters(&self) -> [(&'static str, &'static str, Counter); 7] {
         [
             (
                 "collapsed",
@@ -159,6 +161,11 @@ impl Metrics {
                 "access_log_dropped",
                 "Access log lines dropped because the writer was behind",
                 self.log_lines_dropped.clone(),
+            ),
+            (
+                "connections_refused",
+                "Connections of clients that had too many already",
+                self.connections_refused.clone(),
             ),
         ]
     }
@@ -214,6 +221,10 @@ impl Metrics {
 
     pub fn heartbeat_refused(&self) {
         self.heartbeats_refused.inc();
+    }
+
+    pub fn connection_refused(&self) {
+        self.connections_refused.inc();
     }
 
     pub fn log_line_dropped(&self) {

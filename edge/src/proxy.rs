@@ -90,7 +90,11 @@ impl ProxyHttp for Proxy {
         ctx: &mut Ctx,
     ) -> pingora_error::Result<bool> {
         let asked = asked(session);
-        let journey = match self.0.admit(asked).await {
+        let tls = session
+            .digest()
+            .and_then(|digest| digest.ssl_digest.clone());
+        let shown = tls.as_ref().and_then(|tls| tls.organization.as_deref());
+        let journey = match self.0.admit(asked, shown).await {
             Ok(Admitted::Ours(journey)) => Arc::new(journey),
             Ok(Admitted::Passes(journey)) => {
                 if session.req_header().version < Version::HTTP_11 {

@@ -22,6 +22,7 @@ mod examples;
 mod explaining;
 mod faults;
 mod fleet;
+mod front_door;
 mod habits;
 mod interim;
 mod invalidating;

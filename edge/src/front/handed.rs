@@ -301,9 +301,11 @@ impl UniqueID for Handed {
 }
 
 impl Ssl for Handed {
-    /// That there is one says that the client came over TLS; nobody reads what is in it.
+    /// That there is one says that the client came over TLS. Of what Pingora lets us put into it we need one text: the
+    /// server name whose certificate the client was shown.
     fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
-        let digest = || SslDigest::new("", "", None, None, Vec::new());
+        let shown = self.wire.server_name().map(str::to_owned);
+        let digest = || SslDigest::new("", "", shown, None, Vec::new());
         self.wire.is_secure().then(|| Arc::new(digest()))
     }
 

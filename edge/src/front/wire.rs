@@ -28,6 +28,14 @@ impl Wire {
         }
     }
 
+    /// Whose certificate the client was shown.
+    pub fn server_name(&self) -> Option<&str> {
+        match self {
+            Self::Clear(_) => None,
+            Self::Secure(stream) => stream.get_ref().1.server_name(),
+        }
+    }
+
     fn tcp(&self) -> &TcpStream {
         match self {
             Self::Clear(tcp) => tcp,
