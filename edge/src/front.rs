@@ -21,12 +21,12 @@ use crate::door::Door;
 use crate::proxy::Proxy;
 
 mod accept;
-mod body;
+pub mod body;
 pub mod dated;
 mod dates;
 mod h1;
 pub mod handed;
-mod head;
+pub mod head;
 mod hit;
 mod tls;
 mod wire;

@@ -12,6 +12,7 @@ mod freshness;
 mod input;
 mod names;
 mod parts;
+mod requests;
 mod variants;
 
 use input::Input;
@@ -19,7 +20,7 @@ use input::Input;
 /// Panics where its property does not hold.
 type Target = fn(&mut Input<'_>);
 
-const TARGETS: [(&str, Target); 18] = [
+const TARGETS: [(&str, Target); 20] = [
     ("response_directives", directives::of_responses),
     ("request_directives", directives::of_requests),
     ("structured_fields", directives::structured_fields),
@@ -38,6 +39,8 @@ const TARGETS: [(&str, Target); 18] = [
     ("following", following::of_honest_planes),
     ("offers", following::of_any_offers),
     ("hop", names::hop),
+    ("request_heads", requests::heads),
+    ("request_bodies", requests::bodies),
 ];
 
 /// Runs the target of this name.

@@ -31,7 +31,7 @@ fn both_readers_give_the_same_answers() {
                     assert!(connection.is_closed());
                     *connection = edges[edge].connect();
                 }
-                essence(answer)
+                essence(&answer)
             });
             assert_eq!(said[0], said[1], "case {case}: {method} {fields:?}");
         }
@@ -114,7 +114,7 @@ fn asked(random: &mut fastrand::Rng) -> (&'static str, Vec<Field>, &'static [u8]
 }
 
 /// Status, fields and body, but for what tells the time, and the boundary that is drawn anew each time.
-fn essence(answer: Response) -> (u16, Vec<(String, String)>, String, bool) {
+fn essence(answer: &Response) -> (u16, Vec<(String, String)>, String, bool) {
     let boundary = answer
         .field("content-type")
         .and_then(|kind| kind.split_once("boundary="));
