@@ -2,15 +2,20 @@
 
 use seawall_edge::simulated::Habits;
 
-use crate::world::{Rules, World};
+use crate::faults::{Fault, Node};
+use crate::world::{Rules, Weather, World};
 
 /// Histories in which a broken rule must show.
-const HISTORIES: u64 = 4_000;
+const HISTORIES: u64 = 20_000;
 
 /// Some history breaks a promise.
 #[track_caller]
-fn is_noticed(rules: Rules) {
-    let noticed = (0..HISTORIES).find(|seed| World::new(*seed, rules).play().outcome.is_err());
+fn is_noticed(rules: Rules, weather: Weather) {
+    let breaks = |seed: &u64| {
+        let world = World::in_weather(*seed, rules, weather);
+        world.play().outcome.is_err()
+    };
+    let noticed = (0..HISTORIES).find(breaks);
     assert!(
         noticed.is_some(),
         "nobody notices in {HISTORIES} histories: {rules:?}"
@@ -24,57 +29,91 @@ fn habits(habits: Habits) -> Rules {
     }
 }
 
+fn any_weather(_: &Fault) -> bool {
+    true
+}
+
+/// Edges are away, and come back.
+fn long_absences(fault: &Fault) -> bool {
+    matches!(fault, Fault::Crash(Node::Edge(_), _) | Fault::Isolate(..))
+}
+
+/// Edges are away, while an hour seems to pass, and nobody knows what has been.
+fn forgetful_planes(fault: &Fault) -> bool {
+    matches!(
+        fault,
+        Fault::Isolate(..)
+            | Fault::Jump(Node::Plane(_), 1..)
+            | Fault::Compact
+            | Fault::Crash(Node::Plane(_), _)
+    )
+}
+
+/// Control planes see the store late, or not at all, and edges only some of them.
+fn divided_planes(fault: &Fault) -> bool {
+    matches!(
+        fault,
+        Fault::Cut(..) | Fault::Part(..) | Fault::Slow(Node::Plane(_), ..)
+    )
+}
+
+/// An edge's messages take their time, and then none arrives.
+fn late_answers(fault: &Fault) -> bool {
+    matches!(fault, Fault::Slow(Node::Edge(_), ..) | Fault::Isolate(..))
+}
+
 macro_rules! broken {
-    ($($name:ident: $rules:expr;)*) => {
+    ($($name:ident in $weather:ident: $rules:expr;)*) => {
         $(#[test]
         fn $name() {
-            is_noticed($rules);
+            is_noticed($rules, $weather);
         })*
     };
 }
 
 broken! {
-    a_birth_at_the_end_of_a_fill_is_noticed:
+    a_birth_at_the_end_of_a_fill_is_noticed in any_weather:
         habits(Habits { born_when_routed: false, ..Habits::default() });
-    a_waiter_that_does_not_look_again_is_noticed:
+    a_waiter_that_does_not_look_again_is_noticed in any_weather:
         habits(Habits { looks_again: false, ..Habits::default() });
-    joining_a_fill_from_before_a_purge_is_noticed:
+    joining_a_fill_from_before_a_purge_is_noticed in any_weather:
         habits(Habits { joins_alive_only: false, looks_again: false, ..Habits::default() });
-    a_hit_that_is_not_judged_is_noticed:
+    a_hit_that_is_not_judged_is_noticed in any_weather:
         habits(Habits { judges_hits: false, ..Habits::default() });
-    a_304_that_raises_a_birth_is_noticed:
+    a_304_that_raises_a_birth_is_noticed in any_weather:
         habits(Habits { validated_when_asked: false, ..Habits::default() });
-    serving_without_the_right_to_vouch_is_noticed:
+    serving_without_the_right_to_vouch_is_noticed in any_weather:
         habits(Habits { tests_vouching: false, ..Habits::default() });
-    a_renewal_before_the_write_is_noticed:
+    a_renewal_before_the_write_is_noticed in any_weather:
         Rules { renews_after_write: false, ..Rules::default() };
-    a_deadline_from_the_answer_is_noticed:
+    a_deadline_from_the_answer_is_noticed in late_answers:
         Rules { counts_from_sending: false, ..Rules::default() };
-    vouching_before_the_head_is_applied_is_noticed:
+    vouching_before_the_head_is_applied_is_noticed in any_weather:
         Rules { waits_for_head: false, ..Rules::default() };
-    calling_it_complete_while_one_may_serve_is_noticed:
+    calling_it_complete_while_one_may_serve_is_noticed in any_weather:
         Rules { names_who_may_serve: false, ..Rules::default() };
-    fencing_without_a_read_is_noticed:
+    fencing_without_a_read_is_noticed in divided_planes:
         Rules { reads_before_fencing: false, ..Rules::default() };
-    two_boots_that_are_one_are_noticed:
+    two_boots_that_are_one_are_noticed in any_weather:
         Rules { tells_boots_apart: false, ..Rules::default() };
-    a_snapshot_before_registration_is_noticed:
+    a_snapshot_before_registration_is_noticed in any_weather:
         Rules { registers_first: false, ..Rules::default() };
-    a_floor_that_nobody_heeds_is_noticed:
+    a_floor_that_nobody_heeds_is_noticed in forgetful_planes:
         Rules { heeds_the_floor: false, ..Rules::default() };
-    forgetting_too_early_is_noticed:
+    forgetting_too_early_is_noticed in any_weather:
         Rules { forgets_late: false, ..Rules::default() };
-    a_change_that_is_acknowledged_and_not_kept_is_noticed:
+    a_change_that_is_acknowledged_and_not_kept_is_noticed in long_absences:
         Rules { keeps_first: false, ..Rules::default() };
-    a_restored_backup_in_the_same_epoch_is_noticed:
+    a_restored_backup_in_the_same_epoch_is_noticed in any_weather:
         Rules { raises_the_epoch: false, ..Rules::default() };
 }
 
 /// The guarantee has a condition: two clocks drift by no more than the drift that is allowed. Beyond it, nothing holds.
 #[test]
 fn clocks_that_drift_too_far_break_the_guarantee() {
-    is_noticed(Rules {
+    let rules = Rules {
         edges_slow_by_ppm: 300_000,
         ..Rules::default()
-    });
+    };
+    is_noticed(rules, any_weather);
 }

@@ -24,8 +24,8 @@ pub enum Fault {
     Isolate(usize, u64),
     /// So many of a hundred messages are lost.
     Lose(u32, u64),
-    /// Messages take up to so long.
-    Slow(u64, u64),
+    /// Messages from and to it take up to so long.
+    Slow(Node, u64, u64),
     Crash(Node, u64),
     /// And what was on its disk is gone.
     CrashAndForget(usize, u64),
@@ -65,7 +65,7 @@ impl Fault {
             13 => Self::Cut(Node::Store, plane, long_ms),
             14 => Self::Part(plane, Node::Store, long_ms),
             15 => Self::Lose(random.u32(5..40), long_ms),
-            16 => Self::Slow(random.u64(100..6_000), long_ms),
+            16 => Self::Slow(any, random.u64(100..6_000), long_ms),
             17 => Self::Crash(plane, random.u64(1..4_000)),
             18 | 19 => Self::Crash(Node::Edge(edge), random.u64(1..15_000)),
             20 => Self::CrashAndForget(edge, random.u64(1..15_000)),
@@ -75,7 +75,10 @@ impl Fault {
             26 => Self::Compact,
             27 => Self::BackUp,
             28 => Self::Restore,
-            29 => Self::Jump(any, random.i64(-3_700_000..3_700_000)),
+            29 => {
+                let hour_ms = random.i64(3_600_000..3_800_000);
+                Self::Jump(any, if random.bool() { hour_ms } else { -hour_ms })
+            }
             30 => Self::Twin(long_ms),
             _ => Self::Deregister(edge),
         }
@@ -97,7 +100,7 @@ impl Fault {
             Self::Compact => "compacted",
             Self::BackUp => "backed up",
             Self::Restore => "backup restored, epoch raised",
-            Self::Jump(..) => "wall clock jumped, up to an hour",
+            Self::Jump(..) => "wall clock jumped by an hour",
             Self::Twin(_) => "second machine with an edge's id",
             Self::Deregister(_) => "edge deregistered",
         }

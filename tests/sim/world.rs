@@ -1,6 +1,7 @@
 //! One history: what happens, in which order, and whether every promise was kept.
 
 use std::collections::BTreeMap;
+use std::iter::repeat_with;
 
 use fastrand::Rng;
 use seawall_control_plane::keys;
@@ -79,6 +80,9 @@ impl Default for Rules {
     }
 }
 
+/// Which faults happen.
+pub type Weather = fn(&Fault) -> bool;
+
 pub enum Event {
     Plane(usize, u64, PlaneEvent),
     Edge(usize, u64, EdgeEvent),
@@ -112,7 +116,7 @@ pub struct World {
     seq: u64,
     cut: Vec<(Node, Node)>,
     loss: u32,
-    slow_ms: u64,
+    slow: Vec<(Node, u64)>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -130,7 +134,13 @@ pub struct Ended {
 }
 
 impl World {
+    /// Everything may break.
     pub fn new(seed: u64, rules: Rules) -> Self {
+        Self::in_weather(seed, rules, |_| true)
+    }
+
+    /// Only such faults happen.
+    pub fn in_weather(seed: u64, rules: Rules, weather: Weather) -> Self {
         let mut random = Rng::with_seed(seed);
         let planes = (0..PLANES).map(|_| PlaneNode::new(Clock::any(&mut random)));
         let planes = planes.collect();
@@ -160,14 +170,14 @@ impl World {
             seq: 0,
             cut: Vec::new(),
             loss: 0,
-            slow_ms: 0,
+            slow: Vec::new(),
             random,
         };
-        world.begin();
+        world.begin(weather);
         world
     }
 
-    fn begin(&mut self) {
+    fn begin(&mut self, weather: Weather) {
         for name in SITES {
             self.put_site(name, name);
         }
@@ -179,9 +189,12 @@ impl World {
         }
         let faults = self.random.usize(..=FAULTS_MAX);
         for _ in 0..faults {
-            let fault = Fault::any(&mut self.random, PLANES, EDGES);
+            let mut any = repeat_with(|| Fault::any(&mut self.random, PLANES, EDGES));
+            let fault = any.find(weather);
             let at = self.random.u64(2_000..BREAKS_UNTIL_MS);
-            self.at(at, Event::Break(fault));
+            fault
+                .into_iter()
+                .for_each(|fault| self.at(at, Event::Break(fault)));
         }
         self.at(1_000, Event::Request);
         self.at(2_000, Event::Publish);
@@ -268,7 +281,12 @@ impl World {
         if lost || self.cut.contains(&(from, to)) {
             return None;
         }
-        let slow = self.random.u64(..=self.slow_ms);
+        let slow = self
+            .slow
+            .iter()
+            .filter(|(node, _)| [from, to].contains(node));
+        let slow_ms = slow.map(|(_, slow_ms)| *slow_ms).max().unwrap_or(0);
+        let slow = self.random.u64(..=slow_ms);
         Some(self.now + self.random.u64(1..10) + slow)
     }
 

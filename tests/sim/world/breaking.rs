@@ -22,9 +22,9 @@ impl World {
                 lasts(for_ms);
                 self.loss = percent;
             }
-            Fault::Slow(slow_ms, for_ms) => {
+            Fault::Slow(node, slow_ms, for_ms) => {
                 lasts(for_ms);
-                self.slow_ms = slow_ms;
+                self.slow.push((node, slow_ms));
             }
             Fault::Quorum(for_ms) => {
                 lasts(for_ms);
@@ -128,7 +128,10 @@ impl World {
             Fault::Part(one, other, _) => self.heal(&[(one, other), (other, one)]),
             Fault::Isolate(edge, _) => self.heal(&from_planes(edge)),
             Fault::Lose(..) => self.loss = 0,
-            Fault::Slow(..) => self.slow_ms = 0,
+            Fault::Slow(node, slow_ms, _) => {
+                let mended = (node, slow_ms);
+                self.slow.retain(|slow| *slow != mended);
+            }
             Fault::Quorum(_) | Fault::LeaderChange => {
                 self.store.up = true;
                 self.notify_planes();
@@ -154,7 +157,8 @@ impl World {
 
     pub(super) fn mend_all(&mut self) {
         self.tell("everything is mended");
-        (self.loss, self.slow_ms, self.store.up) = (0, 0, true);
+        (self.loss, self.store.up) = (0, true);
+        self.slow.clear();
         self.cut.clear();
         self.stop_edge(TWIN);
         for plane in 0..PLANES {
