@@ -21,6 +21,8 @@ pub const HOSTS_MAX: usize = 1_000;
 pub const SERVERS_MAX: usize = 256;
 /// Blocks of addresses whose clients may debug.
 pub const DEBUG_FROM_MAX: usize = 64;
+/// Requests a second to the origin for what cannot be vouched for.
+pub const REFETCH_RATE_MAX: u64 = 1_000_000;
 /// Rules of one site.
 pub const RULES_MAX: usize = 1_000;
 
@@ -32,6 +34,8 @@ pub struct Site {
     pub origin: Origin,
     /// Which clients are told the key of an answer, and details of why it is as it is.
     pub debug_from: Vec<IpNet>,
+    /// Requests a second to the origin for what may be stored and cannot be vouched for, of one edge.
+    pub refetch_rate: u32,
     /// What holds where no rule matches.
     pub policy: Policy,
     /// In order; the first whose path matches decides.

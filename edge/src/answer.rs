@@ -29,10 +29,14 @@ use crate::state::State;
 use crate::storage::Storage;
 
 mod coded;
+mod cut_off;
 mod multipart;
+mod refusal;
 mod reply;
 mod wait;
 
+use cut_off::{has_its_turn, is_refetch};
+pub use refusal::Refusal;
 pub use reply::{Answer, Content, is_current, range};
 use wait::{Outcome, alone, join_or_fetch, validate_behind};
 pub use wait::{asked_behind, stands_in, would_join};
@@ -90,15 +94,6 @@ pub enum Apart {
     Head,
     /// One range is asked for as it is.
     OneRange,
-}
-
-/// Why a request is not answered from here at all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// RFC 9111 §5.2.1.7: only-if-cached, and there is nothing.
-    OnlyIfCached,
-    /// This edge cannot vouch for what it stored, and the site asked for a refusal then.
-    Fenced,
 }
 
 impl Journey {
@@ -297,18 +292,32 @@ pub fn is_here(journey: &Journey, object: &Object) -> bool {
 /// Answers a GET or HEAD; what comes before the answer goes to `interims`. Dropping the future is the client leaving:
 /// it is felt at once by what it waits for.
 pub async fn answer(state: &Arc<State>, journey: &Arc<Journey>, interims: &Interims) -> Answer {
-    let answer = plain(state, journey, interims).await;
+    let vouches = state.relies_on(journey);
+    let mut answer = plain(state, journey, interims, vouches).await;
+    if !vouches {
+        let detail = cut_off::detail(journey.policy().on_partition, answer.told.handling);
+        answer.told.detail = answer.told.detail.or(detail);
+    }
     answer.encoded(state, journey).await
 }
 
 /// The answer with its body as the origin sent it.
-async fn plain(state: &Arc<State>, journey: &Arc<Journey>, interims: &Interims) -> Answer {
+async fn plain(
+    state: &Arc<State>,
+    journey: &Arc<Journey>,
+    interims: &Interims,
+    mut vouches: bool,
+) -> Answer {
     let mut journey = journey.clone();
     for _ in 0..ROUNDS_MAX {
         let shelf = state.storage.get(&journey.key);
-        let (now, vouches) = (clock::now(), state.vouches());
+        let now = clock::now();
         let life = |object: &Object| object.life(&state.ledger);
-        let (why, stored, stand_in) = match decide(&journey, shelf.as_deref(), life, vouches, now) {
+        let verdict = decide(&journey, shelf.as_deref(), life, vouches, now);
+        if is_refetch(&journey, &verdict, vouches) && !has_its_turn(&journey).await {
+            return Answer::refused(Refusal::RefetchRate);
+        }
+        let (why, stored, stand_in) = match verdict {
             Verdict::Serve { object, behind } => {
                 if behind {
                     validate_behind(state, &journey, &object);
@@ -330,6 +339,7 @@ async fn plain(state: &Arc<State>, journey: &Arc<Journey>, interims: &Interims) 
             Outcome::NotForUs => return alone(state, &journey, why, stand_in, interims).await,
             Outcome::LookAgain => journey = begin_again(state, journey),
         }
+        vouches = state.relies_on(&journey);
     }
     alone(state, &journey, Fwd::Miss, None, interims).await
 }
@@ -359,22 +369,6 @@ fn is_worth_asking(object: &Object) -> bool {
     let head = &object.head;
     let has_validator = head.contains_key(header::ETAG) || head.contains_key(header::LAST_MODIFIED);
     has_validator && object.body.is_whole() && object.status.is_success()
-}
-
-impl Refusal {
-    pub fn status(self) -> StatusCode {
-        match self {
-            Self::OnlyIfCached => StatusCode::GATEWAY_TIMEOUT,
-            Self::Fenced => StatusCode::SERVICE_UNAVAILABLE,
-        }
-    }
-
-    pub fn detail(self) -> &'static str {
-        match self {
-            Self::OnlyIfCached => "only-if-cached",
-            Self::Fenced => "cut off from the control plane",
-        }
-    }
 }
 
 #[cfg(test)]

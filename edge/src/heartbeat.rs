@@ -26,7 +26,13 @@ pub struct Vouching {
 impl Vouching {
     /// Whether this edge may vouch at `now_ms`, of CLOCK_BOOTTIME.
     pub fn vouches(&self, now_ms: u64) -> bool {
-        now_ms < self.deadline_ms.load(Ordering::Acquire)
+        self.left_ms(now_ms) > 0
+    }
+
+    /// For how long it may.
+    pub fn left_ms(&self, now_ms: u64) -> u64 {
+        let deadline_ms = self.deadline_ms.load(Ordering::Acquire);
+        deadline_ms.saturating_sub(now_ms)
     }
 
     /// What it serves from.

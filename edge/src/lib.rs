@@ -35,6 +35,7 @@ mod metrics;
 mod object;
 mod origin;
 mod proxy;
+mod refetching;
 mod route;
 mod rules;
 mod settling;

@@ -13,6 +13,7 @@ use http::HeaderMap;
 use moka::sync::Cache;
 use seawall_config::Revision;
 use seawall_config::feed::{Applied, Change, Counted, Frame, Load};
+use seawall_config::site::OnPartition;
 
 use tokio::sync::watch;
 
@@ -29,6 +30,7 @@ use crate::ledger::shared::SharedLedger;
 use crate::ledger::{Birth, Fingerprint, Life};
 use crate::metrics::Metrics;
 use crate::origin::request::Pseudonym;
+use crate::refetching;
 use crate::rules::storing::Why;
 use crate::rules::{fields, invalidation};
 use crate::settling::Settling;
@@ -234,6 +236,17 @@ impl State {
     /// Whether this edge may vouch, now, for what it stored.
     pub fn vouches(&self) -> bool {
         self.vouching.vouches(clock::boottime_ms())
+    }
+
+    /// Whether what is stored for a request is used, as far as that depends on vouching for it.
+    pub fn relies_on(&self, journey: &Journey) -> bool {
+        let left_ms = self.vouching.left_ms(clock::boottime_ms());
+        match journey.policy().on_partition {
+            OnPartition::Revalidate if left_ms > 0 => {
+                refetching::is_relied_on(left_ms, &journey.key, &self.pseudonym.node)
+            }
+            _ => left_ms > 0,
+        }
     }
 
     /// A control plane knows this edge: from now on it is in every receipt.

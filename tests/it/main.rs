@@ -14,6 +14,7 @@ mod compressing;
 mod conformance;
 mod connections;
 mod crash;
+mod cut_off;
 mod dates;
 mod demo;
 mod deployment;

@@ -1,7 +1,7 @@
 //! The words of a site.
 
 use super::{Default, Form, Table, Word};
-use crate::site::{DEBUG_FROM_MAX, HOSTS_MAX, RULES_MAX, SERVERS_MAX};
+use crate::site::{DEBUG_FROM_MAX, HOSTS_MAX, REFETCH_RATE_MAX, RULES_MAX, SERVERS_MAX};
 
 pub static SITE: Table = Table {
     path: "site",
@@ -31,6 +31,17 @@ pub static SITE: Table = Table {
                     `[site.origin]`.",
         },
         ON_PARTITION,
+        Word {
+            name: "refetch_rate",
+            form: Form::Number {
+                min: 1,
+                max: REFETCH_RATE_MAX,
+            },
+            default: Default::Value("100"),
+            about: "How many requests a second one edge sends the origin for what it may not answer from its cache: \
+                    while it is cut off, where `on_partition` is `\"revalidate\"`; and for a `Seawall-Min-Revision` \
+                    that it has not reached. What comes faster waits for at most a second, then it is answered 503.",
+        },
         Word {
             name: "cache",
             form: Form::Table(&SITE_CACHE),

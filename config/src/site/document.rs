@@ -14,6 +14,9 @@ use crate::problem::Problems;
 use crate::reader::{Fields, TextOrTable};
 use crate::schema;
 
+/// Where a site does not say it.
+const REFETCH_RATE: u32 = 100;
+
 /// Bytes of one site's document, as JSON.
 pub const DOCUMENT_BYTES_MAX: usize = 256 * 1024;
 
@@ -55,6 +58,8 @@ impl Site {
         let origin = origin(&mut fields, problems);
         let debug_from = fields.each_parsed("debug_from", problems, address::block);
         let debug_from = debug_from.into_iter().map(|(_, block)| block).collect();
+        let refetch_rate = fields.number("refetch_rate").map(u32::try_from);
+        let refetch_rate = refetch_rate.and_then(Result::ok).unwrap_or(REFETCH_RATE);
         let mut policy = Policy::default();
         override_partition(&mut fields, &mut policy);
         if let Some(mut cache) = fields.table("cache") {
@@ -72,6 +77,7 @@ impl Site {
             hosts,
             origin: origin?,
             debug_from,
+            refetch_rate,
             policy,
             rules,
         })

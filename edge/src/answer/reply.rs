@@ -22,6 +22,8 @@ use crate::rules::validation;
 
 /// A `Retry-After` in seconds, for answers that will be different soon.
 const RETRY_AFTER_S: u64 = 5;
+/// And for those that are refused because too many came at once.
+const TURN_AFTER_S: u64 = 1;
 
 /// An answer ready to be written; the door adds what is its own (Via, Connection, framing).
 pub struct Answer {
@@ -242,11 +244,14 @@ impl Answer {
     pub(super) fn refused(refusal: super::Refusal) -> Self {
         let told = Told::generated(refusal.detail());
         let mut answer = Self::text(refusal.status(), told, refusal.detail());
-        if refusal == Refusal::Fenced {
-            answer
-                .head
-                .insert(header::RETRY_AFTER, RETRY_AFTER_S.into());
-        }
+        let retry_after_s = match refusal {
+            Refusal::OnlyIfCached => None,
+            Refusal::Fenced => Some(RETRY_AFTER_S),
+            Refusal::RefetchRate => Some(TURN_AFTER_S),
+        };
+        answer
+            .head
+            .extend(retry_after_s.map(|after| (header::RETRY_AFTER, HeaderValue::from(after))));
         answer
     }
 

@@ -285,7 +285,7 @@ fn joins(state: &State, journey: &Journey, fill: &Fill) -> bool {
 }
 
 fn may_join(state: &State, journey: &Journey, fill: &Fill) -> bool {
-    if !state.vouches() && journey.policy().on_partition != OnPartition::Serve {
+    if journey.policy().on_partition != OnPartition::Serve && !state.relies_on(journey) {
         return false;
     }
     match fill.stage() {
@@ -350,7 +350,7 @@ pub fn stands_in(state: &State, journey: &Journey, object: &Object, now: SystemT
         client: directives::Request::default(),
         policy: journey.policy(),
         life: object.life(&state.ledger),
-        vouches: state.vouches(),
+        vouches: state.relies_on(journey),
         now,
     };
     reuse::on_error(question).is_some()

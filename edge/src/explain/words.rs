@@ -210,6 +210,10 @@ pub fn refusal(refusal: Refusal) -> Spoken {
             Spoken::new("RFC 9111 §5.2.1.7", says)
         }
         Refusal::Fenced => cut_off(OnPartition::Refuse),
+        Refusal::RefetchRate => Spoken::new(
+            "refetch_rate",
+            "the origin is asked as often as the site allows",
+        ),
     }
 }
 

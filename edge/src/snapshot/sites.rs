@@ -11,6 +11,7 @@ use seawall_config::{Problem, Problems, Revision, Site};
 use super::Shards;
 use crate::feed::Document;
 use crate::origin::Pool;
+use crate::refetching::Turns;
 use crate::route::Routes;
 
 #[derive(Clone, Debug, Default)]
@@ -35,6 +36,7 @@ pub struct Served {
     /// What it was built from. A later one that says the same builds nothing.
     pub document: Arc<Document>,
     pub pool: Pool,
+    pub refetching: Turns,
 }
 
 /// A document that does not validate here.
@@ -254,6 +256,7 @@ impl Served {
             name: site.name.as_str().into(),
             pool: Pool::new(&site.origin, document.created, document.revision),
             document: document.clone(),
+            refetching: Turns::default(),
             site,
         })
     }

@@ -99,6 +99,16 @@ impl Role {
         self.process.kill_9();
     }
 
+    /// SIGSTOP: it holds its connections and says nothing.
+    pub fn stop(&self) {
+        self.process.stop();
+    }
+
+    /// SIGCONT.
+    pub fn cont(&self) {
+        self.process.cont();
+    }
+
     /// Kills it if it still runs. On the same ports: whoever knows it finds it again.
     pub fn restart(&mut self) {
         if self.process.ended().is_none() {
