@@ -5,6 +5,8 @@
 //! [`Snapshot`]. What a newer version says in words that this one does not know is read so that no purge is lost:
 //! see [`newer`]. `POST /v1/edges/{id}/heartbeat` takes a [`Heartbeat`] and answers a [`Renewal`].
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 mod newer;
@@ -116,6 +118,19 @@ pub struct Snapshot {
     /// Every live purge record, oldest first.
     #[serde(deserialize_with = "newer::purges")]
     pub purges: Vec<PurgeRecord>,
+}
+
+/// A purge that a client ordered at an edge, by the method `PURGE`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EdgePurge {
+    /// Whose URL it is: it has to let clients purge at edges.
+    pub site: String,
+    /// Host and path, without a scheme: both are meant.
+    pub url: String,
+    pub mode: Mode,
+    /// The client.
+    pub from: IpAddr,
 }
 
 /// What an edge says of itself each second, and at once after it applied a purge.

@@ -21,6 +21,8 @@ pub const HOSTS_MAX: usize = 1_000;
 pub const SERVERS_MAX: usize = 256;
 /// Blocks of addresses whose clients may debug.
 pub const DEBUG_FROM_MAX: usize = 64;
+/// Blocks of addresses whose clients may purge at an edge.
+pub const PURGE_FROM_MAX: usize = 64;
 /// Requests a second to the origin for what cannot be vouched for.
 pub const REFETCH_RATE_MAX: u64 = 1_000_000;
 /// Rules of one site.
@@ -34,6 +36,8 @@ pub struct Site {
     pub origin: Origin,
     /// Which clients are told the key of an answer, and details of why it is as it is.
     pub debug_from: Vec<IpNet>,
+    /// Which clients may purge a URL at an edge.
+    pub purge_from: Vec<IpNet>,
     /// Requests a second to the origin for what may be stored and cannot be vouched for, of one edge.
     pub refetch_rate: u32,
     /// What holds where no rule matches.
@@ -165,8 +169,30 @@ impl Site {
 
     /// Whether a client at this address may see behind the answers.
     pub fn may_debug(&self, client: IpAddr) -> bool {
-        let client = client.to_canonical();
-        self.debug_from.iter().any(|block| block.contains(&client))
+        is_among(client, &self.debug_from)
+    }
+
+    /// Whether a client at this address may purge a URL where it is served.
+    pub fn may_purge(&self, client: IpAddr) -> bool {
+        is_among(client, &self.purge_from)
+    }
+}
+
+fn is_among(client: IpAddr, blocks: &[IpNet]) -> bool {
+    let client = client.to_canonical();
+    blocks.iter().any(|block| block.contains(&client))
+}
+
+impl HostPattern {
+    /// Whether it matches a host, without a port.
+    pub fn covers(&self, host: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Exact(exact) => exact == host,
+            Self::Below(above) => host
+                .strip_suffix(above.as_str())
+                .is_some_and(|below| below.len() > 1 && below.ends_with('.')),
+        }
     }
 }
 

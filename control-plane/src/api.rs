@@ -70,7 +70,7 @@ type Route = (&'static str, &'static str, Right, MethodRouter<Arc<Plane>>);
 
 /// Every path, its method, what it needs, and what answers it.
 fn routes() -> Vec<Route> {
-    use Right::{BeEdge, Follow, Purge, See, SeeAll, SeeSite, WriteAll, WriteSite};
+    use Right::{BeEdge, Follow, Purge, PurgeAsEdge, See, SeeAll, SeeSite, WriteAll, WriteSite};
     vec![
         ("/v1/sites", "get", SeeAll, get(sites::list)),
         ("/v1/sites", "post", WriteAll, post(sites::change)),
@@ -91,6 +91,12 @@ fn routes() -> Vec<Route> {
             "post",
             BeEdge,
             post(edges::heartbeat),
+        ),
+        (
+            "/v1/edges/{id}/purges",
+            "post",
+            PurgeAsEdge,
+            post(edges::purge),
         ),
         ("/v1/feed", "get", Follow, get(feed::follow)),
         ("/v1/snapshot", "get", Follow, get(feed::snapshot)),

@@ -20,6 +20,8 @@ pub const HEAD_BYTES_MAX: usize = 32 * 1024;
 /// Fields of a request.
 pub const FIELDS_MAX: usize = 100;
 
+/// The method that other caches have for it.
+const PURGE: &str = "PURGE";
 /// Carries a [`Token`]: read your purge, at any edge.
 pub const MIN_REVISION: &str = "seawall-min-revision";
 
@@ -41,8 +43,17 @@ pub struct Asked<'a> {
 pub enum Admitted {
     /// GET or HEAD without a body: answered from here.
     Ours(Journey),
+    /// `PURGE`, of a site that lets this client: passed on to a control plane.
+    Purges(Journey),
     /// Anything else that may pass to the origin.
     Passes(Journey),
+}
+
+impl Admitted {
+    pub fn journey(&self) -> &Journey {
+        let (Self::Ours(journey) | Self::Purges(journey) | Self::Passes(journey)) = self;
+        journey
+    }
 }
 
 /// Why a request goes no further. Where the message itself is in doubt the connection is closed, too.
@@ -58,6 +69,8 @@ pub enum Refused {
     /// `Seawall-Min-Revision` is malformed, or of another epoch.
     BadToken,
     MethodNotAllowed,
+    /// `PURGE` by a client that the site does not name, or with a body.
+    MayNotPurge,
     NoConfiguration,
     NoSite,
     Loop,
@@ -122,11 +135,19 @@ pub fn admit(
     let ours = matches!(*method, Method::GET | Method::HEAD)
         && !has_body
         && !asks_for_websocket(method, fields);
-    Ok(if ours {
-        Admitted::Ours(journey)
-    } else {
-        Admitted::Passes(journey)
+    Ok(match journey.served.site.purge_from.is_empty() {
+        _ if ours => Admitted::Ours(journey),
+        false if method.as_str() == PURGE => match !has_body && may_purge(&journey) {
+            true => Admitted::Purges(journey),
+            false => return Err(Refused::MayNotPurge),
+        },
+        _ => Admitted::Passes(journey),
     })
+}
+
+fn may_purge(journey: &Journey) -> bool {
+    let client = journey.client.map(|client| client.ip());
+    client.is_some_and(|client| journey.served.site.may_purge(client))
 }
 
 /// What the client says of its request, without what belongs to the connection: rules and origin see the same.
@@ -209,6 +230,7 @@ impl Refused {
             | Self::ProtectedNominated
             | Self::BadToken => StatusCode::BAD_REQUEST,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::MayNotPurge => StatusCode::FORBIDDEN,
             Self::NoConfiguration => StatusCode::SERVICE_UNAVAILABLE,
             Self::NoSite => StatusCode::NOT_FOUND,
             Self::Loop => StatusCode::LOOP_DETECTED,
@@ -230,6 +252,9 @@ impl Refused {
                 "Seawall-Min-Revision is not a token of this deployment: <epoch>-<revision>"
             }
             Self::MethodNotAllowed => "this method is not served",
+            Self::MayNotPurge => {
+                "PURGE is for clients that the site's purge_from names, and has no body"
+            }
             Self::NoConfiguration => "no configuration yet; the control plane has not been reached",
             Self::NoSite => "no site answers for this host",
             Self::Loop => "this request has been here before (CDN-Loop)",

@@ -14,6 +14,7 @@ use crate::answer::{Answer, Journey};
 use crate::clock;
 use crate::log::{Line, Log};
 use crate::metrics::{RequestLabels, code_class};
+use crate::ordering::Orders;
 use crate::rules::cache_status::{Debugger, Told};
 use crate::state::State;
 
@@ -31,6 +32,8 @@ pub struct Door {
     pub log: Log,
     /// What TLS answers with.
     pub keyring: Option<Arc<Resolver>>,
+    /// What clients purge here goes there.
+    pub orders: Orders,
 }
 
 /// One request's notes, for the log.
@@ -75,7 +78,7 @@ impl Door {
     pub async fn admit(&self, asked: Asked<'_>, shown: Option<&str>) -> Result<Admitted, Refused> {
         self.state.saw_request();
         let admitted = self.admit_now(asked)?;
-        let (Admitted::Ours(journey) | Admitted::Passes(journey)) = &admitted;
+        let journey = admitted.journey();
         if shown.is_some_and(|shown| self.is_misdirected(shown, journey.key.host())) {
             return Err(Refused::Misdirected);
         }

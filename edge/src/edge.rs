@@ -26,6 +26,7 @@ use crate::feed::credentials::Credentials;
 use crate::front::Front;
 use crate::log::{AccessLog, Log};
 use crate::metrics::{Levels, Metrics};
+use crate::ordering::Orders;
 use crate::proxy::Proxy;
 use crate::state::State;
 use crate::{settling, sweep};
@@ -134,6 +135,7 @@ impl Edge {
             state: state.clone(),
             log,
             keyring: options.keyring.clone(),
+            orders: Orders::new(&options),
         });
         let front = Front::new(door.clone(), proxy(door), options.front_door);
         front.open(clear, None);

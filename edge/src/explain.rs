@@ -88,7 +88,7 @@ pub fn explain(
     let birth = |served: &_| state.birth(&snapshot, served);
     match admit(request.asked(), &snapshot, &state.pseudonym, birth) {
         Ok(Admitted::Ours(journey)) => report.ours(state, &journey, now),
-        Ok(Admitted::Passes(journey)) => report.passes(&journey),
+        Ok(Admitted::Purges(journey) | Admitted::Passes(journey)) => report.passes(&journey),
         Err(refused) => report.refused(refused, &snapshot),
     }
     Ok(report)

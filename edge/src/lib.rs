@@ -33,6 +33,7 @@ mod ledger;
 mod log;
 mod metrics;
 mod object;
+mod ordering;
 mod origin;
 mod proxy;
 mod refetching;

@@ -96,6 +96,11 @@ impl ProxyHttp for Proxy {
         let shown = tls.as_ref().and_then(|tls| tls.organization.as_deref());
         let journey = match self.0.admit(asked, shown).await {
             Ok(Admitted::Ours(journey)) => Arc::new(journey),
+            Ok(Admitted::Purges(journey)) => {
+                let answer = self.0.orders.purge(&journey).await;
+                ctx.visit.journey = Some(Arc::new(journey));
+                return self.write(session, ctx, answer).await.map(|()| true);
+            }
             Ok(Admitted::Passes(journey)) => {
                 if session.req_header().version < Version::HTTP_11 {
                     session.as_downstream_mut().set_ignore_info_resp(true);

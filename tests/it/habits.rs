@@ -138,3 +138,87 @@ fn cloudflares_purges_are_understood() {
         404,
     );
 }
+
+/// A site whose URLs these clients may purge where they are served, and its origin.
+fn site_with(origin: &Origin, purge_from: &str) -> Seawall {
+    let url = origin.url();
+    let page = ok("a").max_age(3_600).etag("1").if_match_304();
+    origin.says("/a", page);
+    origin.says("/b", ok("b").max_age(3_600));
+    Seawall::run_config(&format!(
+        "[[site]]\nname = \"www\"\nhosts = [\"www.test\", \"127.0.0.1\"]\norigin = \"{url}\"\n{purge_from}\n"
+    ))
+}
+
+#[test]
+fn a_url_is_purged_where_it_is_served() {
+    let origin = Origin::start();
+    let seawall = site_with(&origin, "purge_from = [\"127.0.0.0/8\"]");
+    let www = ("host", "www.test");
+    let get = |target: &str| seawall.get_with(target, &[www]);
+    for target in ["/a", "/b"] {
+        get(target);
+        get(target).is("HIT", &target[1..]);
+    }
+    let mut connection = seawall.connect();
+    let answer = connection.request("PURGE", "/a", &[www], b"");
+    let receipt: Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(
+        (answer.status, &receipt["state"]),
+        (200, &json!("complete"))
+    );
+    get("/a").is("MISS", "a");
+    get("/b").is("HIT", "b");
+    let soft = [www, ("fastly-soft-purge", "1")];
+    let answer = connection.request("PURGE", "/a", &soft, b"");
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    get("/a").is("REVALIDATED", "a");
+
+    let secure = || seawall.curl("/b", &[]).response;
+    secure();
+    secure().is("HIT", "b");
+    let purged = seawall.curl("/b", &["--request", "PURGE"]);
+    assert_eq!(
+        (purged.version.as_str(), purged.response.status),
+        ("2", 200)
+    );
+    secure().is("MISS", "b");
+}
+
+#[test]
+fn nobody_else_purges_and_by_default_the_origin_is_asked() {
+    let origin = Origin::start();
+    for (purge_from, status, asked) in [("purge_from = [\"10.0.0.0/8\"]", 403, 0), ("", 200, 1)] {
+        let seawall = site_with(&origin, purge_from);
+        let www = [("host", "www.test")];
+        seawall.get_with("/b", &www);
+        let before = origin.requests("/b");
+        let answer = seawall.request("PURGE", "/b", &www, b"");
+        assert_eq!(answer.status, status, "{purge_from}: {}", answer.text());
+        assert_eq!(origin.requests("/b") - before, asked, "{purge_from}");
+    }
+}
+
+#[test]
+fn an_edge_purges_only_what_a_site_lets_it() {
+    let origin = Origin::start();
+    let seawall = site_with(&origin, "purge_from = [\"127.0.0.1\"]");
+    let order = |site: &str, url: &str| {
+        let order = json!({"site": site, "url": url, "mode": "hard", "from": "127.0.0.1"});
+        let (status, answer, _) = seawall.api("POST", "/v1/edges/edge-1/purges", Some(order));
+        (
+            status,
+            answer["detail"].as_str().unwrap_or_default().to_owned(),
+        )
+    };
+    assert_eq!(order("www", "www.test/a").0, 202);
+    assert_eq!(order("www", "www.test:8080/a").0, 202);
+    let (status, why) = order("www", "elsewhere.test/a");
+    assert_eq!(status, 403, "{why}");
+    assert!(why.contains("purge_from"), "{why}");
+    assert_eq!(order("none", "www.test/a").0, 404);
+    let closed = site_with(&origin, "");
+    let order = json!({"site": "www", "url": "www.test/a", "mode": "hard", "from": "127.0.0.1"});
+    let (status, ..) = closed.api("POST", "/v1/edges/edge-1/purges", Some(order));
+    assert_eq!(status, 403);
+}

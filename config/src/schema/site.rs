@@ -1,7 +1,9 @@
 //! The words of a site.
 
 use super::{Default, Form, Table, Word};
-use crate::site::{DEBUG_FROM_MAX, HOSTS_MAX, REFETCH_RATE_MAX, RULES_MAX, SERVERS_MAX};
+use crate::site::{
+    DEBUG_FROM_MAX, HOSTS_MAX, PURGE_FROM_MAX, REFETCH_RATE_MAX, RULES_MAX, SERVERS_MAX,
+};
 
 pub static SITE: Table = Table {
     path: "site",
@@ -56,6 +58,16 @@ pub static SITE: Table = Table {
             default: Default::None("nobody"),
             about: "Which clients are told, in `Cache-Status`, the key of an answer and the detail of why it was not \
                     stored or failed: addresses and blocks of them, `127.0.0.1`, `10.0.0.0/8`, `2001:db8::/32`.",
+        },
+        Word {
+            name: "purge_from",
+            form: Form::Texts {
+                max: PURGE_FROM_MAX,
+            },
+            default: Default::None("nobody"),
+            about: "Which clients may purge a URL of this site where it is served, with the method `PURGE`: addresses \
+                    and blocks of them. An edge passes it on to a control plane, and every edge purges it. Where \
+                    nobody may, `PURGE` is a method like any other, for the origin.",
         },
         Word {
             name: "rule",

@@ -56,8 +56,11 @@ impl Site {
             hosts.push(host);
         }
         let origin = origin(&mut fields, problems);
-        let debug_from = fields.each_parsed("debug_from", problems, address::block);
-        let debug_from = debug_from.into_iter().map(|(_, block)| block).collect();
+        let mut blocks = |name| -> Vec<_> {
+            let blocks = fields.each_parsed(name, problems, address::block);
+            blocks.into_iter().map(|(_, block)| block).collect()
+        };
+        let (debug_from, purge_from) = (blocks("debug_from"), blocks("purge_from"));
         let refetch_rate = fields.number("refetch_rate").map(u32::try_from);
         let refetch_rate = refetch_rate.and_then(Result::ok).unwrap_or(REFETCH_RATE);
         let mut policy = Policy::default();
@@ -77,6 +80,7 @@ impl Site {
             hosts,
             origin: origin?,
             debug_from,
+            purge_from,
             refetch_rate,
             policy,
             rules,

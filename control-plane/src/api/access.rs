@@ -68,6 +68,8 @@ pub(super) enum Right {
     Follow,
     /// To be the edge that the address names.
     BeEdge,
+    /// To purge as that edge, what its clients may purge there.
+    PurgeAsEdge,
 }
 
 /// Why not.
@@ -136,7 +138,7 @@ impl Who {
             Self::Edge(id) => {
                 return match right {
                     Right::See | Right::Follow => Ok(()),
-                    Right::BeEdge if named == Some(id) => Ok(()),
+                    Right::BeEdge | Right::PurgeAsEdge if named == Some(id) => Ok(()),
                     _ => Err(forbidden(format!(
                         "this is the certificate of the edge {id:?}, and lets in nothing but that edge"
                     ))),
@@ -151,7 +153,7 @@ impl Who {
             Right::Purge => &[TokenScope::Purge],
             Right::WriteSite | Right::WriteAll => &[TokenScope::Write],
             Right::Follow => &[TokenScope::Edge, TokenScope::Read],
-            Right::BeEdge => &[TokenScope::Edge],
+            Right::BeEdge | Right::PurgeAsEdge => &[TokenScope::Edge],
         };
         if !wanted.iter().any(|scope| token.scopes.contains(scope)) {
             let wanted: Vec<_> = wanted.iter().map(|scope| scope.as_str()).collect();
@@ -167,7 +169,7 @@ impl Who {
         match right {
             Right::SeeSite | Right::WriteSite if is_limited && !is_its_own => Err(limited(token)),
             Right::SeeAll | Right::WriteAll | Right::Follow if is_limited => Err(limited(token)),
-            Right::BeEdge if !token.may_be(named) => Err(forbidden(format!(
+            Right::BeEdge | Right::PurgeAsEdge if !token.may_be(named) => Err(forbidden(format!(
                 "the token {:?} is limited to its edges: {}",
                 token.name,
                 token.edges.join(", ")

@@ -107,7 +107,7 @@ impl Gate {
             Who::Token(token) => &token.name,
         };
         Some(match (self.right, edge) {
-            (Right::BeEdge, Some(edge)) => format!("token {token} as {edge}"),
+            (Right::BeEdge | Right::PurgeAsEdge, Some(edge)) => format!("token {token} as {edge}"),
             (Right::Follow, _) => format!("token {token} from {}", from.address),
             _ => format!("token {token}"),
         })

@@ -33,6 +33,7 @@ fn a_request_is_taken_passed_or_refused() {
             Birth::default()
         }) {
             Ok(Admitted::Ours(journey)) => format!("ours {:?}", journey.key),
+            Ok(Admitted::Purges(journey)) => format!("purges {:?}", journey.key),
             Ok(Admitted::Passes(journey)) => format!("passes {:?}", journey.key),
             Err(refused) => format!("{refused:?}"),
         };

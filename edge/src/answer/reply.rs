@@ -272,6 +272,16 @@ impl Answer {
         Self::new(status, head, told, Content::Text(body))
     }
 
+    /// A document of a control plane's.
+    pub fn json(status: StatusCode, told: Told, document: String) -> Self {
+        let mut head = HeaderMap::new();
+        let json = HeaderValue::from_static("application/json");
+        head.insert(header::CONTENT_TYPE, json);
+        head.insert(header::CONTENT_LENGTH, document.len().into());
+        head.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        Self::new(status, head, told, Content::Text(document))
+    }
+
     fn unsatisfiable(stored: &HeaderMap, told: Told, total: u64) -> Self {
         // What is stored says of itself for how long it is fresh, and not of this error.
         let mut head = HeaderMap::new();

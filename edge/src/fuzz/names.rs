@@ -180,7 +180,9 @@ fn admitted(input: &mut Input<'_>, asks: &Name) -> Option<Journey> {
     };
     let by = Pseudonym::new("edge-1");
     match admit(asked, &SNAPSHOT, &by, |_| Birth::default()) {
-        Ok(Admitted::Ours(journey) | Admitted::Passes(journey)) => Some(journey),
+        Ok(Admitted::Ours(journey) | Admitted::Purges(journey) | Admitted::Passes(journey)) => {
+            Some(journey)
+        }
         Err(_) => None,
     }
 }

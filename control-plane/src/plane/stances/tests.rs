@@ -14,6 +14,7 @@ fn site(hosts: &[HostPattern], on_partition: OnPartition) -> Site {
             tls: OriginTls::default(),
         },
         debug_from: Vec::new(),
+        purge_from: Vec::new(),
         refetch_rate: 100,
         policy: Policy {
             on_partition,

@@ -49,6 +49,11 @@ impl Connection {
                     }
                 }
             }
+            Ok(Admitted::Purges(journey)) => {
+                let answer = shared.door.orders.purge(&journey).await;
+                visit.journey = Some(Arc::new(journey));
+                answer
+            }
             Ok(Admitted::Passes(_)) => return self.hand_over(shared, &head).await,
             Err(refused) => {
                 asker.persists &= !refused.closes();
