@@ -11,10 +11,14 @@ use super::net::{Machine, Net};
 use super::witness::Asked;
 use crate::support::{Etcd, Folder, Process, Version, eventually, within};
 
+mod pages;
+
+pub use pages::{Pages, STANCES};
+
 const SEAWALL: &str = env!("CARGO_BIN_EXE_seawall");
 const MEMBERS: usize = 3;
 const PLANES: usize = 2;
-const EDGES: usize = 3;
+pub const EDGES: usize = 3;
 /// An edge that was killed may hold its id, and what it served, for as long as it might have vouched.
 const PATIENCE: Duration = Duration::from_secs(90);
 /// What the edges cache.
@@ -41,7 +45,8 @@ pub struct Fleet {
 impl Fleet {
     /// Everything runs and serves when this returns. None where etcd is not to be had, and a word why.
     pub fn start(version: Version) -> Option<Self> {
-        let net = Net::new(10);
+        // The last two are the clients', and nobody's yet.
+        let net = Net::new(11);
         let folder = Folder::new();
         let members = (0..MEMBERS).map(|n| net.machine(n));
         let members: Vec<_> = members
