@@ -1,7 +1,7 @@
 # What a person types. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test conformance bench race sim lint fmt fuzz release install-to-build install-to-test
+.PHONY: help demo test conformance bench race sim lint fmt fuzz release install-to-build install-to-test install-to-bench
 
 # rustup's own folder, and where Debian keeps nginx: neither is on everyone's path.
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
@@ -33,7 +33,7 @@ conformance: install-to-test ## the public HTTP cache tests, scored beside other
 PROFILE ?= release
 ROWS := $(CURDIR)/target/bench-rows
 
-bench: install-to-test ## figures of this machine, into docs/benchmarks.md; PROFILE=dev: of a debug build
+bench: install-to-test install-to-bench ## figures of this machine, into docs/benchmarks.md; PROFILE=dev: of a debug build
 	@rm -f $(ROWS)
 	BENCH_ROWS=$(ROWS) cargo test --locked --profile $(PROFILE) --test it -- bench:: --ignored --nocapture --test-threads=1
 	cargo test --locked --profile $(PROFILE) -p seawall-edge --lib -- --ignored --nocapture what_ten_thousand_sites_cost \
@@ -86,6 +86,10 @@ release: install-to-build ## the real thing: target/release/seawall
 
 install-to-build:
 	@$(call install,$(TO_BUILD))
+
+# The load tool is measured beside others.
+install-to-bench:
+	@$(call install,wrk:wrk h2load:nghttp2-client taskset:util-linux)
 
 install-to-test:
 	@$(call install,$(TO_TEST))

@@ -93,7 +93,7 @@ pub(crate) enum Command {
     ///
     /// Each response is classed by its Cache-Status (else X-Cache, else Age): a hit and a miss are two things, and one
     /// average of both says nothing.
-    Loadtest(LoadtestArgs),
+    Loadtest(Box<LoadtestArgs>),
 }
 
 /// Where the control plane is: the same words for every client command.

@@ -63,7 +63,7 @@ fn serve_or_ask(cli: Cli) -> Result<Exit, Failure> {
             Command::Certs(args) => command::certs::run(&args),
             Command::Token(args) => command::token::run(&args),
             Command::Explain(args) => command::explain::run(args).await,
-            Command::Loadtest(args) => command::loadtest::run(args).await,
+            Command::Loadtest(args) => command::loadtest::run(*args).await,
         }
     });
     // What is still under way has had its time.

@@ -1,11 +1,11 @@
 //! What a cache did for a response, by what the response says of it. Pure.
 
 use http::HeaderMap;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sfv::{BareItem, KeyRef, ListEntry, Parser};
 
 /// What the client-side cache did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Class {
     /// Answered from the cache, fresh.

@@ -1,246 +1,337 @@
-//! One HTTP/1.1 connection to the target, and one exchange on it.
+//! One connection to the target, HTTP/1.1 or HTTP/2, and one exchange on it.
 
-use std::fs::File;
-use std::future::{Future, poll_fn};
-use std::io::{self, Read};
-use std::net::SocketAddr;
-use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::task::Poll;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{Request, header};
+use bytes::{Buf, Bytes, BytesMut};
 use http_body_util::{BodyExt, Empty};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
-use crate::anyone::Anyone;
 use crate::class::Class;
-use crate::plan::{Address, Error, Trust};
-use crate::record::{Failure, Outcome};
+use crate::record::Failure;
+use crate::target::Request;
+use crate::wire::{self, Body, Chunks, Classifier};
 
-/// TCP and TLS together.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// From the request to the last byte of the response.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
-/// Addresses of one name that are tried.
-const ADDRESSES_MAX: usize = 16;
-/// Read of a CA file; the system's whole list is smaller.
-const CA_FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
-const USER_AGENT: &str = concat!("seawall-loadtest/", env!("CARGO_PKG_VERSION"));
-/// `EMFILE` and `ENFILE`, the same on Linux and macOS: no file descriptor left.
-const NO_DESCRIPTOR: [i32; 2] = [24, 23];
+/// Read at a time: small where nothing large comes, as ten thousand connections may be open.
+const READ_BYTES: usize = 16 * 1024;
 
-/// A server that answered once, and how to speak to it.
-pub(crate) struct Target {
-    address: SocketAddr,
-    authority: String,
-    tls: Option<(TlsConnector, ServerName<'static>)>,
+pub(crate) enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// Its driver (what reads and writes the socket) runs inside the exchange, not as a task of its own:
-/// a response wakes one task, not two.
-pub(crate) struct Connection {
-    sender: http1::SendRequest<Empty<Bytes>>,
-    /// None once it has ended.
-    driver: Option<Driver>,
+pub(crate) enum Connection {
+    Http1(Http1),
+    /// One of the requests at a time that an HTTP/2 connection takes.
+    Http2(http2::SendRequest<Empty<Bytes>>),
 }
 
-type Driver = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
-
-impl Target {
-    /// Resolves the name, judges whether load may be sent there, and finds an address that answers.
-    pub(crate) async fn find(
-        address: &Address,
-        trust: Option<&Trust>,
-        i_own_this: Option<&str>,
-    ) -> Result<Self, Error> {
-        let unreachable = |source| Error::Unreachable {
-            target: address.authority.clone(),
-            source,
-        };
-        let tls = match address.tls {
-            true => Some(tls(address, trust)?),
-            false => None,
-        };
-        let resolved = tokio::net::lookup_host((address.host.as_str(), address.port));
-        let resolved: Vec<_> = resolved
-            .await
-            .map_err(unreachable)?
-            .take(ADDRESSES_MAX)
-            .collect();
-        address.allowed(&resolved, i_own_this)?;
-        let mut last = io::Error::other("the name has no address");
-        for address_of_host in resolved {
-            let authority = address.authority.clone();
-            let target = Self {
-                address: address_of_host,
-                authority,
-                tls: tls.clone(),
-            };
-            match target.connect().await {
-                Ok(_) => return Ok(target),
-                Err(error) => last = error,
-            }
-        }
-        Err(unreachable(last))
-    }
-
-    /// A GET of a path and query that have been checked.
-    pub(crate) fn get(&self, path_and_query: &str) -> Result<Request<Empty<Bytes>>, http::Error> {
-        Request::get(path_and_query)
-            .header(header::HOST, &self.authority)
-            .header(header::USER_AGENT, USER_AGENT)
-            .body(Empty::new())
-    }
-
-    pub(crate) async fn connect(&self) -> io::Result<Connection> {
-        let connecting = async {
-            let stream = TcpStream::connect(self.address).await?;
-            stream.set_nodelay(true)?;
-            match &self.tls {
-                None => Connection::open(stream).await,
-                Some((tls, name)) => {
-                    Connection::open(tls.connect(name.clone(), stream).await?).await
-                }
-            }
-        };
-        let timed_out = |_| io::Error::from(io::ErrorKind::TimedOut);
-        tokio::time::timeout(CONNECT_TIMEOUT, connecting)
-            .await
-            .map_err(timed_out)?
-    }
+pub(crate) struct Http1 {
+    stream: Stream,
+    buffer: BytesMut,
+    classifier: Classifier,
+    /// Ends an exchange that takes too long. Set anew only when it runs out early: that is cheaper than for each.
+    limit: Pin<Box<tokio::time::Sleep>>,
+    keeps: bool,
 }
 
-/// Whose fault it is that there is no connection.
-pub(crate) fn connect_failure(error: &io::Error) -> Failure {
-    let no_descriptor = error
-        .raw_os_error()
-        .is_some_and(|code| NO_DESCRIPTOR.contains(&code));
-    // Every port of this machine is in use towards that server.
-    let no_port = error.kind() == io::ErrorKind::AddrNotAvailable;
-    if no_descriptor || no_port {
-        Failure::NoSocket
-    } else {
-        Failure::Connect
-    }
+/// What is not the same for all exchanges of a run.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Reading {
+    /// The body's checksum is wanted.
+    pub(crate) sum: bool,
+    /// Bytes per second.
+    pub(crate) slowly: Option<u64>,
+}
+
+/// A whole response.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) class: Class,
+    pub(crate) bytes: u64,
+    /// CRC-32 of the body, if wanted.
+    pub(crate) sum: u32,
+    pub(crate) etag: Option<String>,
 }
 
 impl Connection {
-    async fn open<S>(stream: S) -> io::Result<Self>
-    where
-        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
-    {
-        let (sender, driver) = http1::handshake(TokioIo::new(stream))
+    pub(crate) async fn open(stream: Stream, http2: bool) -> io::Result<Self> {
+        if !http2 {
+            return Ok(Self::Http1(Http1 {
+                stream,
+                buffer: BytesMut::with_capacity(READ_BYTES),
+                classifier: Classifier::default(),
+                limit: Box::pin(tokio::time::sleep(RESPONSE_TIMEOUT)),
+                keeps: true,
+            }));
+        }
+        let (sender, driver) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
             .await
             .map_err(io::Error::other)?;
-        Ok(Self {
-            sender,
-            driver: Some(Box::pin(driver)),
-        })
+        // How it ends is told to whoever waits for a response.
+        tokio::spawn(driver);
+        Ok(Self::Http2(sender))
+    }
+
+    /// The same HTTP/2 connection, for another request at the same time.
+    pub(crate) fn another(&self) -> Option<Self> {
+        match self {
+            Self::Http1(_) => None,
+            Self::Http2(sender) => Some(Self::Http2(sender.clone())),
+        }
     }
 
     /// Whether it can take a request; notices a server that has closed it meanwhile.
     pub(crate) async fn is_ready(&mut self) -> bool {
-        drive(&mut self.driver, self.sender.ready()).await.is_ok()
+        match self {
+            Self::Http1(http1) => http1.keeps && http1.is_quiet().await,
+            Self::Http2(sender) => sender.ready().await.is_ok(),
+        }
     }
 
     /// Sends one request and reads the whole response. After a failure the connection is of no use.
-    pub(crate) async fn exchange(&mut self, request: Request<Empty<Bytes>>) -> Outcome {
-        match tokio::time::timeout(RESPONSE_TIMEOUT, self.read_response(request)).await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(error)) if error.is_parse() => Outcome::Failed(Failure::Malformed),
-            Ok(Err(_)) => Outcome::Failed(Failure::CutShort),
-            Err(_) => Outcome::Failed(Failure::Timeout),
+    pub(crate) async fn exchange(
+        &mut self,
+        request: Request,
+        reading: Reading,
+    ) -> Result<Answer, Failure> {
+        match (self, request) {
+            (Self::Http1(http1), Request::Http1(bytes)) => http1.exchange(&bytes, reading).await,
+            (Self::Http2(sender), Request::Http2(request)) => {
+                let exchange = over_http2(sender, request, reading);
+                let timed = tokio::time::timeout(RESPONSE_TIMEOUT, exchange).await;
+                timed.unwrap_or(Err(Failure::Timeout))
+            }
+            _ => Err(Failure::Malformed), // a target makes requests and connections of one kind
         }
     }
+}
 
-    async fn read_response(&mut self, request: Request<Empty<Bytes>>) -> hyper::Result<Outcome> {
-        let response = drive(&mut self.driver, self.sender.send_request(request)).await?;
-        let (head, mut body) = response.into_parts();
-        let mut bytes = 0;
-        // A body shorter than its Content-Length ends in an error here.
-        while let Some(frame) = drive(&mut self.driver, body.frame()).await {
-            bytes += frame?.data_ref().map_or(0, |data| data.len() as u64);
-        }
-        let status = head.status.as_u16();
-        Ok(Outcome::Answered {
-            class: Class::of(status, &head.headers),
-            status,
-            bytes,
+impl Http1 {
+    /// Nothing has come since the last response, neither bytes nor the end.
+    async fn is_quiet(&mut self) -> bool {
+        let mut byte = [0_u8; 1];
+        let poll = |context: &mut Context<'_>| {
+            let mut byte = ReadBuf::new(&mut byte);
+            let read = Pin::new(&mut self.stream).poll_read(context, &mut byte);
+            Poll::Ready(read.is_pending())
+        };
+        std::future::poll_fn(poll).await
+    }
+
+    async fn exchange(&mut self, request: &[u8], reading: Reading) -> Result<Answer, Failure> {
+        let deadline = tokio_now() + RESPONSE_TIMEOUT;
+        let Self {
+            stream,
+            buffer,
+            classifier,
+            limit,
+            keeps,
+        } = self;
+        let exchange = async {
+            // Plain TCP has nothing to flush; TLS may.
+            if stream.write_all(request).await.is_err() || stream.flush().await.is_err() {
+                return Err(Failure::CutShort);
+            }
+            let answer = read_response(stream, buffer, classifier, keeps, reading).await?;
+            *keeps &= buffer.is_empty();
+            Ok(answer)
+        };
+        let mut exchange = std::pin::pin!(exchange);
+        std::future::poll_fn(|context| {
+            if let Poll::Ready(ended) = exchange.as_mut().poll(context) {
+                return Poll::Ready(ended);
+            }
+            while limit.as_mut().poll(context).is_ready() {
+                if limit.deadline() >= deadline {
+                    return Poll::Ready(Err(Failure::Timeout));
+                }
+                limit.as_mut().reset(deadline);
+            }
+            Poll::Pending
         })
+        .await
     }
 }
 
-/// Runs `wanted` to its end, and the connection's driver with it.
-async fn drive<T>(driver: &mut Option<Driver>, wanted: impl Future<Output = T>) -> T {
-    let mut wanted = pin!(wanted);
-    poll_fn(|context| {
-        if let Some(running) = driver
-            && running.as_mut().poll(context).is_ready()
-        {
-            // How it ended is told to whoever waits for a response.
-            *driver = None;
-        }
-        match wanted.as_mut().poll(context) {
-            Poll::Ready(found) => Poll::Ready(found),
-            Poll::Pending => Poll::Pending,
-        }
-    })
-    .await
+fn tokio_now() -> tokio::time::Instant {
+    tokio::time::Instant::from_std(crate::clock::now())
 }
 
-fn tls(
-    address: &Address,
-    trust: Option<&Trust>,
-) -> Result<(TlsConnector, ServerName<'static>), Error> {
-    let refused = |why: String| Error::Url {
-        url: format!("https://{}", address.authority),
-        why,
-    };
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
-        .map_err(|error| refused(error.to_string()))?;
-    let mut config = match trust {
-        None => {
-            let why = "say whom to trust: a CA file, or anyone".to_owned();
-            return Err(refused(why));
+async fn read_response(
+    stream: &mut Stream,
+    buffer: &mut BytesMut,
+    classifier: &mut Classifier,
+    keeps: &mut bool,
+    reading: Reading,
+) -> Result<Answer, Failure> {
+    let head = loop {
+        match wire::head(buffer, classifier).map_err(|_| Failure::Malformed)? {
+            Some(head) if head.status < 200 && head.status != 101 => buffer.advance(head.bytes),
+            Some(head) => break head,
+            None => more(stream, buffer).await?,
         }
-        Some(Trust::CaFile(file)) => {
-            let unusable = |why: String| Error::Ca {
-                file: file.clone(),
-                why,
-            };
-            let mut pem = Vec::new();
-            let opened = File::open(file).map(|file| file.take(CA_FILE_BYTES_MAX));
-            opened
-                .and_then(|mut file| file.read_to_end(&mut pem))
-                .map_err(|error| unusable(error.to_string()))?;
-            let mut roots = rustls::RootCertStore::empty();
-            for certificate in CertificateDer::pem_slice_iter(&pem) {
-                let certificate = certificate.map_err(|error| unusable(error.to_string()))?;
-                roots
-                    .add(certificate)
-                    .map_err(|error| unusable(error.to_string()))?;
-            }
-            if roots.is_empty() {
-                return Err(unusable("holds no certificate".to_owned()));
-            }
-            builder.with_root_certificates(roots).with_no_client_auth()
-        }
-        Some(Trust::Anyone) => builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Anyone::new(&provider)))
-            .with_no_client_auth(),
     };
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    let name = ServerName::try_from(address.host.clone());
-    let name = name.map_err(|error| refused(error.to_string()))?;
-    Ok((TlsConnector::from(Arc::new(config)), name))
+    buffer.advance(head.bytes);
+    *keeps = head.keeps;
+    let mut sink = Sink {
+        reading,
+        ..Sink::default()
+    };
+    match head.body {
+        Body::Length(length) => {
+            while sink.bytes < length {
+                if buffer.is_empty() {
+                    sink.pause().await;
+                    more(stream, buffer).await?;
+                }
+                let left = usize::try_from(length - sink.bytes).unwrap_or(usize::MAX);
+                let part = left.min(buffer.len());
+                sink.take(buffer.get(..part).unwrap_or_default());
+                buffer.advance(part);
+            }
+        }
+        Body::Chunked => {
+            let mut chunks = Chunks::Line;
+            loop {
+                let read = chunks.read(buffer, |data| sink.take(data));
+                buffer.advance(read.map_err(|_| Failure::Malformed)?);
+                if chunks == Chunks::Done {
+                    break;
+                }
+                sink.pause().await;
+                more(stream, buffer).await?;
+            }
+        }
+        Body::ToTheEnd => loop {
+            sink.take(buffer);
+            buffer.clear();
+            sink.pause().await;
+            match more(stream, buffer).await {
+                Ok(()) => {}
+                Err(Failure::CutShort) => break,
+                Err(failure) => return Err(failure),
+            }
+        },
+    }
+    Ok(Answer {
+        status: head.status,
+        class: head.class,
+        bytes: sink.bytes,
+        sum: sink.sum.finalize(),
+        etag: head.etag,
+    })
+}
+
+/// Counts a body, and sums it up.
+#[derive(Default)]
+struct Sink {
+    reading: Reading,
+    bytes: u64,
+    sum: crc32fast::Hasher,
+}
+
+impl Sink {
+    fn take(&mut self, data: &[u8]) {
+        self.bytes += data.len() as u64;
+        if self.reading.sum {
+            self.sum.update(data);
+        }
+    }
+
+    /// What a slow reader waits before it reads on.
+    async fn pause(&self) {
+        if let Some(per_second) = self.reading.slowly {
+            let pause = Duration::from_secs_f64(READ_BYTES as f64 / per_second.max(1) as f64);
+            tokio::time::sleep(pause.min(RESPONSE_TIMEOUT)).await;
+        }
+    }
+}
+
+/// At least one more byte. The end is a failure: of a body that has no length, the caller knows better.
+async fn more(stream: &mut Stream, buffer: &mut BytesMut) -> Result<(), Failure> {
+    buffer.reserve(READ_BYTES);
+    match stream.read_buf(buffer).await {
+        Ok(0) | Err(_) => Err(Failure::CutShort),
+        Ok(_) => Ok(()),
+    }
+}
+
+async fn over_http2(
+    sender: &mut http2::SendRequest<Empty<Bytes>>,
+    request: http::Request<Empty<Bytes>>,
+    reading: Reading,
+) -> Result<Answer, Failure> {
+    let cut = |_| Failure::CutShort;
+    let (head, mut body) = sender
+        .send_request(request)
+        .await
+        .map_err(cut)?
+        .into_parts();
+    let mut sink = Sink {
+        reading,
+        ..Sink::default()
+    };
+    while let Some(frame) = body.frame().await {
+        sink.take(frame.map_err(cut)?.data_ref().map_or(&[][..], |data| data));
+        sink.pause().await;
+    }
+    let status = head.status.as_u16();
+    let etag = head.headers.get(http::header::ETAG);
+    Ok(Answer {
+        status,
+        class: Class::of(status, &head.headers),
+        bytes: sink.bytes,
+        sum: sink.sum.finalize(),
+        etag: etag.and_then(|etag| Some(etag.to_str().ok()?.to_owned())),
+    })
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(context),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+        }
+    }
 }

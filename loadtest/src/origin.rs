@@ -11,10 +11,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode, header};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -68,7 +68,7 @@ impl DemoOrigin {
         }
     }
 
-    /// Serves HTTP/1.1 until `stop`, then lets answers under way finish, for a second at most.
+    /// Serves HTTP/1.1 and HTTP/2 until `stop`, then lets answers under way finish, for a second at most.
     pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()>) {
         let origin = Arc::new(self);
         let free = Arc::new(Semaphore::new(ORIGIN_CONNECTIONS_MAX));
@@ -106,8 +106,10 @@ impl DemoOrigin {
     async fn answer(&self, request: Request<Incoming>) -> Response<OriginBody> {
         self.requests.fetch_add(1, Ordering::Relaxed);
         // Even a sleep of nothing ends at a tick of the timer, a millisecond later.
-        if !self.latency.is_zero() {
-            tokio::time::sleep(self.latency).await;
+        let query = content::Query::parse(request.uri().query());
+        let latency = query.latency.unwrap_or(self.latency);
+        if !latency.is_zero() {
+            tokio::time::sleep(latency).await;
         }
         let path = request.uri().path();
         match *request.method() {
@@ -118,7 +120,7 @@ impl DemoOrigin {
                     requests: self.requests.load(Ordering::Relaxed),
                 };
                 let head = request.method() == Method::HEAD;
-                match content::find(path, &time) {
+                match content::find(path, &query, &time) {
                     Some(content) => respond::respond(head, request.headers(), content),
                     None => respond::plain(StatusCode::NOT_FOUND, "no such page\n"),
                 }
@@ -164,8 +166,9 @@ async fn connection(
         let origin = origin.clone();
         async move { Ok::<_, Infallible>(origin.answer(request).await) }
     });
-    let mut builder = http1::Builder::new();
+    let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
+        .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT);
     // A client that breaks off, or does not speak HTTP, has itself to blame: nothing to report.

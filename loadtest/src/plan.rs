@@ -1,25 +1,37 @@
-//! What to do, as asked, and what may be done: limits, and whose server it is.
+//! What to do, as asked, and its limits.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use http::Uri;
+use crate::schedule::{Arrivals, Schedule, Segment};
+use crate::workload::Workload;
+
+pub mod file;
 
 /// Connections of a closed loop, and the most an open loop opens.
 pub const CONNECTIONS_MAX: usize = 10_000;
+/// Requests at a time on one HTTP/2 connection.
+pub const STREAMS_MAX: usize = 1_000;
+pub const WORKERS_MAX: usize = 64;
 /// Requests per second of an open loop.
 pub const RATE_PER_SECOND_MAX: f64 = 1_000_000.0;
 /// The longest run.
 pub const DURATION_MAX: Duration = Duration::from_secs(60 * 60);
 
-/// One run against one URL.
+/// One run against one server.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// `http://host[:port]/path?query`, or `https://` with `trust`.
+    /// `http://host[:port]/path?query`, or `https://` with `trust`. The workload says what is asked for there.
     pub url: String,
     pub mode: Mode,
     pub duration: Duration,
+    /// The beginning, which is reported apart: what is not cached yet.
+    pub cold: Duration,
+    /// None: requests for the URL itself.
+    pub workload: Option<Arc<Workload>>,
+    pub seed: u64,
+    pub how: How,
     /// For `https://` only.
     pub trust: Option<Trust>,
     /// Names the URL's host, where that is not this machine: load is sent to one's own servers only.
@@ -27,12 +39,53 @@ pub struct Plan {
 }
 
 /// When the next request leaves.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Mode {
     /// As soon as one of the connections is free: as many as the server can answer.
     Closed { connections: usize },
-    /// By a schedule, whatever the server does: what users do. Requests per second.
+    /// By a constant rate, whatever the server does: what users do. Requests per second.
     Open { rate: f64 },
+    /// By a rate that changes.
+    Segments {
+        segments: Vec<Segment>,
+        arrivals: Arrivals,
+    },
+    /// So many at once, again and again.
+    Herd { clients: u64, every: Duration },
+    /// When they were recorded; from the start, ascending.
+    Recorded(Vec<Duration>),
+}
+
+/// How requests are carried.
+#[derive(Clone, Debug, PartialEq)]
+pub struct How {
+    /// Threads; none says one for each core.
+    pub workers: Option<usize>,
+    pub http2: bool,
+    /// Requests at a time on one HTTP/2 connection.
+    pub streams: usize,
+    /// A connection is closed after so many requests.
+    pub requests_per_connection: Option<u64>,
+    /// The share of TLS connections that resume an earlier session where the server lets them.
+    pub resume: f64,
+    /// The share of requests whose answer is read slowly (HTTP/1.1), and how many bytes a second.
+    pub slow: Option<(f64, u64)>,
+    /// Bodies with the same URL and ETag are compared.
+    pub check_bodies: bool,
+}
+
+impl Default for How {
+    fn default() -> Self {
+        Self {
+            workers: None,
+            http2: false,
+            streams: 1,
+            requests_per_connection: None,
+            resume: 1.0,
+            slow: None,
+            check_bodies: false,
+        }
+    }
 }
 
 /// Whose certificates are believed.
@@ -59,8 +112,9 @@ pub enum Error {
         "{host} is not this machine. Load is sent to your own servers only: if it is yours, say --i-own-this {host}"
     )]
     NotYours { host: String },
-    #[error("the CA file {}: {why}", file.display())]
-    Ca { file: PathBuf, why: String },
+    /// A CA file, a plan, a list, a log.
+    #[error("{}: {why}", file.display())]
+    File { file: PathBuf, why: String },
     /// The address does not resolve, or nobody answers there.
     #[error("{target} cannot be reached: {source}")]
     Unreachable {
@@ -71,191 +125,154 @@ pub enum Error {
     Thread(std::io::Error),
 }
 
-/// A URL taken apart, checked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Address {
-    pub(crate) tls: bool,
-    /// Without the brackets of an IPv6 address.
-    pub(crate) host: String,
-    pub(crate) port: u16,
-    /// What the Host field says: the authority as the URL spells it.
-    pub(crate) authority: String,
-    pub(crate) path_and_query: String,
-}
-
 impl Plan {
-    /// The limits of the run; the URL is judged by [`Address::parse`].
-    pub(crate) fn check(&self) -> Result<(), Error> {
-        let limit = |what, asked: String, allowed: String| {
-            Err(Error::Limit {
-                what,
-                asked,
-                allowed,
-            })
-        };
-        match self.mode {
-            Mode::Closed { connections } if !(1..=CONNECTIONS_MAX).contains(&connections) => {
-                let allowed = format!("1 to {CONNECTIONS_MAX} are allowed");
-                return limit(
-                    "the number of connections",
-                    connections.to_string(),
-                    allowed,
-                );
-            }
-            // Written so that a rate that is no number is refused too.
-            Mode::Open { rate } if !(rate > 0.0 && rate <= RATE_PER_SECOND_MAX) => {
-                let allowed = format!("more than 0 and at most {RATE_PER_SECOND_MAX} is allowed");
-                return limit("the rate", rate.to_string(), allowed);
-            }
-            _ => {}
+    /// A run with nothing special about it.
+    pub fn new(url: impl Into<String>, mode: Mode, duration: Duration) -> Self {
+        Self {
+            url: url.into(),
+            mode,
+            duration,
+            cold: Duration::ZERO,
+            workload: None,
+            seed: 1,
+            how: How::default(),
+            trust: None,
+            i_own_this: None,
         }
-        if self.duration.is_zero() || self.duration > DURATION_MAX {
-            let allowed = format!("more than 0 and at most {DURATION_MAX:?} is allowed");
-            return limit("the duration", format!("{:?}", self.duration), allowed);
-        }
-        Ok(())
     }
-}
 
-impl Address {
-    pub(crate) fn parse(url: &str) -> Result<Self, Error> {
-        let refused = |why: &str| Error::Url {
-            url: url.to_owned(),
-            why: why.to_owned(),
+    /// The times of an open loop; None for a closed one.
+    pub(crate) fn schedule(&self) -> Option<Schedule> {
+        let (segments, arrivals) = match &self.mode {
+            Mode::Closed { .. } => return None,
+            Mode::Open { rate } => {
+                let constant = Segment {
+                    from: *rate,
+                    to: *rate,
+                    duration: self.duration,
+                };
+                (vec![constant], Arrivals::Even)
+            }
+            Mode::Segments { segments, arrivals } => (segments.clone(), *arrivals),
+            Mode::Herd { clients, every } => {
+                return Some(Schedule::Herd {
+                    clients: *clients,
+                    every: *every,
+                    duration: self.duration,
+                });
+            }
+            Mode::Recorded(times) => return Some(Schedule::Recorded(times.clone().into())),
         };
-        let uri: Uri = url.parse().map_err(|error| refused(&format!("{error}")))?;
-        let tls = match uri.scheme_str() {
-            Some("http") => false,
-            Some("https") => true,
-            _ => return Err(refused("write it as http://host/path or https://host/path")),
-        };
-        let authority = uri.authority().ok_or_else(|| refused("it names no host"))?;
-        if authority.as_str().contains('@') {
-            return Err(refused("a user and password in a URL are not sent"));
-        }
-        let host = authority
-            .host()
-            .trim_start_matches('[')
-            .trim_end_matches(']')
-            .to_owned();
-        if host.is_empty() {
-            return Err(refused("it names no host"));
-        }
-        // `port()` is None for 99999 too: told apart by what stands behind the host.
-        let spelt = authority
-            .as_str()
-            .strip_prefix(authority.host())
-            .unwrap_or_default();
-        let port = match (spelt.trim_start_matches(':'), authority.port_u16()) {
-            ("", _) if tls => 443,
-            ("", _) => 80,
-            (_, Some(port)) if port > 0 => port,
-            _ => return Err(refused("its port is not one")),
-        };
-        let path_and_query = uri
-            .path_and_query()
-            .map_or("/", |path| path.as_str())
-            .to_owned();
-        Ok(Self {
-            tls,
-            host,
-            port,
-            authority: authority.as_str().to_owned(),
-            path_and_query,
+        Some(Schedule::Rate {
+            segments: segments.into(),
+            arrivals,
+            seed: self.seed,
         })
     }
 
-    /// Whether load may be sent to it: every address it resolved to is this machine, or somebody says
-    /// that the host is theirs.
-    pub(crate) fn allowed(
-        &self,
-        resolved: &[SocketAddr],
-        i_own_this: Option<&str>,
-    ) -> Result<(), Error> {
-        let mine = i_own_this.is_some_and(|host| host.eq_ignore_ascii_case(&self.host));
-        let here = resolved
-            .iter()
-            .all(|address| address.ip().to_canonical().is_loopback());
-        if mine || here {
-            Ok(())
-        } else {
-            Err(Error::NotYours {
-                host: self.host.clone(),
-            })
+    /// The limits of the run; the URL is judged by [`Address::parse`](crate::address::Address::parse).
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let rate = |what, rate: f64, zero: bool| {
+            // Written so that a rate that is no number is refused too.
+            let within = rate > 0.0 && rate <= RATE_PER_SECOND_MAX || zero && rate == 0.0;
+            let allowed = format!("more than 0 and at most {RATE_PER_SECOND_MAX}");
+            limit(what, &rate, &allowed, within)
+        };
+        match &self.mode {
+            Mode::Closed { connections } => {
+                count("the number of connections", *connections, CONNECTIONS_MAX)?;
+            }
+            Mode::Open { rate: constant } => rate("the rate", *constant, false)?,
+            Mode::Segments { segments, .. } => {
+                for segment in segments {
+                    rate("the rate", segment.from, true)?;
+                    rate("the rate", segment.to, true)?;
+                    time("the duration of a step", segment.duration)?;
+                }
+            }
+            Mode::Herd { clients, every } => {
+                let clients = usize::try_from(*clients).unwrap_or(usize::MAX);
+                count("the number of a herd's clients", clients, CONNECTIONS_MAX)?;
+                time("the time between two herds", *every)?;
+            }
+            Mode::Recorded(times) => {
+                let last = times.last().copied().unwrap_or_default();
+                time("the length of the log", last.max(Duration::from_nanos(1)))?;
+            }
+        }
+        time("the duration", self.duration)?;
+        let cold_ends = self.cold < self.duration;
+        let allowed = "less than the duration";
+        limit(
+            "the cold phase",
+            &format!("{:?}", self.cold),
+            allowed,
+            cold_ends,
+        )?;
+        count("the number of streams", self.how.streams, STREAMS_MAX)?;
+        count(
+            "the number of workers",
+            self.how.workers.unwrap_or(1),
+            WORKERS_MAX,
+        )
+    }
+
+    pub(crate) fn workers(&self) -> usize {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let workers = self.how.workers.unwrap_or(cores).clamp(1, WORKERS_MAX);
+        match self.mode {
+            Mode::Closed { connections } => workers.min(connections),
+            _ => workers,
         }
     }
+}
+
+fn count(what: &'static str, asked: usize, most: usize) -> Result<(), Error> {
+    limit(
+        what,
+        &asked,
+        &format!("1 to {most}"),
+        (1..=most).contains(&asked),
+    )
+}
+
+fn time(what: &'static str, asked: Duration) -> Result<(), Error> {
+    let within = !asked.is_zero() && asked <= DURATION_MAX;
+    let allowed = format!("more than 0 and at most {DURATION_MAX:?}");
+    limit(what, &format!("{asked:?}"), &allowed, within)
+}
+
+fn limit(
+    what: &'static str,
+    asked: &impl ToString,
+    allowed: &str,
+    within: bool,
+) -> Result<(), Error> {
+    if within {
+        return Ok(());
+    }
+    Err(Error::Limit {
+        what,
+        asked: asked.to_string(),
+        allowed: format!("allowed is {allowed}"),
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used)]
-
     use super::*;
-
-    #[test]
-    fn a_url_is_taken_apart_or_refused() {
-        let check = |url: &str, expect: &str| {
-            let found = match Address::parse(url) {
-                Ok(a) => format!(
-                    "{} {} {} {} {}",
-                    a.tls, a.host, a.port, a.authority, a.path_and_query
-                ),
-                Err(error) => error.to_string(),
-            };
-            assert!(found.contains(expect), "{url}: {found}");
-        };
-        check("http://localhost", "false localhost 80 localhost /");
-        check("https://[::1]:8443/a?b", "true ::1 8443 [::1]:8443 /a?b");
-        check("localhost:8080", "cannot be tested");
-        check("ftp://localhost/", "write it as http://host/path");
-        check("http://user@localhost/", "user and password");
-        check("http://localhost:0/", "its port is not one");
-        check("http://localhost:99999/", "its port is not one");
-        check("", "cannot be tested");
-    }
-
-    #[test]
-    fn load_is_sent_to_ones_own_servers_only() {
-        let check = |resolved: &[&str], i_own_this: Option<&str>, expect: bool| {
-            let resolved: Vec<SocketAddr> = resolved
-                .iter()
-                .map(|address| format!("{address}:80").parse().unwrap())
-                .collect();
-            let address = Address::parse("http://shop.example/").unwrap();
-            let allowed = address.allowed(&resolved, i_own_this).is_ok();
-            assert_eq!(allowed, expect, "{resolved:?} {i_own_this:?}");
-        };
-        check(&["127.0.0.1"], None, true);
-        check(&["127.8.9.10", "[::1]", "[::ffff:127.0.0.1]"], None, true);
-        check(&["192.0.2.1"], None, false);
-        check(&["127.0.0.1", "192.0.2.1"], None, false);
-        check(&["192.0.2.1"], Some("Shop.Example"), true);
-        check(&["192.0.2.1"], Some("shop"), false);
-    }
 
     #[test]
     fn a_run_has_limits() {
         let check = |mode: Mode, duration: Duration, expect: bool| {
-            let url = "http://localhost/".to_owned();
-            let plan = Plan {
-                url,
-                mode,
-                duration,
-                trust: None,
-                i_own_this: None,
-            };
-            assert_eq!(plan.check().is_ok(), expect, "{mode:?} {duration:?}");
+            let plan = Plan::new("http://localhost/", mode, duration);
+            assert_eq!(plan.check().is_ok(), expect, "{plan:?}");
         };
         let second = Duration::from_secs(1);
-        check(Mode::Closed { connections: 1 }, second, true);
-        check(Mode::Closed { connections: 0 }, second, false);
-        check(
-            Mode::Closed {
-                connections: 10_001,
-            },
-            second,
-            false,
-        );
+        let closed = |connections| Mode::Closed { connections };
+        check(closed(1), second, true);
+        check(closed(0), second, false);
+        check(closed(10_001), second, false);
         check(Mode::Open { rate: 1_000_000.0 }, DURATION_MAX, true);
         check(Mode::Open { rate: 0.1 }, second, true);
         for rate in [0.0, -1.0, 1_000_001.0, f64::NAN, f64::INFINITY] {
@@ -263,5 +280,16 @@ mod tests {
         }
         check(Mode::Open { rate: 1.0 }, Duration::ZERO, false);
         check(Mode::Open { rate: 1.0 }, DURATION_MAX + second, false);
+        let ramp = |from, to, duration| Mode::Segments {
+            segments: vec![Segment { from, to, duration }],
+            arrivals: Arrivals::Poisson,
+        };
+        check(ramp(0.0, 100.0, second), second, true);
+        check(ramp(-1.0, 100.0, second), second, false);
+        check(ramp(1.0, 100.0, Duration::ZERO), second, false);
+        let herd = |clients, every| Mode::Herd { clients, every };
+        check(herd(100, second), second, true);
+        check(herd(0, second), second, false);
+        check(herd(1, Duration::ZERO), second, false);
     }
 }

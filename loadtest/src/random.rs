@@ -8,6 +8,11 @@ impl Random {
         Self(seed)
     }
 
+    /// For the `index`-th of many things that have one seed.
+    pub(crate) fn at(seed: u64, index: u64) -> Self {
+        Self(Self(seed ^ index.rotate_left(32)).next() ^ index)
+    }
+
     pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
@@ -23,6 +28,7 @@ impl Random {
 }
 
 /// Few things are asked for often and many seldom: rank r as often as 1 / r^alpha.
+#[derive(Debug)]
 pub(crate) struct Zipf {
     /// Of the ranks up to each one, the share of all; ascending to 1.
     shares: Vec<f64>,

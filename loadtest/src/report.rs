@@ -1,15 +1,23 @@
-//! What is said of a run: JSON for machines, a table for people.
+//! What is said of a run, for machines: the words of the JSON. `text` says it for people.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::class::Class;
-use crate::record::{ClassRecord, Failure, Recorder};
-use crate::run::{Done, Pace};
+use crate::plan::Plan;
+use crate::record::{ClassRecord, Failure, Recorder, histogram};
+use crate::run::Measured;
+use crate::worker::Pace;
+
+pub mod hdr;
+pub mod html;
+pub mod merge;
+mod text;
+
+pub use text::{Bytes, Micros};
 
 /// Raised when a word changes its meaning or goes; new words may come without.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -17,40 +25,57 @@ pub const SCHEMA_VERSION: u32 = 1;
 pub const SEND_LAG_P99_US_MAX: u64 = 5_000;
 
 /// One run. Latencies are whole microseconds.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
     pub schema_version: u32,
     pub url: String,
+    /// What the workload and a random schedule were drawn from.
+    pub seed: u64,
+    /// When it began, in seconds since 1970.
+    pub began_unix_s: f64,
     /// Whole responses without errors, while requests were sent, over that time.
     pub requests_per_second: f64,
-    /// How long requests were sent.
+    /// How long requests were sent, without the cold phase.
     pub duration_s: f64,
     /// All that were sent, or tried to be; those answered after the end included.
     pub requests: u64,
     /// No whole response, or a status of 5xx.
     pub errors: u64,
+    /// Bodies that are not what they were before, with the same URL and ETag. Looked for if asked.
+    pub wrong: u64,
     /// Of bodies.
     pub bytes: u64,
-    /// What an open loop should have sent by the end; null for a closed loop.
+    /// The share of responses that the cache gave without waiting for the origin (hit and stale); null without any.
+    pub hit_ratio: Option<f64>,
+    /// The same share of the bytes.
+    pub byte_hit_ratio: Option<f64>,
+    /// What an open loop should have sent by the end, the cold phase included; null for a closed loop.
     pub planned: Option<u64>,
     /// How late the generator itself was; null for a closed loop, which has no schedule.
     pub send_lag_us: Option<Lag>,
     /// The generator could not keep its schedule, or had no socket or connection left (see
     /// [`CONNECTIONS_MAX`](crate::plan::CONNECTIONS_MAX)): the figures say nothing of the server.
     pub saturated: bool,
+    /// What the generator cost, and how many threads it was.
+    pub generator_cpu_s: f64,
+    pub workers: usize,
     pub statuses: BTreeMap<u16, u64>,
     pub failures: BTreeMap<Failure, u64>,
     /// Always all of them.
     pub classes: BTreeMap<Class, ClassReport>,
+    /// The cold phase, which is in none of the above.
+    pub cold: Option<BTreeMap<Class, ClassReport>>,
+    /// Second by second.
+    pub intervals: Vec<Interval>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lag {
     pub p50: u64,
     pub p99: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClassReport {
     pub count: u64,
     pub bytes: u64,
@@ -62,48 +87,110 @@ pub struct ClassReport {
 }
 
 /// Zeros when there was none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Latency {
     pub p50_us: u64,
     pub p90_us: u64,
     pub p99_us: u64,
     pub p999_us: u64,
     pub max_us: u64,
+    /// All of it: an HdrHistogram (V2, deflated, base64).
+    pub histogram: String,
+}
+
+/// About a second of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Interval {
+    /// From the start of the run.
+    pub at_s: f64,
+    pub length_s: f64,
+    /// Only those that occurred.
+    pub classes: BTreeMap<Class, ClassReport>,
 }
 
 impl Report {
-    pub(crate) fn new(url: String, done: &Done, total: &Recorder) -> Self {
-        let classes: BTreeMap<_, _> = Class::ALL
-            .map(|class| (class, ClassReport::new(total.classes.get(&class))))
-            .into();
+    pub(crate) fn new(plan: &Plan, measured: &Measured) -> Self {
+        let total = &measured.total;
+        let classes = all_classes(total);
         let no_socket = total.failures.get(&Failure::NoSocket).copied().unwrap_or(0);
-        let send_lag_us = done.pace.as_ref().map(|pace| Lag {
-            p50: pace.lag.value_at_quantile(0.5),
-            p99: pace.lag.value_at_quantile(0.99),
-        });
-        Self {
+        let pace = measured.pace.as_ref();
+        let open = plan.schedule().is_some();
+        let since = crate::clock::wall().duration_since(std::time::UNIX_EPOCH);
+        let mut report = Self {
             schema_version: SCHEMA_VERSION,
-            url,
-            requests_per_second: per_second(done.answered, done.sending),
-            duration_s: done.sending.as_secs_f64(),
-            requests: classes.values().map(|class| class.count).sum(),
-            errors: classes.get(&Class::Error).map_or(0, |class| class.count),
-            bytes: classes.values().map(|class| class.bytes).sum(),
-            planned: done.pace.as_ref().map(|pace| pace.planned),
-            send_lag_us,
-            saturated: no_socket > 0 || done.pace.as_ref().is_some_and(Pace::is_saturated),
+            url: plan.url.clone(),
+            seed: plan.seed,
+            began_unix_s: since.unwrap_or_default().as_secs_f64() - measured.sending.as_secs_f64(),
+            requests_per_second: per_second(measured.answered, measured.sending),
+            duration_s: measured.sending.as_secs_f64(),
+            requests: 0,
+            errors: 0,
+            wrong: total.wrong,
+            bytes: 0,
+            hit_ratio: None,
+            byte_hit_ratio: None,
+            planned: pace.map(|pace| pace.planned),
+            send_lag_us: pace.map(|pace| Lag {
+                p50: pace.lag.value_at_quantile(0.5),
+                p99: pace.lag.value_at_quantile(0.99),
+            }),
+            // An open loop without a pace had no timer, and sent nothing.
+            saturated: no_socket > 0 || open && pace.is_none_or(Pace::is_saturated),
+            generator_cpu_s: measured.cpu.as_secs_f64(),
+            workers: measured.workers,
             statuses: total.statuses.clone(),
             failures: total.failures.clone(),
             classes,
+            cold: measured.cold.as_ref().map(all_classes),
+            intervals: measured.intervals.clone(),
+        };
+        report.sum_up();
+        report
+    }
+
+    /// What follows from the classes.
+    fn sum_up(&mut self) {
+        let sum = |of: fn(&ClassReport) -> u64| self.classes.values().map(of).sum::<u64>();
+        let of = |class: Class| self.classes.get(&class);
+        let hits = |of_class: fn(&ClassReport) -> u64| {
+            let hits = [of(Class::Hit), of(Class::Stale)].into_iter().flatten();
+            hits.map(of_class).sum::<u64>()
+        };
+        let share = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
+        self.requests = sum(|class| class.count);
+        self.bytes = sum(|class| class.bytes);
+        self.errors = of(Class::Error).map_or(0, |class| class.count);
+        let (hit_count, hit_bytes) = (hits(|class| class.count), hits(|class| class.bytes));
+        self.hit_ratio = share(hit_count, self.requests - self.errors);
+        self.byte_hit_ratio = share(hit_bytes, self.bytes);
+    }
+
+    /// All classes but errors in one histogram, from the intended times.
+    pub fn latency(&self) -> Histogram<u64> {
+        let mut all = histogram();
+        for (class, report) in &self.classes {
+            if *class != Class::Error
+                && let Some(histogram) = hdr::decode(&report.from_intended.histogram)
+            {
+                // Those of another program may have wider bounds: what does not fit is the longest run.
+                let _ = all.add(&histogram);
+            }
         }
+        all
     }
 }
 
 impl Pace {
     /// The self-check: too late, or too few.
-    fn is_saturated(&self) -> bool {
+    pub(crate) fn is_saturated(&self) -> bool {
         self.sent < self.planned || self.lag.value_at_quantile(0.99) > SEND_LAG_P99_US_MAX
     }
+}
+
+fn all_classes(total: &Recorder) -> BTreeMap<Class, ClassReport> {
+    Class::ALL
+        .map(|class| (class, ClassReport::new(total.classes.get(&class))))
+        .into()
 }
 
 impl ClassReport {
@@ -122,109 +209,27 @@ impl ClassReport {
 }
 
 impl Latency {
-    fn new(histogram: &Histogram<u64>) -> Self {
+    pub(crate) fn new(histogram: &Histogram<u64>) -> Self {
         Self {
             p50_us: histogram.value_at_quantile(0.5),
             p90_us: histogram.value_at_quantile(0.9),
             p99_us: histogram.value_at_quantile(0.99),
             p999_us: histogram.value_at_quantile(0.999),
             max_us: histogram.max(),
+            histogram: hdr::encode(histogram),
         }
     }
 }
 
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", self.url)?;
-        writeln!(
-            f,
-            "{:.1} requests per second: {} in {:.2} s, {} errors, {}",
-            self.requests_per_second,
-            self.requests,
-            self.duration_s,
-            self.errors,
-            Bytes(self.bytes),
-        )?;
-        writeln!(
-            f,
-            "\n{:<12}{:>10}{:>8}{:>10}{:>10}{:>10}{:>10}{:>10}",
-            "", "count", "share", "p50", "p90", "p99", "p99.9", "max"
-        )?;
-        for (class, report) in self.classes.iter().filter(|(_, report)| report.count > 0) {
-            let share = 100.0 * report.count as f64 / self.requests.max(1) as f64;
-            write!(f, "{:<12}{:>10}{share:>7.1}%", class.name(), report.count)?;
-            let Latency {
-                p50_us,
-                p90_us,
-                p99_us,
-                p999_us,
-                max_us,
-            } = report.from_intended;
-            for micros in [p50_us, p90_us, p99_us, p999_us, max_us] {
-                write!(f, "{:>10}", Micros(micros).to_string())?;
-            }
-            writeln!(f)?;
-        }
-        for (status, count) in &self.statuses {
-            if *status >= 400 {
-                writeln!(f, "status {status}: {count}")?;
-            }
-        }
-        for (failure, count) in &self.failures {
-            writeln!(f, "{failure}: {count}")?;
-        }
-        if let (Some(lag), Some(planned)) = (self.send_lag_us, self.planned) {
-            let (p50, p99) = (Micros(lag.p50), Micros(lag.p99));
-            writeln!(
-                f,
-                "send lag p50 {p50}, p99 {p99}; {planned} requests planned"
-            )?;
-        }
-        if self.saturated {
-            writeln!(
-                f,
-                "SATURATED: this machine could not keep the schedule, the figures are void"
-            )?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NoSocket => "no socket left on this machine",
-            Self::Connect => "no connection",
-            Self::CutShort => "cut short",
-            Self::Malformed => "not HTTP",
-            Self::Timeout => "no answer in time",
-            Self::Unanswered => "unanswered when the run ended",
-        })
-    }
-}
-
-/// Microseconds, in the unit that reads best.
-struct Micros(u64);
-
-impl fmt::Display for Micros {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            micros @ ..1_000 => write!(f, "{micros} µs"),
-            micros @ ..1_000_000 => write!(f, "{:.2} ms", micros as f64 / 1e3),
-            micros => write!(f, "{:.2} s", micros as f64 / 1e6),
-        }
-    }
-}
-
-struct Bytes(u64);
-
-impl fmt::Display for Bytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            bytes @ ..1_000 => write!(f, "{bytes} B"),
-            bytes @ ..1_000_000 => write!(f, "{:.1} kB", bytes as f64 / 1e3),
-            bytes @ ..1_000_000_000 => write!(f, "{:.1} MB", bytes as f64 / 1e6),
-            bytes => write!(f, "{:.2} GB", bytes as f64 / 1e9),
+impl Interval {
+    pub(crate) fn new(at: Duration, length: Duration, taken: &Recorder) -> Self {
+        let classes = taken.classes.iter();
+        Self {
+            at_s: at.as_secs_f64(),
+            length_s: length.as_secs_f64(),
+            classes: classes
+                .map(|(class, record)| (*class, ClassReport::new(Some(record))))
+                .collect(),
         }
     }
 }
@@ -238,69 +243,4 @@ fn per_second(count: u64, time: Duration) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::expect_used, clippy::indexing_slicing)]
-
-    use super::*;
-    use crate::record::{Outcome, histogram};
-
-    #[test]
-    fn a_generator_that_is_late_or_sends_too_few_is_saturated() {
-        let check = |planned: u64, sent: u64, late_us: u64, late: u64, expect: bool| {
-            let mut lag = histogram();
-            lag.saturating_record_n(10, sent - late);
-            lag.saturating_record_n(late_us, late);
-            assert_eq!(Pace { planned, sent, lag }.is_saturated(), expect);
-        };
-        check(1_000, 1_000, 0, 0, false);
-        check(1_000, 999, 0, 0, true);
-        check(1_000, 1_000, 20_000, 10, false);
-        check(1_000, 1_000, 20_000, 11, true);
-        check(1_000, 1_000, 4_000, 500, false);
-    }
-
-    #[test]
-    fn the_words_of_the_report_are_a_contract() {
-        let mut total = Recorder::default();
-        let hit = Outcome::Answered {
-            class: Class::Hit,
-            status: 200,
-            bytes: 1_000,
-        };
-        total.record(hit, Duration::from_micros(200), Duration::from_micros(100));
-        total.record(
-            Outcome::Failed(Failure::CutShort),
-            Duration::ZERO,
-            Duration::ZERO,
-        );
-        let done = Done {
-            sending: Duration::from_secs(2),
-            answered: 1,
-            pace: None,
-        };
-        let report = Report::new("http://localhost/".to_owned(), &done, &total);
-        let json = serde_json::to_value(&report).expect("JSON");
-        let at = |pointer: &str| json.pointer(pointer).cloned().unwrap_or_default();
-        assert_eq!(at("/schema_version"), 1);
-        assert_eq!(at("/requests_per_second"), 0.5);
-        assert_eq!(at("/requests"), 2);
-        assert_eq!(at("/errors"), 1);
-        assert_eq!(at("/bytes"), 1_000);
-        assert_eq!(at("/saturated"), false);
-        assert_eq!(at("/statuses/200"), 1);
-        assert_eq!(at("/failures/cut_short"), 1);
-        let latency = |us: u64| serde_json::json!({"p50_us": us, "p90_us": us, "p99_us": us, "p999_us": us, "max_us": us});
-        let mut hit = latency(200);
-        hit["count"] = 1.into();
-        hit["bytes"] = 1_000.into();
-        hit["from_send"] = latency(100);
-        assert_eq!(at("/classes/hit"), hit);
-        assert_eq!(at("/classes/stale/count"), 0);
-        let text = report.to_string();
-        assert!(
-            text.contains("0.5 requests per second: 2 in 2.00 s, 1 errors, 1.0 kB"),
-            "{text}"
-        );
-        assert!(text.contains("cut short: 1"), "{text}");
-    }
-}
+pub(crate) mod tests;

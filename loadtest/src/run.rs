@@ -1,201 +1,249 @@
-//! The two ways to send load: closed, by connections that never rest; open, by a schedule.
+//! One run: finds the server, starts the workers, takes what they record second by second.
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use hdrhistogram::Histogram;
-use http::Request;
-use http_body_util::Empty;
-use tokio::task::JoinSet;
+use tokio::sync::watch;
 
+use crate::address::Address;
 use crate::clock;
-use crate::connection::{Connection, Target, connect_failure};
-use crate::pacer;
-use crate::plan::{CONNECTIONS_MAX, Error};
-use crate::record::{Outcome, Recorders, histogram, micros};
-use crate::schedule::Schedule;
+use crate::memory::Memory;
+use crate::plan::{Error, Mode, Plan};
+use crate::record::{Recorder, Recorders, histogram};
+use crate::report::{Interval, Report};
+use crate::target::Target;
+use crate::worker::{Done, Pace, Run, Worker};
+use crate::workload::{Ask, Workload};
 
-/// How long a run that is over waits for answers under way.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
-/// How far behind its schedule a generator may be at the end before it gives up the rest.
-const LATE_MAX: Duration = Duration::from_secs(1);
-/// What a connection of a closed loop waits after the server refused it.
-const RECONNECT_PAUSE: Duration = Duration::from_millis(10);
+/// How often what was recorded is taken.
+const INTERVAL: Duration = Duration::from_secs(1);
 
-/// What a run needs, and what it fills.
-pub(crate) struct Run {
-    pub(crate) target: Target,
-    pub(crate) request: Request<Empty<Bytes>>,
-    pub(crate) recorders: Recorders,
-}
-
-/// What a run did, beside what the recorders hold.
-pub(crate) struct Done {
-    /// How long requests were sent, and how many had been answered by then.
+/// Everything of a run, from which the report is made.
+pub(crate) struct Measured {
+    /// How long requests were sent and counted, after the cold phase, and how many had been answered by its end.
     pub(crate) sending: Duration,
     pub(crate) answered: u64,
-    /// None for a closed loop, which has no schedule to fall behind of.
+    pub(crate) total: Recorder,
+    pub(crate) cold: Option<Recorder>,
+    pub(crate) intervals: Vec<Interval>,
     pub(crate) pace: Option<Pace>,
+    /// Of all workers.
+    pub(crate) cpu: Duration,
+    pub(crate) workers: usize,
 }
 
-/// How well the generator kept its own schedule.
-pub(crate) struct Pace {
-    /// Requests that should have been sent.
-    pub(crate) planned: u64,
-    pub(crate) sent: u64,
-    /// Microseconds from when a request was meant to leave to when the generator came to it.
-    pub(crate) lag: Histogram<u64>,
+/// What is known while a run goes on.
+#[derive(Clone, Debug)]
+pub struct Progress<'a> {
+    pub elapsed: Duration,
+    pub duration: Duration,
+    /// The last of the report's intervals.
+    pub interval: &'a Interval,
+    pub requests: u64,
 }
 
-/// `connections` of them, each sending the next request as soon as the last is answered.
-pub(crate) async fn closed(
-    run: &Arc<Run>,
-    connections: usize,
-    duration: Duration,
+/// Runs the plan to its end, or until `stop`, and reports in both cases.
+pub async fn run(plan: Plan, stop: impl Future<Output = ()>) -> Result<Report, Error> {
+    run_watched(plan, stop, |_| ()).await
+}
+
+/// The same; `watcher` hears of each second.
+pub async fn run_watched(
+    mut plan: Plan,
     stop: impl Future<Output = ()>,
-) -> Done {
-    let over = Arc::new(AtomicBool::new(false));
-    let start = clock::now();
-    let mut tasks = JoinSet::new();
-    for shard in 0..connections {
-        let (run, over) = (run.clone(), over.clone());
-        tasks.spawn(async move {
-            let mut connection = None;
-            while !over.load(Ordering::Relaxed) {
-                connection = run.request(shard, connection, clock::now()).await;
-                if connection.is_none() {
-                    tokio::time::sleep(RECONNECT_PAUSE).await;
-                }
-            }
-        });
-    }
-    // Whichever comes first.
-    let _ = tokio::time::timeout(duration, stop).await;
-    over.store(true, Ordering::Relaxed);
-    let done = run.done(start, None);
-    drain(tasks).await;
-    done
+    watcher: impl FnMut(&Progress<'_>),
+) -> Result<Report, Error> {
+    plan.check()?;
+    let address = Address::parse(&plan.url)?;
+    let mine = plan.i_own_this.as_deref();
+    let target = Target::find(&address, plan.how.http2, plan.trust.as_ref(), mine).await?;
+    let workload = plan
+        .workload
+        .take()
+        .unwrap_or_else(|| Arc::new(Workload::one(address.path_and_query)));
+    let always = workload.always().map(|path| Ask::plain(path.to_owned()));
+    let always = match always.map(|ask| target.request(&ask, None)) {
+        Some(None) => {
+            let why = "its path is none".to_owned();
+            return Err(Error::Url { url: plan.url, why });
+        }
+        request => request.flatten(),
+    };
+    let workers = plan.workers();
+    let run = Arc::new(Run {
+        target,
+        workload,
+        seed: plan.seed,
+        always,
+        how: plan.how.clone(),
+        workers,
+        recorders: Recorders::new(workers),
+        memory: Memory::default(),
+    });
+    let measured = measure(&plan, &run, stop, watcher).await?;
+    Ok(Report::new(&plan, &measured))
 }
 
-/// Each request of the schedule at its time, on a connection that is free then, or on a new one.
-pub(crate) async fn open(
+async fn measure(
+    plan: &Plan,
     run: &Arc<Run>,
-    schedule: Schedule,
-    duration: Duration,
     stop: impl Future<Output = ()>,
-) -> Result<Done, Error> {
+    watcher: impl FnMut(&Progress<'_>),
+) -> Result<Measured, Error> {
+    let (over, _) = watch::channel(false);
     let start = clock::now();
-    let mut due = pacer::start(schedule, start).map_err(Error::Thread)?;
-    let end = tokio::time::Instant::from_std(start + duration);
-    let mut stop = pin!(stop);
-    let (mut next, mut sent, mut lag) = (0, 0, histogram());
-    let free = Arc::new(Free::default());
-    let mut tasks = JoinSet::new();
-    let mut planned = schedule.count();
-    while next < schedule.count() {
-        tokio::select! {
-            () = &mut stop => {
-                planned = next;
-                break;
+    let mut working = Vec::new();
+    for number in 0..run.workers {
+        let worker = Worker::new(run.clone(), number);
+        let over = over.subscribe();
+        let done = match (&plan.mode, plan.schedule()) {
+            (Mode::Closed { connections }, _) => {
+                // The first of them take what does not divide.
+                let share = (connections + run.workers - 1 - number) / run.workers;
+                Worker::start(move || async move {
+                    worker.closed(share, over).await;
+                    None
+                })
             }
-            () = tokio::time::sleep_until(end + LATE_MAX) => break,
-            // The pacer ends only when it has told all.
-            _ = due.changed() => {}
-        }
-        let due = *due.borrow_and_update();
-        while next < due {
-            let intended = start + schedule.at(next);
-            next += 1;
-            while tasks.try_join_next().is_some() {}
-            if tasks.len() == CONNECTIONS_MAX {
-                continue; // Never sent: the report says so.
-            }
-            lag.saturating_record(micros(clock::now().saturating_duration_since(intended)));
-            sent += 1;
-            let (run, free) = (run.clone(), free.clone());
-            tasks.spawn(async move {
-                let connection = run.request(sent as usize, free.take(), intended).await;
-                free.put(connection);
-            });
-        }
-    }
-    if next == schedule.count() {
-        // The last of them leaves before the end.
-        let _ = tokio::time::timeout_at(end, stop).await;
-    }
-    let done = run.done(start, Some(Pace { planned, sent, lag }));
-    drain(tasks).await;
-    Ok(done)
-}
-
-impl Run {
-    /// One request, on `connection` if that is still good. Gives back a connection that can be used
-    /// again.
-    async fn request(
-        &self,
-        shard: usize,
-        connection: Option<Connection>,
-        intended: Instant,
-    ) -> Option<Connection> {
-        let mut pending = self.recorders.begin(shard, intended);
-        let mut connection = match self.ready(connection).await {
-            Ok(connection) => connection,
-            Err(error) => {
-                pending.end(Outcome::Failed(connect_failure(&error)));
-                return None;
-            }
+            (_, Some(schedule)) => Worker::start(move || async move {
+                // Without a timer nothing was sent: the report says that it was too few.
+                worker.open(schedule, start, over).await.ok()
+            }),
+            (_, None) => continue, // only a closed loop has no schedule
         };
-        pending.sent();
-        let outcome = connection.exchange(self.request.clone()).await;
-        pending.end(outcome);
-        matches!(outcome, Outcome::Answered { .. }).then_some(connection)
+        working.push(done.map_err(Error::Thread)?);
     }
+    let mut collected = Collected::new(plan, start);
+    collected.until(run, stop, watcher).await;
+    let end = clock::now();
+    over.send_replace(true);
+    let mut done = Vec::new();
+    for worker in working {
+        done.extend(worker.await);
+    }
+    collected.rest(run, end);
+    Ok(collected.measured(end, done, run.workers))
+}
 
-    /// A server may close a connection that nobody uses at any time: that is no error of its.
-    async fn ready(&self, connection: Option<Connection>) -> std::io::Result<Connection> {
-        if let Some(mut connection) = connection
-            && connection.is_ready().await
-        {
-            return Ok(connection);
+/// What was taken so far.
+struct Collected {
+    start: Instant,
+    duration: Duration,
+    cold_ends: Option<Duration>,
+    total: Recorder,
+    cold: Option<Recorder>,
+    answered: u64,
+    intervals: Vec<Interval>,
+}
+
+impl Collected {
+    fn new(plan: &Plan, start: Instant) -> Self {
+        Self {
+            start,
+            duration: plan.duration,
+            cold_ends: Some(plan.cold).filter(|cold| !cold.is_zero()),
+            total: Recorder::default(),
+            cold: None,
+            answered: 0,
+            intervals: Vec::new(),
         }
-        self.target.connect().await
     }
 
-    fn done(&self, start: Instant, pace: Option<Pace>) -> Done {
-        let sending = clock::now().saturating_duration_since(start);
-        Done {
-            sending,
-            answered: self.recorders.answered(),
-            pace,
+    /// Takes an interval each second, and one where the cold phase ends, until the run's time is over.
+    async fn until(
+        &mut self,
+        run: &Run,
+        stop: impl Future<Output = ()>,
+        mut watcher: impl FnMut(&Progress<'_>),
+    ) {
+        let mut stop = pin!(stop);
+        let mut from = Duration::ZERO;
+        loop {
+            let mut to = (from + INTERVAL).min(self.duration);
+            if let Some(cold) = self.cold_ends.filter(|cold| *cold > from) {
+                to = to.min(cold);
+            }
+            let stopped = tokio::select! {
+                () = &mut stop => true,
+                () = tokio::time::sleep_until((self.start + to).into()) => false,
+            };
+            let now = clock::now().saturating_duration_since(self.start);
+            self.take(run, from, now);
+            if let Some(interval) = self.intervals.last() {
+                watcher(&Progress {
+                    elapsed: now,
+                    duration: self.duration,
+                    interval,
+                    requests: self
+                        .total
+                        .classes
+                        .values()
+                        .map(|class| class.from_send.len())
+                        .sum(),
+                });
+            }
+            if stopped || to == self.duration {
+                return;
+            }
+            from = to;
+        }
+    }
+
+    fn take(&mut self, run: &Run, from: Duration, to: Duration) {
+        let taken = run.recorders.take();
+        self.intervals
+            .push(Interval::new(from, to.saturating_sub(from), &taken));
+        match self.cold_ends {
+            Some(cold) if from < cold => self.cold.get_or_insert_default().add(&taken),
+            _ => {
+                self.answered += taken.answered();
+                self.total.add(&taken);
+            }
+        }
+    }
+
+    /// What was under way at the end.
+    fn rest(&mut self, run: &Run, end: Instant) {
+        let taken = run.recorders.take();
+        let from = end.saturating_duration_since(self.start);
+        let now = clock::now().saturating_duration_since(self.start);
+        if !taken.classes.is_empty() {
+            self.intervals
+                .push(Interval::new(from, now.saturating_sub(from), &taken));
+        }
+        self.total.add(&taken);
+    }
+
+    fn measured(self, end: Instant, done: Vec<Done>, workers: usize) -> Measured {
+        let sending = end.saturating_duration_since(self.start);
+        let cold = self.cold_ends.unwrap_or_default().min(sending);
+        let cpu = done.iter().map(|done| done.cpu).sum();
+        let paces: Vec<_> = done.into_iter().filter_map(|done| done.pace).collect();
+        Measured {
+            sending: sending.saturating_sub(cold),
+            answered: self.answered,
+            total: self.total,
+            cold: self.cold,
+            intervals: self.intervals,
+            pace: (!paces.is_empty()).then(|| all(&paces)),
+            cpu,
+            workers,
         }
     }
 }
 
-/// Connections that wait for a request; the one used last is used next, so that few stay warm.
-#[derive(Default)]
-struct Free(Mutex<Vec<Connection>>);
-
-impl Free {
-    fn take(&self) -> Option<Connection> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop()
+fn all(paces: &[Pace]) -> Pace {
+    let mut lag: Histogram<u64> = histogram();
+    for pace in paces {
+        // The same bounds.
+        let _ = lag.add(&pace.lag);
     }
-
-    fn put(&self, connection: Option<Connection>) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .extend(connection);
-    }
-}
-
-/// Waits for what is under way; what is not done in time is dropped, and recorded as unanswered.
-async fn drain(mut tasks: JoinSet<()>) {
-    let finished = async { while tasks.join_next().await.is_some() {} };
-    if tokio::time::timeout(DRAIN_TIMEOUT, finished).await.is_err() {
-        tasks.shutdown().await;
+    Pace {
+        planned: paces.iter().map(|pace| pace.planned).sum(),
+        sent: paces.iter().map(|pace| pace.sent).sum(),
+        lag,
     }
 }

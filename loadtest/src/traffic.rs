@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use crate::connection::{Connection, Target};
-use crate::plan::{Address, Error};
+use crate::address::Address;
+use crate::connection::{Connection, Reading};
+use crate::plan::Error;
 use crate::random::{Random, Zipf};
-use crate::record::Outcome;
+use crate::target::Target;
+use crate::workload::Ask;
 
 /// Requests per second, all edges together.
 pub const GENTLE_PER_SECOND_MAX: f64 = 1_000.0;
@@ -68,7 +70,7 @@ async fn visit(address: Address, per_second: f64, mut random: Random) -> Error {
         let wait = -(1.0 - random.unit()).ln() / per_second;
         tokio::time::sleep(Duration::from_secs_f64(wait)).await;
         let path = path(&zipf, &mut random);
-        match ask(&address, open.take(), &path).await {
+        match ask(&address, open.take(), path).await {
             Ok(still_open) => open = still_open,
             Err(Error::Unreachable { .. }) => tokio::time::sleep(AWAY_PAUSE).await,
             Err(error) => return error,
@@ -80,7 +82,7 @@ async fn visit(address: Address, per_second: f64, mut random: Random) -> Error {
 async fn ask(
     address: &Address,
     open: Option<(Target, Connection)>,
-    path: &str,
+    path: String,
 ) -> Result<Option<(Target, Connection)>, Error> {
     let unreachable = |source| Error::Unreachable {
         target: address.authority.clone(),
@@ -89,20 +91,19 @@ async fn ask(
     let (target, mut connection) = match open {
         Some(open) => open,
         None => {
-            let target = Target::find(address, None, None).await?;
-            let connection = target.connect().await.map_err(unreachable)?;
+            let target = Target::find(address, false, None, None).await?;
+            let connection = target.connect(true).await.map_err(unreachable)?;
             (target, connection)
         }
     };
     if !connection.is_ready().await {
         return Ok(None);
     }
-    let request = target.get(path).map_err(|error| Error::Url {
-        url: path.to_owned(),
-        why: error.to_string(),
-    })?;
-    let answered = matches!(connection.exchange(request).await, Outcome::Answered { .. });
-    Ok(answered.then_some((target, connection)))
+    let Some(request) = target.request(&Ask::plain(path), None) else {
+        return Ok(None); // our own paths are all good
+    };
+    let answered = connection.exchange(request, Reading::default()).await;
+    Ok(answered.is_ok().then_some((target, connection)))
 }
 
 /// Mostly pages and images, now and then something large or something no cache may keep.

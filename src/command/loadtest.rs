@@ -1,19 +1,29 @@
-//! `seawall loadtest`: how fast a URL is answered, hits and misses apart. And, for the demo, an origin.
+//! `seawall loadtest`: how fast a URL is answered, hits and misses apart. And an origin to put a cache in front of.
 
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgGroup, Args, Subcommand};
-use seawall_config::reader::{duration, socket_address};
-use seawall_loadtest::{DemoOrigin, Error, Mode, Plan, Report, Trust, origin};
+use seawall_config::reader::duration;
+use seawall_loadtest::plan::file::PlanFile;
+use seawall_loadtest::schedule::{Arrivals, Segment};
+use seawall_loadtest::{Error, Mode, Plan, Report, Threshold, Trust, report};
 
-use crate::addresses::Addresses;
-use crate::admin;
 use crate::exit::{Exit, Failure};
 use crate::print;
 use crate::signals::Signals;
-use crate::state::State;
+
+mod compare;
+mod limit;
+mod origin;
+mod output;
+mod purge;
+
+use compare::CompareArgs;
+use limit::LimitArgs;
+use origin::OriginArgs;
+use output::{Live, OutputArgs};
+use purge::PurgeArgs;
 
 #[derive(Debug, Args)]
 #[command(
@@ -24,7 +34,7 @@ use crate::state::State;
 )]
 pub(crate) struct LoadtestArgs {
     /// What to ask for: http://host:port/path
-    #[arg(required = true, value_name = "URL")]
+    #[arg(required_unless_present = "plan", value_name = "URL")]
     url: Option<String>,
     /// Closed loop: this many connections, each asking again as soon as it is answered [default: 32]
     #[arg(long, value_name = "N")]
@@ -32,12 +42,38 @@ pub(crate) struct LoadtestArgs {
     /// Open loop: this many requests per second by a schedule, however slow the answers are, as users come
     #[arg(long, value_name = "PER_SECOND")]
     rate: Option<f64>,
+    /// With --rate: requests come by chance (Poisson) and not evenly
+    #[arg(long, requires = "rate")]
+    poisson: bool,
     /// How long to send requests
     #[arg(long, value_name = "TIME", default_value = "4s", value_parser = duration)]
     duration: Duration,
-    /// Write the report as JSON to a file, or to stdout with -
-    #[arg(long, value_name = "FILE|-")]
-    json: Option<PathBuf>,
+    /// A plan in TOML: schedule, workload, thresholds. docs/loadtest.md says its words
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["load", "poisson", "duration", "http2", "streams", "workers", "check_bodies"])]
+    plan: Option<PathBuf>,
+    #[command(flatten)]
+    how: HowArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(subcommand)]
+    part: Option<Part>,
+}
+
+/// How requests are carried, and whom they may be sent to.
+#[derive(Debug, Args)]
+struct HowArgs {
+    /// Speak HTTP/2; over http:// without asking
+    #[arg(long)]
+    http2: bool,
+    /// Requests at a time on one HTTP/2 connection
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "http2")]
+    streams: usize,
+    /// Threads that send [default: one for each core]
+    #[arg(long, value_name = "N")]
+    workers: Option<usize>,
+    /// Compare bodies that have the same URL and ETag
+    #[arg(long)]
+    check_bodies: bool,
     /// Trust the certificates this PEM file signs for (https)
     #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
     cacert: Option<PathBuf>,
@@ -47,77 +83,123 @@ pub(crate) struct LoadtestArgs {
     /// Load is sent to this machine only, unless you name the URL's host here and it is yours
     #[arg(long, value_name = "HOST")]
     i_own_this: Option<String>,
-    #[command(subcommand)]
-    part: Option<Part>,
 }
 
 const AFTER: &str = "\
 Examples:
   seawall loadtest http://127.0.0.1:8080/
   seawall loadtest --rate 500 --duration 30s --json report.json http://127.0.0.1:8080/
+  seawall loadtest --plan loadtest/plans/zipf.toml --fail-unless 'p99<20ms' http://127.0.0.1:8080/
   seawall loadtest --cacert seawall-state/ca.pem https://localhost:8443/
 
-Exits with 3 when the load generator could not keep its own schedule: its figures then say
-nothing of the server. Ctrl-C ends the run early; the report is still written.";
+Exits with 1 when a threshold does not hold, or nothing was answered; with 3 when the load generator
+could not keep its own schedule: its figures then say nothing of the server. Ctrl-C ends the run
+early; the report is still written.";
 
 #[derive(Debug, Subcommand)]
 enum Part {
-    /// A small origin: pages, images, large files
-    #[command(hide = true)]
+    /// Two servers in one run, block by block in random order: what differs, and how sure that is
+    Compare(CompareArgs),
+    /// The highest rate at which what you ask of a server still holds
+    Limit(LimitArgs),
+    /// Purge again and again under traffic: when the new page is there, and whether an old one outlives its receipt
+    Purge(PurgeArgs),
+    /// Add up the JSON reports of several generators that ran together
+    Merge(MergeArgs),
+    /// A small origin: pages, images, large files, objects of any size
     Origin(OriginArgs),
 }
 
 #[derive(Debug, Args)]
-struct OriginArgs {
-    /// Where it answers; port 0 takes any free one
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9000", value_parser = socket_address)]
-    listen: SocketAddr,
-    /// Where addresses.json goes; none is written without it
-    #[arg(long, value_name = "DIR")]
-    state: Option<PathBuf>,
-    /// Stop when stdin ends, that is, when the process that started this one is gone
-    #[arg(long, hide = true)]
-    exit_with_parent: bool,
+struct MergeArgs {
+    /// What --json wrote
+    #[arg(required = true, value_name = "FILE")]
+    reports: Vec<PathBuf>,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 pub(crate) async fn run(args: LoadtestArgs) -> Result<Exit, Failure> {
     match args.part {
-        Some(Part::Origin(args)) => serve_origin(args).await,
+        Some(Part::Origin(args)) => origin::serve(args).await,
+        Some(Part::Compare(args)) => compare::run(args).await,
+        Some(Part::Limit(args)) => limit::run(args).await,
+        Some(Part::Purge(args)) => purge::run(args).await,
+        Some(Part::Merge(args)) => merge(&args),
         None => measure(args).await,
     }
 }
 
 async fn measure(args: LoadtestArgs) -> Result<Exit, Failure> {
-    let trust = match (args.cacert, args.insecure) {
-        (Some(file), _) => Some(Trust::CaFile(file)),
-        (None, true) => Some(Trust::Anyone),
-        (None, false) => None,
+    let mut output = args.output;
+    let (plan, thresholds) = match args.plan {
+        Some(file) => {
+            let mut read = PlanFile::read(&file).map_err(no_run)?;
+            read.url = args.url.or(read.url);
+            let (plan, thresholds) = read.plan(&file).map_err(no_run)?;
+            (args.how.whom(plan), thresholds)
+        }
+        None => {
+            let rate = |rate| Segment {
+                from: rate,
+                to: rate,
+                duration: args.duration,
+            };
+            let mode = match (args.rate, args.poisson) {
+                (Some(constant), true) => Mode::Segments {
+                    segments: vec![rate(constant)],
+                    arrivals: Arrivals::Poisson,
+                },
+                (Some(rate), false) => Mode::Open { rate },
+                (None, _) => Mode::Closed {
+                    connections: args.connections.unwrap_or(32),
+                },
+            };
+            let plan = Plan::new(args.url.unwrap_or_default(), mode, args.duration);
+            (args.how.plan(plan), Vec::new())
+        }
     };
-    let plan = Plan {
-        url: args.url.unwrap_or_default(),
-        mode: match args.rate {
-            Some(rate) => Mode::Open { rate },
-            None => Mode::Closed {
-                connections: args.connections.unwrap_or(32),
-            },
-        },
-        duration: args.duration,
-        trust,
-        i_own_this: args.i_own_this,
-    };
+    output.fail_unless.extend(thresholds);
     let mut signals = Signals::listen(false)?;
     let mut interrupted = false;
     let stop = async {
         signals.stop().await;
         interrupted = true;
     };
-    let report = seawall_loadtest::run(plan, stop).await.map_err(no_run)?;
-    write(&report, args.json.as_deref())?;
+    let mut live = Live::new(output.quiet);
+    let running = seawall_loadtest::run_watched(plan, stop, |progress| live.show(progress));
+    let report = running.await.map_err(no_run)?;
+    live.end();
+    output.write(&report)?;
     Ok(if interrupted {
         Exit::Interrupted
     } else {
-        verdict(&report)
+        verdict(&report, &output.fail_unless)
     })
+}
+
+impl HowArgs {
+    fn plan(self, mut plan: Plan) -> Plan {
+        plan.how.http2 = self.http2;
+        plan.how.streams = self.streams;
+        plan.how.workers = self.workers;
+        plan.how.check_bodies = self.check_bodies;
+        self.whom(plan)
+    }
+
+    /// Whom a plan does not say.
+    fn whom(self, plan: Plan) -> Plan {
+        let trust = match (self.cacert, self.insecure) {
+            (Some(file), _) => Some(Trust::CaFile(file)),
+            (None, true) => Some(Trust::Anyone),
+            (None, false) => None,
+        };
+        Plan {
+            trust,
+            i_own_this: self.i_own_this,
+            ..plan
+        }
+    }
 }
 
 fn no_run(error: Error) -> Failure {
@@ -129,50 +211,31 @@ fn no_run(error: Error) -> Failure {
     exit.because(error)
 }
 
-fn write(report: &Report, json: Option<&Path>) -> anyhow::Result<()> {
-    let text = serde_json::to_string_pretty(report)?;
-    match json {
-        Some(file) if file == Path::new("-") => print::result(text),
-        Some(file) => {
-            print::result(report);
-            std::fs::write(file, text + "\n")
-                .map_err(|error| anyhow::anyhow!("{}: {error}", file.display()))?;
-        }
-        None => print::result(report),
-    }
-    Ok(())
+fn merge(args: &MergeArgs) -> Result<Exit, Failure> {
+    let reports: Result<Vec<_>, _> = args.reports.iter().map(|file| output::read(file)).collect();
+    let reports = reports?;
+    let Some(report) = report::merge::merge(reports) else {
+        return Err(Exit::Usage.because("no reports to merge"));
+    };
+    args.output.write(&report)?;
+    Ok(verdict(&report, &args.output.fail_unless))
 }
 
-fn verdict(report: &Report) -> Exit {
+fn verdict(report: &Report, thresholds: &[Threshold]) -> Exit {
     if report.saturated {
-        Exit::Saturated
-    } else if report.errors == report.requests {
-        // Not one good answer: there is nothing to report on.
+        return Exit::Saturated;
+    }
+    let broken: Vec<_> = thresholds
+        .iter()
+        .filter_map(|threshold| threshold.broken(report))
+        .collect();
+    for broken in &broken {
+        print::note(format_args!("does not hold: {broken}"));
+    }
+    // Not one good answer: there is nothing to report on.
+    if !broken.is_empty() || report.errors == report.requests {
         Exit::Failed
     } else {
         Exit::Done
     }
-}
-
-async fn serve_origin(args: OriginArgs) -> Result<Exit, Failure> {
-    let mut signals = Signals::listen(args.exit_with_parent)?;
-    let state = args
-        .state
-        .map(|folder| State::open(&folder, "--state"))
-        .transpose()?;
-    let listener = admin::bind(args.listen, "--listen").await?;
-    let url = format!("http://{}", listener.address());
-    if let Some(state) = &state {
-        let addresses = Addresses {
-            origin: Some(url.clone()),
-            ..Addresses::default()
-        };
-        addresses.write(state.folder())?;
-    }
-    print::note(format_args!("an origin serves at {url}"));
-    let origin = DemoOrigin::new(origin::LATENCY_DEFAULT);
-    origin
-        .serve(listener.into_inner(), async { signals.stop().await })
-        .await;
-    Ok(Exit::Done)
 }

@@ -1,5 +1,7 @@
 //! Figures, not verdicts: `make bench` runs these, and writes what they print into docs/benchmarks.md.
 
+mod load;
+
 use std::io::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -176,6 +178,10 @@ fn figure(what: &str, times: &[Duration]) {
         at(99),
         at(100)
     );
+    self::row(&row);
+}
+
+fn row(row: &str) {
     println!("{row}");
     if let Some(file) = std::env::var_os("BENCH_ROWS") {
         let mut file = std::fs::File::options()

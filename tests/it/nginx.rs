@@ -2,7 +2,7 @@
 //! that is not ours asks for all of it through the edge.
 
 mod batch;
-mod server;
+pub mod server;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,6 +1,7 @@
 //! What the origin has, by path. Pure: the edition, the time and the count are arguments.
 
-use std::time::SystemTime;
+use std::borrow::Cow;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
@@ -9,6 +10,12 @@ use super::body::OriginBody;
 
 /// The largest of `/large/<n>MB.bin`; a MB is 1,000,000 bytes.
 pub const LARGE_MB_MAX: u64 = 100;
+/// The largest of `/objects/N?size=BYTES`.
+pub const OBJECT_BYTES_MAX: u64 = 100_000_000;
+const OBJECT_BYTES_DEFAULT: u64 = 1_024;
+const OBJECT_SECONDS_DEFAULT: u64 = 60;
+/// The longest an answer may be asked to take.
+const LATENCY_MAX: Duration = Duration::from_secs(60);
 /// Pages the front page links to, and images each page shows.
 const LINKS: u32 = 12;
 const IMAGES: u32 = 3;
@@ -24,7 +31,7 @@ pub(super) struct Now {
 pub(super) struct Content {
     pub(super) body: OriginBody,
     pub(super) content_type: &'static str,
-    pub(super) cache_control: &'static str,
+    pub(super) cache_control: Cow<'static, str>,
     /// Separated by spaces; none when empty.
     pub(super) tags: String,
     /// None for what is never the same twice.
@@ -39,8 +46,41 @@ pub(super) struct Version {
     pub(super) modified: SystemTime,
 }
 
+/// What a query says of an object, and how long any answer takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Query {
+    pub(super) size: u64,
+    pub(super) max_age: u64,
+    pub(super) latency: Option<Duration>,
+}
+
+impl Query {
+    /// `size` in bytes, `max-age` in seconds, `latency` in milliseconds; other words are passed over.
+    pub(super) fn parse(query: Option<&str>) -> Self {
+        let mut parsed = Self {
+            size: OBJECT_BYTES_DEFAULT,
+            max_age: OBJECT_SECONDS_DEFAULT,
+            latency: None,
+        };
+        for pair in query.unwrap_or_default().split('&') {
+            let Some((name, value)) = pair.split_once('=') else {
+                continue;
+            };
+            match (name, value.parse::<u64>()) {
+                ("size", Ok(size)) => parsed.size = size.min(OBJECT_BYTES_MAX),
+                ("max-age", Ok(seconds)) => parsed.max_age = seconds,
+                ("latency", Ok(millis)) => {
+                    parsed.latency = Some(Duration::from_millis(millis).min(LATENCY_MAX));
+                }
+                _ => {}
+            }
+        }
+        parsed
+    }
+}
+
 /// None: there is no such page.
-pub(super) fn find(path: &str, now: &Now) -> Option<Content> {
+pub(super) fn find(path: &str, query: &Query, now: &Now) -> Option<Content> {
     if path == "/" {
         return Some(page("Front page", "pages page-0".to_owned(), 0, now));
     }
@@ -68,6 +108,9 @@ pub(super) fn find(path: &str, now: &Now) -> Option<Content> {
     }
     if let Some(name) = path.strip_prefix("/images/") {
         return Some(image(number(name.strip_suffix(".svg")?)?));
+    }
+    if let Some(name) = path.strip_prefix("/objects/") {
+        return Some(object(number(name)?, query, now));
     }
     let name = path.strip_prefix("/large/")?;
     let megabytes = u64::from(number(name.strip_suffix("MB.bin")?)?);
@@ -118,6 +161,24 @@ fn image(number: u32) -> Content {
     }
 }
 
+/// Bytes that are others in each edition, and fresh as long as is asked.
+fn object(number: u32, query: &Query, now: &Now) -> Content {
+    let edition = now.edition.number;
+    let begin = (u64::from(number) << 20) ^ (edition << 44);
+    let size = query.size;
+    let etag = format!("\"object-{number}-{size}-edition-{edition}\"");
+    Content {
+        body: OriginBody::Computed(begin..begin + size),
+        tags: format!("objects object-{number}"),
+        cache_control: format!("max-age={}", query.max_age).into(),
+        version: Some(Version {
+            etag,
+            modified: now.edition.since,
+        }),
+        ..fixed(String::new(), "application/octet-stream", "")
+    }
+}
+
 fn large(megabytes: u64) -> Content {
     Content {
         body: OriginBody::Computed(0..megabytes * 1_000_000),
@@ -131,7 +192,7 @@ fn fixed(text: String, content_type: &'static str, cache_control: &'static str) 
     Content {
         body: OriginBody::Text(Bytes::from(text)),
         content_type,
-        cache_control,
+        cache_control: cache_control.into(),
         tags: String::new(),
         version: None,
         set_cookie: None,

@@ -76,7 +76,7 @@ fn unsatisfiable(length: u64) -> Response<OriginBody> {
 
 /// What a 304 carries too (RFC 9110 §15.4.5).
 fn describe(content: &Content, headers: &mut HeaderMap) {
-    set(headers, header::CACHE_CONTROL, content.cache_control);
+    set(headers, header::CACHE_CONTROL, &content.cache_control);
     if !content.tags.is_empty() {
         set(
             headers,

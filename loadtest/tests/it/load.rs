@@ -216,11 +216,6 @@ async fn gentle_traffic_reaches_every_edge_and_outlives_one_that_is_away() {
 
 /// A closed loop of a fifth of a second.
 fn plan(url: &str, connections: usize) -> Plan {
-    Plan {
-        url: url.to_owned(),
-        mode: Mode::Closed { connections },
-        duration: Duration::from_millis(200),
-        trust: None,
-        i_own_this: None,
-    }
+    let closed = Mode::Closed { connections };
+    Plan::new(url, closed, Duration::from_millis(200))
 }

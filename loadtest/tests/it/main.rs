@@ -1,8 +1,10 @@
 //! The load tool against servers of every kind, on loopback.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod hdr;
 mod load;
 mod origin;
+mod plans;
 mod tls;
 
 use std::future::Future;
@@ -52,6 +54,27 @@ async fn converse(
         }
         head.clear();
     }
+}
+
+/// Answers at once, but in the last 500 ms of every 2 s of its life not at all until those are over.
+async fn stalling_server() -> (SocketAddr, mpsc::UnboundedReceiver<String>) {
+    server(|_| {
+        use std::sync::OnceLock;
+        use std::time::{Duration, Instant};
+        const EVERY: Duration = Duration::from_secs(2);
+        const STALL: Duration = Duration::from_millis(500);
+        static BEGAN: OnceLock<Instant> = OnceLock::new();
+        #[expect(clippy::disallowed_methods, reason = "the server's own clock")]
+        let now = Instant::now();
+        let age = now.duration_since(*BEGAN.get_or_init(|| now)).as_micros();
+        let into = Duration::from_micros((age % EVERY.as_micros()) as u64);
+        if into >= EVERY - STALL {
+            // All of the server stops, as in a pause of a garbage collector.
+            std::thread::sleep(EVERY - into);
+        }
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".to_owned()
+    })
+    .await
 }
 
 fn never() -> impl Future<Output = ()> {

@@ -40,16 +40,18 @@ async fn a_tls_server_is_believed_by_its_authority_or_when_told_to_believe_anyon
     let refused = get(port, Trust::CaFile(folder.join("missing.pem")))
         .await
         .expect_err("no file");
-    assert!(matches!(refused, Error::Ca { .. }), "{refused}");
+    assert!(matches!(refused, Error::File { .. }), "{refused}");
 }
 
 async fn get(port: u16, trust: Trust) -> Result<Report, Error> {
+    let closed = Mode::Closed { connections: 2 };
     let plan = Plan {
-        url: format!("https://localhost:{port}/"),
-        mode: Mode::Closed { connections: 2 },
-        duration: Duration::from_millis(200),
         trust: Some(trust),
-        i_own_this: None,
+        ..Plan::new(
+            format!("https://localhost:{port}/"),
+            closed,
+            Duration::from_millis(200),
+        )
     };
     run(plan, never()).await
 }

@@ -36,6 +36,11 @@ impl Nginx {
         format!("http://{}", self.address)
     }
 
+    /// Of the one process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it has answered.
     pub fn log(&self) -> Vec<Line> {
         let line = |line: &str| {

@@ -164,6 +164,38 @@ fn nothing_names_the_machine_it_was_written_on() {
     holds("the tree works wherever it is cloned to", &broken);
 }
 
+/// A file that no module names is not compiled, and nobody says so: its tests would never run.
+#[test]
+fn every_file_is_a_module_of_another() {
+    let files = rust_files();
+    let names = |parent: &str, module: &str| {
+        let parent = files.iter().find(|file| file.path == parent);
+        let declared = |file: &Source| {
+            let mut code = file.code();
+            code.any(|(_, line)| line.ends_with(&format!("mod {module};")))
+        };
+        parent.is_some_and(declared)
+    };
+    let mut broken = Vec::new();
+    for file in &files {
+        let (folder, name) = file.path.rsplit_once('/').unwrap_or(("", &file.path));
+        let module = name.trim_end_matches(".rs");
+        // Cargo finds those by itself.
+        if ["main", "lib", "build"].contains(&module) || file.path.contains("/fuzz_targets/") {
+            continue;
+        }
+        let parents = [
+            format!("{folder}/main.rs"),
+            format!("{folder}/lib.rs"),
+            format!("{folder}.rs"),
+        ];
+        if !parents.iter().any(|parent| names(parent, module)) {
+            broken.push(format!("{}: no `mod {module};` above it", file.path));
+        }
+    }
+    holds("every file is compiled", &broken);
+}
+
 /// Line and length of every function, as rustfmt lays them out: the closing brace stands below the `fn`.
 fn functions(text: &str) -> Vec<(usize, usize)> {
     let lines: Vec<&str> = text.lines().collect();

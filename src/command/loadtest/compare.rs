@@ -1,0 +1,86 @@
+//! `seawall loadtest compare A B`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use seawall_config::reader::duration;
+use seawall_loadtest::compare::compare;
+use seawall_loadtest::{Mode, Plan};
+
+use super::output::json_or_words;
+use super::{HowArgs, no_run};
+use crate::exit::{Exit, Failure};
+use crate::print;
+use crate::signals::Signals;
+
+#[derive(Debug, Args)]
+pub(super) struct CompareArgs {
+    /// http://host:port/path of the one
+    a: String,
+    /// And of the other
+    b: String,
+    /// Closed loop: this many connections [default: 32]
+    #[arg(long, value_name = "N", conflicts_with = "rate")]
+    connections: Option<usize>,
+    /// Open loop: requests per second
+    #[arg(long, value_name = "PER_SECOND")]
+    rate: Option<f64>,
+    /// How long one block is
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
+    block: Duration,
+    /// Blocks of each
+    #[arg(long, value_name = "N", default_value_t = 15)]
+    pairs: u64,
+    /// The order of blocks is drawn from it
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// Write what was found as JSON to a file, or to stdout with -
+    #[arg(long, value_name = "FILE|-")]
+    json: Option<PathBuf>,
+    #[command(flatten)]
+    how: HowArgs,
+}
+
+pub(super) async fn run(args: CompareArgs) -> Result<Exit, Failure> {
+    let mode = match args.rate {
+        Some(rate) => Mode::Open { rate },
+        None => Mode::Closed {
+            connections: args.connections.unwrap_or(32),
+        },
+    };
+    let a = args.how.plan(Plan {
+        seed: args.seed,
+        ..Plan::new(args.a, mode, args.block)
+    });
+    let b = Plan {
+        url: args.b,
+        ..a.clone()
+    };
+    let mut signals = Signals::listen(false)?;
+    let mut interrupted = false;
+    let stop = async {
+        signals.stop().await;
+        interrupted = true;
+    };
+    let progress = |done| {
+        print::note(format_args!("pair {done} of {}", args.pairs));
+    };
+    let found = compare(&a, &b, args.pairs, stop, progress).await;
+    let Some(found) = found.map_err(no_run)? else {
+        return Err(Exit::Interrupted.because("stopped before there was enough to compare"));
+    };
+    json_or_words(&found, args.json.as_deref())?;
+    Ok(if interrupted {
+        Exit::Interrupted
+    } else if found.a.saturated || found.b.saturated {
+        Exit::Saturated
+    } else if [&found.a, &found.b]
+        .iter()
+        .any(|one| one.errors == one.requests)
+    {
+        Exit::Failed
+    } else {
+        Exit::Done
+    })
+}

@@ -1,0 +1,63 @@
+//! `seawall loadtest limit --slo 'p99<20ms,errors<0.1%' URL`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use seawall_config::reader::duration;
+use seawall_loadtest::limit::limit;
+use seawall_loadtest::{Mode, Plan, Threshold};
+
+use super::output::json_or_words;
+use super::{HowArgs, no_run};
+use crate::exit::{Exit, Failure};
+use crate::print;
+use crate::signals::Signals;
+
+#[derive(Debug, Args)]
+pub(super) struct LimitArgs {
+    /// http://host:port/path
+    url: String,
+    /// What must hold, separated by commas: 'p99<20ms,errors<0.1%'
+    #[arg(
+        long,
+        value_name = "THRESHOLDS",
+        required = true,
+        value_delimiter = ','
+    )]
+    slo: Vec<Threshold>,
+    /// How long one trial is
+    #[arg(long, value_name = "TIME", default_value = "3s", value_parser = duration)]
+    trial: Duration,
+    /// How long the trial is that confirms what was found
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
+    confirm: Duration,
+    /// Write what was found as JSON to a file, or to stdout with -
+    #[arg(long, value_name = "FILE|-")]
+    json: Option<PathBuf>,
+    #[command(flatten)]
+    how: HowArgs,
+}
+
+pub(super) async fn run(args: LimitArgs) -> Result<Exit, Failure> {
+    let first = Mode::Open { rate: 1.0 };
+    let plan = args.how.plan(Plan::new(args.url, first, args.trial));
+    let mut signals = Signals::listen(false)?;
+    let mut interrupted = false;
+    let stop = async {
+        signals.stop().await;
+        interrupted = true;
+    };
+    let found = limit(&plan, &args.slo, args.confirm, stop, |trial| {
+        print::note(trial)
+    })
+    .await;
+    let found = found.map_err(no_run)?;
+    json_or_words(&found, args.json.as_deref())?;
+    Ok(match (interrupted, found.rate) {
+        (true, _) => Exit::Interrupted,
+        (false, Some(_)) => Exit::Done,
+        (false, None) if found.generator_bound => Exit::Saturated,
+        (false, None) => Exit::Failed,
+    })
+}

@@ -1,0 +1,58 @@
+//! `seawall loadtest purge PLAN.toml`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use seawall_loadtest::purge::{PurgePlan, page, purge};
+
+use super::no_run;
+use super::output::{json_or_words, write};
+use crate::exit::{Exit, Failure};
+use crate::print;
+use crate::signals::Signals;
+
+#[derive(Debug, Args)]
+pub(super) struct PurgeArgs {
+    /// Which caches, and how each is purged: loadtest/plans/purge.toml is one
+    plan: PathBuf,
+    /// Write what was seen as JSON to a file, or to stdout with -
+    #[arg(long, value_name = "FILE|-")]
+    json: Option<PathBuf>,
+    /// Write it as one page of HTML
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Load is sent to this machine only, unless you name the host here and it is yours
+    #[arg(long, value_name = "HOST")]
+    i_own_this: Option<String>,
+}
+
+/// Fails when a purge was refused, or an old copy was served after a receipt.
+pub(super) async fn run(args: PurgeArgs) -> Result<Exit, Failure> {
+    let plan = PurgePlan::read(&args.plan).map_err(no_run)?;
+    let plan = PurgePlan {
+        i_own_this: args.i_own_this,
+        ..plan
+    };
+    let mut signals = Signals::listen(false)?;
+    let mut interrupted = false;
+    let stop = async {
+        signals.stop().await;
+        interrupted = true;
+    };
+    let progress = |cache: &str, round: &seawall_loadtest::purge::verdict::Round| {
+        let (ms, stale) = (round.receipt_ms, round.stale_after_receipt);
+        print::note(format_args!(
+            "{cache}: receipt after {ms:.1} ms, {stale} old copies after it"
+        ));
+    };
+    let report = purge(&plan, stop, progress).await.map_err(no_run)?;
+    json_or_words(&report, args.json.as_deref())?;
+    if let Some(file) = &args.html {
+        write(file, page::page(&report))?;
+    }
+    Ok(match (interrupted, report.is_clean()) {
+        (true, _) => Exit::Interrupted,
+        (false, true) => Exit::Done,
+        (false, false) => Exit::Failed,
+    })
+}
