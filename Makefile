@@ -1,7 +1,7 @@
 # What a person types. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test conformance bench race sim lint fmt fuzz release install-to-build install-to-test install-to-bench
+.PHONY: help demo test conformance bench race sim lint fmt fuzz release install-to-build install-to-test install-to-bench install-to-race
 
 # rustup's own folder, and where Debian keeps nginx: neither is on everyone's path.
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
@@ -29,6 +29,10 @@ test: install-to-test lint ## everything that must hold: format, lints, all test
 conformance: install-to-test ## the public HTTP cache tests, scored beside other caches; RUNS=5: five times, all the same
 	cargo test --locked --test it -- --exact conformance::the_public_cache_tests_score_as_the_golden_file_says --nocapture
 
+# The first line of what stands in docs/benchmarks.md: which command, and where.
+made_by = printf 'Made by `$(1)` on %s cores of %s, Linux %s, everything on that one machine.\n' \
+	  "$$(nproc)" "$$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1)" "$$(uname -r | cut -d- -f1)"
+
 # The profile the figures are made with: release is what is shipped, dev is ready sooner.
 PROFILE ?= release
 ROWS := $(CURDIR)/target/bench-rows
@@ -38,18 +42,22 @@ bench: install-to-test install-to-bench ## figures of this machine, into docs/be
 	BENCH_ROWS=$(ROWS) cargo test --locked --profile $(PROFILE) --test it -- bench:: --ignored --nocapture --test-threads=1
 	cargo test --locked --profile $(PROFILE) -p seawall-edge --lib -- --ignored --nocapture what_ten_thousand_sites_cost \
 	  | grep -e ' ms of CPU$$' -e '^held:' -e 'bytes as a' > $(ROWS).sites
-	@mkdir -p docs; { \
-	printf '# Benchmarks\n\nMade by `make bench PROFILE=$(PROFILE)` on %s cores of %s, Linux %s, everything on that one machine.\n' \
-	  "$$(nproc)" "$$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1)" "$$(uname -r | cut -d- -f1)"; \
+	@{ $(call made_by,make bench PROFILE=$(PROFILE)); \
 	printf '\n| what | times | p50 | p99 | most |\n|---|---|---|---|---|\n'; cat $(ROWS); \
-	printf '\n10,000 sites on one edge:\n\n```\n'; cat $(ROWS).sites; printf '```\n'; } > docs/benchmarks.md
+	printf '\n10,000 sites on one edge:\n\n```\n'; cat $(ROWS).sites; printf '```\n'; } | docs/section bench
 	@cat docs/benchmarks.md
 
 READS ?= 1000000
 PURGES ?= 10000
 
-race: install-to-test ## reads against purges over three edges, none stale after a receipt: make race READS=20000 PURGES=200
-	READS=$(READS) PURGES=$(PURGES) cargo test --locked --test it -- race::nothing_stale --nocapture
+race: install-to-test install-to-race ## reads against purges over three edges, beside Varnish and nginx: make race READS=20000 PURGES=200
+	@rm -f $(ROWS)
+	READS=$(READS) PURGES=$(PURGES) RACE_ROWS=$(ROWS) \
+	  cargo test --locked --test it -- --exact race::beside_varnish_and_nginx --ignored --nocapture
+	@{ $(call made_by,make race READS=$(READS) PURGES=$(PURGES)); \
+	printf '\nThree caches in front of one origin, %s, %s from Debian.' "$$(varnishd -V 2>&1 | sed -n '1s/.*(\(varnish-[0-9.]*\).*/\1/p')" "$$(nginx -v 2>&1 | sed 's/.*: //')"; \
+	printf ' Stale: an answer older than what the origin said before a purge that was called complete before the answer was asked for. For Varnish and nginx a purge is complete when each of the three has done it.\n'; \
+	printf '\n| caches | reads | purges | stale | took |\n|---|---|---|---|---|\n'; cat $(ROWS); } | docs/section race
 
 # SEED=41 plays one history, and tells it.
 HISTORIES ?= 100000
@@ -86,6 +94,9 @@ release: install-to-build ## the real thing: target/release/seawall
 
 install-to-build:
 	@$(call install,$(TO_BUILD))
+
+install-to-race:
+	@$(call install,varnishd:varnish)
 
 # The load tool is measured beside others.
 install-to-bench:

@@ -3,12 +3,16 @@
 //! `make race` runs many; `make test` a few.
 
 mod driver;
+mod peers;
 mod world;
+
+use std::io::Write as _;
 
 use serde_json::json;
 
 use crate::support::Role;
 use driver::{Count, Told, race};
+use peers::{Nginx, Peers, Varnish};
 use world::{Purge, World};
 
 const EDGES: [&str; 3] = ["edge-1", "edge-2", "edge-3"];
@@ -77,6 +81,57 @@ fn nothing_stale_is_served_after_a_receipt() {
     // It was a race: everything it is about did happen.
     for kind in ["HIT", "MISS", "REVALIDATED", "left"] {
         assert!(told.answers.contains_key(kind), "no {kind}: {told}");
+    }
+}
+
+/// One line of a table, also into the file that `RACE_ROWS` names.
+fn row(cache: &str, told: &Told) {
+    let Told {
+        reads,
+        purges,
+        stale_count,
+        took,
+        ..
+    } = told;
+    let row = format!(
+        "| {cache} | {reads} | {purges} | {stale_count} | {:.0} s |",
+        took.as_secs_f64()
+    );
+    println!("{row}\n{told}\n{:#?}", told.stale);
+    if let Ok(path) = std::env::var("RACE_ROWS") {
+        let file = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(path);
+        writeln!(file.unwrap(), "{row}").unwrap();
+    }
+}
+
+#[test]
+#[ignore = "a table, and minutes long: make race"]
+fn beside_varnish_and_nginx() {
+    let count = Count {
+        reads: asked("READS", 20_000),
+        purges: asked("PURGES", 200),
+    };
+    let world = World::start();
+    let fleet = Fleet::before(&world);
+    let told = fleet.race(&world, count, |purge| fleet.purge(purge));
+    row("Seawall, three edges", &told);
+    assert_eq!(told.stale_count, 0);
+    drop(fleet);
+    type Start = fn(&World) -> Box<dyn Peers>;
+    let others: [(&str, Start); 2] = [
+        ("Varnish, three", |world| Box::new(Varnish::before(world))),
+        ("nginx, three", |world| Box::new(Nginx::before(world))),
+    ];
+    for (name, start) in others {
+        let world = World::start();
+        let peers = start(&world);
+        let told = race(&world, &peers.addresses(), count, |purge| {
+            peers.purge(purge)
+        });
+        row(name, &told);
     }
 }
 

@@ -58,6 +58,10 @@ impl World {
         Self { address, versions }
     }
 
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -81,7 +85,7 @@ impl Object {
         format!("/{}/{}", self.folder(), self.0)
     }
 
-    fn folder(self) -> usize {
+    pub fn folder(self) -> usize {
         self.0 % FOLDERS
     }
 
@@ -89,7 +93,12 @@ impl Object {
         self.0 % TAGS
     }
 
-    fn at(target: &str) -> Option<Self> {
+    pub fn tag_name(self) -> String {
+        format!("t{}", self.tag())
+    }
+
+    /// By how its target ends.
+    pub fn at(target: &str) -> Option<Self> {
         let number = target.rsplit('/').next()?.parse().ok()?;
         (number < OBJECTS).then_some(Self(number))
     }
@@ -111,7 +120,7 @@ impl Purge {
         let (of, host) = (self.of, self.of.host());
         let mut body = match self.kind {
             Kind::Url => json!({"urls": [format!("http://{host}{}", of.target())]}),
-            Kind::Tag => json!({"tags": [format!("t{}", of.tag())]}),
+            Kind::Tag => json!({"tags": [of.tag_name()]}),
             Kind::Prefix => json!({"prefixes": [format!("http://{host}/{}", of.folder())]}),
             Kind::Site => json!({"sites": [host.trim_end_matches(".test")]}),
             Kind::All => json!({"all": true}),
@@ -148,8 +157,8 @@ fn answer(target: &str, known: Option<&str>, versions: &[AtomicU64; OBJECTS]) ->
         ""
     };
     let fields = format!(
-        "ETag: {etag}\r\nCache-Control: max-age={seconds}\r\nSurrogate-Key: t{}\r\n{vary}",
-        object.tag()
+        "ETag: {etag}\r\nCache-Control: max-age={seconds}\r\nSurrogate-Key: {}\r\n{vary}",
+        object.tag_name()
     );
     if known.is_some_and(|known| known.contains(&etag)) {
         return format!("HTTP/1.1 304 Not Modified\r\n{fields}\r\n");
