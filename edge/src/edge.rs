@@ -65,6 +65,7 @@ pub struct EdgeOptions {
 /// A running edge.
 pub struct Edge {
     state: Arc<State>,
+    door: Arc<Door>,
     front: Front,
     place: String,
     listen: SocketAddr,
@@ -137,13 +138,14 @@ impl Edge {
             keyring: options.keyring.clone(),
             orders: Orders::new(&options),
         });
-        let front = Front::new(door.clone(), proxy(door), options.front_door);
+        let front = Front::new(door.clone(), proxy(door.clone()), options.front_door);
         front.open(clear, None);
         if let Some((listener, _, config)) = secure {
             front.open(listener, Some(config));
         }
         Ok(Self {
             state,
+            door,
             front,
             place: options.place,
             listen,
@@ -200,6 +202,8 @@ impl Edge {
             );
         }
         self.stop.send_replace(true);
+        let door = self.door.clone();
+        let _ = tokio::task::spawn_blocking(move || door.log.flush()).await;
     }
 }
 

@@ -15,6 +15,9 @@ pub mod sender;
 /// Heartbeats that wait for their answers. More than one, so that the news of a purge waits for none.
 pub const IN_FLIGHT_MAX: usize = 4;
 
+/// Between one heartbeat and the next that has news: what comes closer together is told together.
+const NEWS_PAUSE_MS: u64 = 5;
+
 /// Until when this edge may vouch, as the request path reads it. Only the heartbeat's shell sets it.
 #[derive(Debug, Default)]
 pub struct Vouching {
@@ -176,7 +179,8 @@ impl Heartbeats {
 
     /// When the next is to be sent; None until one of those under way has landed.
     pub fn due_ms(&self) -> Option<u64> {
-        let due_ms = if self.hurry { 0 } else { self.next_ms };
+        let hurried_ms = self.next_ms.saturating_sub(HEARTBEAT_MS - NEWS_PAUSE_MS);
+        let due_ms = if self.hurry { hurried_ms } else { self.next_ms };
         (self.in_flight < IN_FLIGHT_MAX).then_some(due_ms)
     }
 

@@ -1,10 +1,11 @@
 //! The access log: one JSON line a request, written by a thread of its own. The request path never waits for
-//! it: when the writer is behind, lines are dropped, and counted.
+//! it: when the writer is behind, lines are dropped, and counted. And it seldom wakes it: what is told within a few
+//! milliseconds is written together.
 
 use std::io::{self, BufWriter, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
@@ -14,7 +15,11 @@ use time::format_description::well_known::Rfc3339;
 use crate::metrics::Metrics;
 
 /// Lines that may wait for the writer.
-const QUEUE_LINES_MAX: usize = 8 * 1024;
+const QUEUE_LINES_MAX: usize = 16 * 1024;
+/// How long the first of some lines waits for the others.
+const GATHER: Duration = Duration::from_millis(10);
+/// At the end, how long the last lines may take.
+const LAST_MAX: Duration = Duration::from_secs(1);
 
 /// Where the access log goes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,8 +55,23 @@ pub struct Line {
 
 /// One end of the queue; the other is the writer's.
 pub struct Log {
-    lines: Option<SyncSender<Line>>,
+    queue: Option<Arc<Queue>>,
     metrics: Metrics,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: Mutex<Waiting>,
+    /// There is a first line, or there will be no more; or all are written.
+    news: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    lines: Vec<Line>,
+    /// Some are being written.
+    busy: bool,
+    closed: bool,
 }
 
 impl Log {
@@ -60,7 +80,7 @@ impl Log {
         let out: Box<dyn Write + Send> = match to {
             AccessLog::Off => {
                 return Ok(Self {
-                    lines: None,
+                    queue: None,
                     metrics,
                 });
             }
@@ -72,23 +92,75 @@ impl Log {
                     .open(path)?,
             ),
         };
-        let (lines, queue) = sync_channel(QUEUE_LINES_MAX);
-        let edge = edge.to_owned();
+        let queue = Arc::new(Queue::default());
+        let (written, edge) = (queue.clone(), edge.to_owned());
         std::thread::Builder::new()
             .name("access-log".into())
-            .spawn(move || write(&queue, &edge, BufWriter::new(out)))?;
+            .spawn(move || write(&written, &edge, BufWriter::new(out)))?;
         Ok(Self {
-            lines: Some(lines),
+            queue: Some(queue),
             metrics,
         })
     }
 
     pub fn write(&self, line: impl FnOnce() -> Line) {
-        if let Some(lines) = &self.lines
-            && lines.try_send(line()).is_err()
-        {
-            self.metrics.log_line_dropped();
+        let Some(queue) = &self.queue else {
+            return;
+        };
+        let line = line();
+        let mut waiting = queue.lock();
+        if waiting.lines.len() >= QUEUE_LINES_MAX {
+            drop(waiting);
+            return self.metrics.log_line_dropped();
         }
+        let is_first = waiting.lines.is_empty();
+        waiting.lines.push(line);
+        drop(waiting);
+        if is_first {
+            queue.news.notify_all();
+        }
+    }
+
+    /// Waits until everything is written, but not for long. It blocks.
+    pub fn flush(&self) {
+        if let Some(queue) = &self.queue {
+            let is_behind = |waiting: &mut Waiting| waiting.busy || !waiting.lines.is_empty();
+            let waiting = queue.lock();
+            let _ = queue.news.wait_timeout_while(waiting, LAST_MAX, is_behind);
+        }
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        if let Some(queue) = &self.queue {
+            queue.lock().closed = true;
+            queue.news.notify_all();
+        }
+    }
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What waits, once something has for a moment; None: nothing will any more.
+    fn take(&self) -> Option<Vec<Line>> {
+        let mut waiting = self.lock();
+        waiting.busy = false;
+        self.news.notify_all();
+        let is_idle = |waiting: &mut Waiting| waiting.lines.is_empty() && !waiting.closed;
+        let waiting = self.news.wait_while(waiting, is_idle);
+        let waiting = waiting.unwrap_or_else(PoisonError::into_inner);
+        let (waiting, _) = self
+            .news
+            .wait_timeout_while(waiting, GATHER, |waiting| !waiting.closed)
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = waiting;
+        waiting.busy = true;
+        let lines = std::mem::take(&mut waiting.lines);
+        (!lines.is_empty()).then_some(lines)
     }
 }
 
@@ -113,10 +185,10 @@ struct Written<'a> {
     referer: Option<&'a str>,
 }
 
-fn write(queue: &Receiver<Line>, edge: &str, mut out: impl Write) {
-    while let Ok(first) = queue.recv() {
+fn write(queue: &Queue, edge: &str, mut out: impl Write) {
+    while let Some(lines) = queue.take() {
         // Everything that waits is written before anything is flushed.
-        for line in std::iter::once(first).chain(std::iter::from_fn(|| queue.try_recv().ok())) {
+        for line in lines {
             // A full disk or a closed pipe costs log lines, never requests.
             if serde_json::to_writer(&mut out, &line.written(edge)).is_ok() {
                 let _ = out.write_all(b"\n");

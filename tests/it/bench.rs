@@ -1,6 +1,7 @@
 //! Figures, not verdicts: `make bench` runs these, and writes what they print into docs/benchmarks.md.
 
 mod load;
+mod purges;
 
 use std::io::Write as _;
 use std::sync::Arc;
