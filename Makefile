@@ -1,7 +1,7 @@
 # What a person types. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test conformance bench race sim lint fmt fuzz release install-to-build install-to-test install-to-bench install-to-race
+.PHONY: help demo test conformance bench hits race sim lint fmt fuzz release install-to-build install-to-test install-to-bench install-to-race
 
 # rustup's own folder, and where Debian keeps nginx: neither is on everyone's path.
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
@@ -39,7 +39,7 @@ ROWS := $(CURDIR)/target/bench-rows
 
 bench: install-to-test install-to-bench ## figures of this machine, into docs/benchmarks.md; PROFILE=dev: of a debug build
 	@rm -f $(ROWS)
-	BENCH_ROWS=$(ROWS) cargo test --locked --profile $(PROFILE) --test it -- bench:: --ignored --nocapture --test-threads=1
+	BENCH_ROWS=$(ROWS) cargo test --locked --profile $(PROFILE) --test it -- bench:: --skip bench::hits --ignored --nocapture --test-threads=1
 	cargo test --locked --profile $(PROFILE) -p seawall-edge --lib -- --ignored --nocapture what_ten_thousand_sites_cost \
 	  | grep -e ' ms of CPU$$' -e '^held:' -e 'bytes as a' > $(ROWS).sites
 	@{ $(call made_by,make bench PROFILE=$(PROFILE)); \
@@ -100,7 +100,7 @@ install-to-race:
 
 # The load tool is measured beside others.
 install-to-bench:
-	@$(call install,wrk:wrk h2load:nghttp2-client taskset:util-linux)
+	@$(call install,wrk:wrk h2load:nghttp2-client taskset:util-linux traffic_server:trafficserver openssl:openssl)
 
 install-to-test:
 	@$(call install,$(TO_TEST))

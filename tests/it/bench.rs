@@ -1,7 +1,9 @@
 //! Figures, not verdicts: `make bench` runs these, and writes what they print into docs/benchmarks.md.
 
+mod hits;
 mod load;
 mod purges;
+mod servers;
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -183,8 +185,13 @@ fn figure(what: &str, times: &[Duration]) {
 }
 
 fn row(row: &str) {
+    row_of("BENCH_ROWS", row);
+}
+
+/// Of the table in the file that this variable names.
+fn row_of(table: &str, row: &str) {
     println!("{row}");
-    if let Some(file) = std::env::var_os("BENCH_ROWS") {
+    if let Some(file) = std::env::var_os(table) {
         let mut file = std::fs::File::options()
             .append(true)
             .create(true)
