@@ -11,6 +11,7 @@ use seawall_config::feed::Counted;
 use seawall_config::scope::{Mode, Scope};
 use tokio::sync::{Notify, watch};
 
+use crate::clock;
 use crate::key::Key;
 use crate::ledger::{Birth, Fingerprint, Fingerprints, Life};
 use crate::object::Object;
@@ -18,6 +19,11 @@ use crate::state::State;
 
 /// How often the shelves are looked through when no purge asks for it.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
+/// After a sweep the next one waits for so many times as long as it took: purges that come meanwhile share one.
+const REST_TIMES: u32 = 9;
+/// But so long at least, and at most.
+const REST_MIN: Duration = Duration::from_millis(10);
+const REST_MAX: Duration = Duration::from_secs(10);
 
 /// The purges that wait to be counted.
 #[derive(Default)]
@@ -74,7 +80,7 @@ pub async fn run(state: Arc<State>, mut stop: watch::Receiver<bool>) {
             () = tokio::time::sleep(SWEEP_EVERY) => true,
             _ = stop.wait_for(|stop| *stop) => return,
         };
-        let sweeping = state.clone();
+        let (sweeping, began) = (state.clone(), clock::instant());
         // Looking through a million objects takes a while: not on the threads that serve.
         let Ok(oldest) = tokio::task::spawn_blocking(move || sweep(&sweeping)).await else {
             continue;
@@ -86,6 +92,12 @@ pub async fn run(state: Arc<State>, mut stop: watch::Receiver<bool>) {
                     .change(|ledger| ledger.forget(oldest.floor(horizon)));
             }
             horizon = Some(oldest);
+        }
+        let took = clock::instant() - began;
+        let rest = (took * REST_TIMES).clamp(REST_MIN, REST_MAX);
+        tokio::select! {
+            () = tokio::time::sleep(rest) => {}
+            _ = stop.wait_for(|stop| *stop) => return,
         }
     }
 }

@@ -110,16 +110,15 @@ fn status_line(bytes: &mut BytesMut, status: StatusCode) {
 
 /// Names are written as people write them: `Content-Type`.
 fn line(bytes: &mut BytesMut, name: &str, value: &[u8]) {
+    let from = bytes.len();
+    bytes.extend_from_slice(name.as_bytes());
     let mut first = true;
-    bytes.extend(name.bytes().map(|byte| {
-        let written = if first {
-            byte.to_ascii_uppercase()
-        } else {
-            byte
-        };
-        first = byte == b'-';
-        written
-    }));
+    for byte in bytes.iter_mut().skip(from) {
+        if first {
+            byte.make_ascii_uppercase();
+        }
+        first = *byte == b'-';
+    }
     bytes.extend_from_slice(b": ");
     bytes.extend_from_slice(value);
     bytes.extend_from_slice(b"\r\n");

@@ -218,7 +218,7 @@ impl Server {
                  CONFIG proxy.config.http.keep_alive_no_activity_timeout_in INT 600\n\
                  CONFIG proxy.config.net.connections_throttle INT 20000\n\
                  CONFIG proxy.config.net.max_connections_in INT 20000\n\
-                 CONFIG proxy.config.crash_log_helper STRING NULL\nCONFIG proxy.config.log.logging_enabled INT 3\n\
+                 CONFIG proxy.config.admin.user_id STRING #-1\nCONFIG proxy.config.crash_log_helper STRING NULL\nCONFIG proxy.config.log.logging_enabled INT 3\n\
                  CONFIG proxy.config.ssl.server.cert.path STRING {home}\n\
                  CONFIG proxy.config.ssl.server.private_key.path STRING {home}\n"
                 ),
