@@ -37,7 +37,17 @@ made_by = printf 'Made by `$(1)` on %s cores of %s, Linux %s, everything on that
 PROFILE ?= release
 ROWS := $(CURDIR)/target/bench-rows
 
-bench: install-to-test install-to-bench ## figures of this machine, into docs/benchmarks.md; PROFILE=dev: of a debug build
+hits: install-to-test install-to-bench install-to-race ## hits beside nginx, Varnish and Traffic Server, into docs/benchmarks.md
+	@rm -f $(ROWS) $(ROWS).idle
+	HITS_ROWS=$(ROWS) IDLE_ROWS=$(ROWS).idle cargo test --locked --profile $(PROFILE) --test it -- bench::hits --ignored --nocapture --test-threads=1
+	@{ $(call made_by,make hits PROFILE=$(PROFILE)); \
+	printf '\nOne core for the server, the other for the client (wrk with 32 connections, h2load with 8 of 8 streams); five rounds, each server in its turn. %s, %s, Traffic Server %s, wrk %s, h2load %s, of Debian. All write an access log.\n' \
+	  "$$(varnishd -V 2>&1 | sed -n '1s/.*(\(varnish-[0-9.]*\).*/\1/p')" "$$(nginx -v 2>&1 | sed 's/.*: //')" \
+	  "$$(traffic_server -V 2>&1 | sed -n 's/^Traffic Server \([0-9.]*\) .*/\1/p')" "$$(wrk -v 2>&1 | sed -n '1s/wrk \([^ ]*\).*/\1/p')" "$$(h2load --version | sed 's/.*\///')"; \
+	printf '\n| what | server | requests a second (least to most) | of nginx | CPU a request, µs | bound by |\n|---|---|---|---|---|---|\n'; cat $(ROWS); \
+	printf '\n| memory | server | of each |\n|---|---|---|\n'; cat $(ROWS).idle; } | docs/section hits
+
+bench: install-to-test install-to-bench install-to-race ## figures of this machine, into docs/benchmarks.md; PROFILE=dev: of a debug build
 	@rm -f $(ROWS)
 	BENCH_ROWS=$(ROWS) cargo test --locked --profile $(PROFILE) --test it -- bench:: --skip bench::hits --ignored --nocapture --test-threads=1
 	cargo test --locked --profile $(PROFILE) -p seawall-edge --lib -- --ignored --nocapture what_ten_thousand_sites_cost \

@@ -2,6 +2,7 @@
 
 mod hits;
 mod load;
+mod million;
 mod purges;
 mod servers;
 

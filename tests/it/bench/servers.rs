@@ -356,7 +356,7 @@ pub fn origin() -> SocketAddr {
 
 fn answer(body: usize) -> Vec<u8> {
     let mut answer = format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nCache-Control: max-age=3600\r\nETag: \"one\"\r\n\
+        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nCache-Control: max-age=3600\r\nSurrogate-Key: everything\r\nETag: \"one\"\r\n\
          Last-Modified: Mon, 02 Nov 2026 10:00:00 GMT\r\nContent-Length: {body}\r\n\r\n"
     )
     .into_bytes();
