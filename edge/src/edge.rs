@@ -254,6 +254,7 @@ fn h2_options() -> H2Options {
         .max_concurrent_streams(100)
         .max_header_list_size(crate::admit::HEAD_BYTES_MAX as u32)
         .max_concurrent_reset_streams(32)
+        .max_local_error_reset_streams(Some(100))
         .max_pending_accept_reset_streams(32);
     options
 }

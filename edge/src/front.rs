@@ -4,6 +4,7 @@
 //! - [`head`], [`body`]: a request out of bytes, strict and pure. [`h1`]: one connection, request after request.
 //! - [`hit`]: an answer into bytes. [`dates`]: when it was made.
 //! - [`handed`]: a connection while Pingora has it: HTTP/2, and what only passes through. [`dated`]: its Date.
+//!   [`floods`]: what one connection of HTTP/2 may make us do.
 //!
 //! Our own, and not Pingora's listeners and reader: it binds before anything starts, so that port 0 works and a taken
 //! port is an error with a name; everything has a deadline and a bound; and it drains in the time it is given.
@@ -24,6 +25,7 @@ mod accept;
 pub mod body;
 pub mod dated;
 mod dates;
+mod floods;
 mod h1;
 pub mod handed;
 pub mod head;

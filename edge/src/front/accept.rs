@@ -130,7 +130,7 @@ async fn serve(
         },
     };
     if wire.is_http2() {
-        let stream = Box::new(Dated::new(Box::new(Handed::raw(wire, client))));
+        let stream = Box::new(Dated::new(Box::new(Handed::frames(wire, client))));
         let stop = shared.stop.subscribe();
         shared.proxy.process_new(stream, &stop).await;
     } else {

@@ -25,6 +25,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 use super::body::Body;
+use super::floods::{Flood, Floods};
 use super::head::Head;
 use super::wire::Wire;
 use crate::clock;
@@ -58,15 +59,18 @@ enum Stage {
     Wish(Option<Waker>),
     /// Every byte passes.
     Raw,
-    /// The body was framed wrong, or came too slowly.
+    /// HTTP/2: every byte passes, until there are too many frames that only keep us busy.
+    Frames(Floods),
+    /// The body was framed wrong, or came too slowly; or all of the connection is a flood.
     Broken(Broken),
 }
 
-/// Why a body never ends.
+/// Why a body never ends, or a connection does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Broken {
     BadChunk,
     TooSlow,
+    Flood(Flood),
 }
 
 /// How long a body is waited for.
@@ -88,9 +92,10 @@ impl Handed {
         Self::new(wire, client, BytesMut::from(&head.bytes[..]), behind, stage)
     }
 
-    /// All of a connection.
-    pub fn raw(wire: Wire, client: SocketAddr) -> Self {
-        Self::new(wire, client, BytesMut::new(), BytesMut::new(), Stage::Raw)
+    /// All of a connection of HTTP/2.
+    pub fn frames(wire: Wire, client: SocketAddr) -> Self {
+        let stage = Stage::Frames(Floods::new(clock::instant()));
+        Self::new(wire, client, BytesMut::new(), BytesMut::new(), stage)
     }
 
     fn new(wire: Wire, client: SocketAddr, next: BytesMut, behind: BytesMut, stage: Stage) -> Self {
@@ -119,7 +124,7 @@ impl Handed {
         let ended = match self.stage {
             Stage::Body(body) => body.is_done(),
             Stage::Wish(_) => true,
-            Stage::Raw | Stage::Broken(_) => false,
+            Stage::Raw | Stage::Frames(_) | Stage::Broken(_) => false,
         };
         (ended && self.next.is_empty()).then_some((self.wire, self.behind))
     }
@@ -140,6 +145,12 @@ impl Handed {
             if let Some(waker) = waiting {
                 waker.wake();
             }
+        }
+    }
+
+    fn counts(&mut self, polled: &Poll<io::Result<usize>>) {
+        if let (Stage::Frames(floods), Poll::Ready(Ok(bytes))) = (&mut self.stage, polled) {
+            floods.wrote(*bytes);
         }
     }
 
@@ -178,6 +189,15 @@ impl AsyncRead for Handed {
             }
             match &mut this.stage {
                 Stage::Raw => return Pin::new(&mut this.wire).poll_read(cx, buffer),
+                Stage::Frames(floods) => {
+                    let known = buffer.filled().len();
+                    ready!(Pin::new(&mut this.wire).poll_read(cx, buffer))?;
+                    let new = buffer.filled().get(known..).unwrap_or_default();
+                    return Poll::Ready(match floods.read(new, clock::instant()) {
+                        Ok(()) => Ok(()),
+                        Err(flood) => Err(this.breaks(Broken::Flood(flood))),
+                    });
+                }
                 Stage::Wish(waiting) => {
                     *waiting = Some(cx.waker().clone());
                     return this.poll_ahead(cx);
@@ -228,7 +248,7 @@ impl Patience {
 }
 
 /// How much longer a body may be waited for of which so many bytes are here.
-fn left(bytes: u64, waited: Duration) -> Duration {
+pub fn left(bytes: u64, waited: Duration) -> Duration {
     let earned = BYTE_GRACE.saturating_mul(u32::try_from(bytes).unwrap_or(u32::MAX));
     (BODY_GRACE + earned).saturating_sub(waited)
 }
@@ -241,7 +261,9 @@ impl AsyncWrite for Handed {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.heed(bytes);
-        Pin::new(&mut this.wire).poll_write(cx, bytes)
+        let polled = Pin::new(&mut this.wire).poll_write(cx, bytes);
+        this.counts(&polled);
+        polled
     }
 
     fn poll_write_vectored(
@@ -251,7 +273,9 @@ impl AsyncWrite for Handed {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.heed(slices.first().map_or(&[], |first| first));
-        Pin::new(&mut this.wire).poll_write_vectored(cx, slices)
+        let polled = Pin::new(&mut this.wire).poll_write_vectored(cx, slices);
+        this.counts(&polled);
+        polled
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -272,6 +296,7 @@ impl Broken {
         match self {
             Self::BadChunk => "the body is not framed as chunks are",
             Self::TooSlow => "the body comes too slowly",
+            Self::Flood(flood) => flood.detail(),
         }
     }
 
@@ -279,6 +304,8 @@ impl Broken {
         match self {
             Self::BadChunk => http::StatusCode::BAD_REQUEST,
             Self::TooSlow => http::StatusCode::REQUEST_TIMEOUT,
+            // Nobody is left to be told.
+            Self::Flood(_) => http::StatusCode::TOO_MANY_REQUESTS,
         }
     }
 }
