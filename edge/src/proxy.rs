@@ -17,8 +17,10 @@ use seawall_config::scope::Scheme;
 
 use crate::admit::{Admitted, Asked};
 use crate::answer::Answer;
+use crate::clock;
 use crate::door::{Door, Outcome, Visit, refuse};
 use crate::fill::posted::{Kept, Posted};
+use crate::front::handed::{self, Broken};
 use crate::origin::{Failure, exchange};
 use crate::rules::cache_status::{Fwd, Told};
 
@@ -45,6 +47,9 @@ pub struct Ctx {
     failure: Option<Failure>,
     /// Interim answers that passed through.
     interims: usize,
+    /// Bytes of its body, and what is wrong with that.
+    body_bytes: u64,
+    broken: Option<Broken>,
     /// What passes through, and may be kept.
     posted: Option<Posted>,
     kept: Option<Kept>,
@@ -59,6 +64,8 @@ impl ProxyHttp for Proxy {
             visit: Visit::begin(),
             failure: None,
             interims: 0,
+            body_bytes: 0,
+            broken: None,
             posted: None,
             kept: None,
         }
@@ -159,6 +166,24 @@ impl ProxyHttp for Proxy {
                 Err(Error::explain(ErrorType::ConnectError, failure.detail()).into_up())
             }
         }
+    }
+
+    /// How slow a body may be over HTTP/2; over HTTP/1 our own reader sees to it.
+    async fn request_body_filter(
+        &self,
+        session: &mut Session,
+        body: &mut Option<Bytes>,
+        _: bool,
+        ctx: &mut Ctx,
+    ) -> pingora_error::Result<()> {
+        ctx.body_bytes += body.as_ref().map_or(0, Bytes::len) as u64;
+        let waited = clock::instant() - ctx.visit.began;
+        if session.is_http2() && handed::left(ctx.body_bytes, waited).is_zero() {
+            let why = Broken::TooSlow;
+            ctx.broken = Some(why);
+            return Err(Error::explain(ErrorType::ReadTimedout, why.detail()).into_down());
+        }
+        Ok(())
     }
 
     async fn upstream_request_filter(

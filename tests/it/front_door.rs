@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::support::{Folder, Origin, Response, Seawall, eventually, ok};
 
 mod alike;
+mod floods;
 
 const HOST: &str = "Host: a.test\r\n";
 

@@ -22,8 +22,8 @@ impl Proxy {
     /// Answers a body that never ended: the origin saw no whole request.
     pub(super) async fn refuse_broken(&self, session: &mut Session, ctx: &mut Ctx) -> u16 {
         let connection = session.stream().and_then(Dated::under);
-        let Some(broken) = connection.and_then(|connection| connection.inner::<Handed>()?.broken())
-        else {
+        let framed = connection.and_then(|connection| connection.inner::<Handed>()?.broken());
+        let Some(broken) = ctx.broken.or(framed) else {
             return 0;
         };
         let told = Told::generated(broken.detail());
