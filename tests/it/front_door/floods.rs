@@ -38,7 +38,7 @@ fn floods_are_cut_while_others_are_served() {
     let check = |what: &str, flood: Vec<u8>| {
         let client = Client::connect(&seawall);
         let mut served = seawall.connect();
-        let flooding = client.send(flood);
+        let flooding = client.send(&flood);
         for _ in 0..20 {
             let answer = served.request("GET", "/a", &[("host", "a.test")], b"");
             answer.is("HIT", "a");
@@ -76,7 +76,7 @@ fn streams_that_are_opened_and_taken_back_end_the_connection() {
         let back = frame(RST_STREAM, 0, stream, &[0, 0, 0, 8]);
         [get(stream, target, END_STREAM), back].concat()
     });
-    let client = Client::connect(&seawall).send(rapid.collect());
+    let client = Client::connect(&seawall).send(&rapid.collect::<Vec<_>>());
     assert_ne!(client.ends(), NOT_CUT);
     gate.open();
     let reached = origin.requests("/slow");
@@ -96,7 +96,7 @@ fn a_head_that_unpacks_to_much_more_never_does() {
     block.extend([0xbe; 12_000]);
     let before = memory_kib(&seawall);
     let bombs = (0..50).flat_map(|n| frame(HEADERS, END_STREAM | END_HEADERS, 2 * n + 1, &block));
-    let client = Client::connect(&seawall).send(bombs.collect());
+    let client = Client::connect(&seawall).send(&bombs.collect::<Vec<_>>());
     // It may go on: nothing of it was unpacked.
     eventually("they were refused, or cut", || {
         seawall.get("/a").status == 200
@@ -120,9 +120,9 @@ fn who_opens_no_window_or_drips_is_let_go() {
     let closed = frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]);
     let wanted = (0..STREAMS).flat_map(|n| get(2 * n + 1, "/large", END_STREAM));
     let stalled = [closed, wanted.collect()].concat();
-    let stalled = Client::connect(&seawall).send(stalled);
+    let stalled = Client::connect(&seawall).send(&stalled);
     // One byte a second, and no end: that is the attack.
-    let mut dripping = Client::connect(&seawall).send(post(1, "/large"));
+    let mut dripping = Client::connect(&seawall).send(&post(1, "/large"));
     let (stop, stopped) = mpsc::channel::<()>();
     let dripping = thread::spawn(move || {
         while stopped.recv_timeout(Duration::from_secs(1)) == Err(RecvTimeoutError::Timeout) {
@@ -171,9 +171,9 @@ impl Client {
     }
 
     /// The preface, our settings, and then `frames`, as many of them as are taken.
-    fn send(mut self, frames: Vec<u8>) -> Self {
+    fn send(mut self, frames: &[u8]) -> Self {
         let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-        self.write(&[&preface[..], &frame(SETTINGS, 0, 0, &[]), &frames].concat());
+        self.write(&[&preface[..], &frame(SETTINGS, 0, 0, &[]), frames].concat());
         self
     }
 
