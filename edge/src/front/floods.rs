@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 /// A window of each count.
 const WINDOW: Duration = Duration::from_secs(1);
 /// Streams a client takes back in one window: who leaves a page takes back what it was waiting for, a hundred at most.
+/// To reset what was answered to its end is idle talk that some clients keep up (curl): each such stream allows one.
 const RESETS_MAX: u32 = 100;
 /// Frames that ask for nothing (SETTINGS, PING, PRIORITY, empty DATA, types that nobody knows) in one window.
 const IDLE_FRAMES_MAX: u32 = 1_000;
@@ -34,19 +35,36 @@ const END_STREAM: u8 = 1;
 /// What a client has sent on a connection.
 #[derive(Debug)]
 pub struct Floods {
-    /// Bytes until the next frame begins.
-    ahead: usize,
-    head: [u8; FRAME_HEAD_BYTES],
-    /// Bytes of `head` that are here.
-    here: usize,
+    from_client: Frames,
+    to_client: Frames,
     /// When the window began.
     since: Instant,
     resets: u32,
+    /// Streams that were answered to their end, and not reset after it.
+    answered: u64,
     idle: u32,
     /// WINDOW_UPDATEs it may still send.
     updates: u64,
     /// Bytes that were sent, and have not earned an update yet.
     sent: u64,
+}
+
+/// Finds the frames in bytes that come cut anywhere.
+#[derive(Debug)]
+struct Frames {
+    /// Bytes until the next frame begins.
+    ahead: usize,
+    head: [u8; FRAME_HEAD_BYTES],
+    /// Bytes of `head` that are here.
+    here: usize,
+}
+
+/// What counts of a frame.
+#[derive(Clone, Copy)]
+struct FrameHead {
+    kind: u8,
+    flags: u8,
+    is_empty: bool,
 }
 
 /// Why a connection is cut.
@@ -60,11 +78,11 @@ pub enum Flood {
 impl Floods {
     pub fn new(now: Instant) -> Self {
         Self {
-            ahead: PREFACE_BYTES,
-            head: [0; FRAME_HEAD_BYTES],
-            here: 0,
+            from_client: Frames::behind(PREFACE_BYTES),
+            to_client: Frames::behind(0),
             since: now,
             resets: 0,
+            answered: 0,
             idle: 0,
             updates: UPDATES_MAX.into(),
             sent: 0,
@@ -78,39 +96,29 @@ impl Floods {
             (self.resets, self.idle) = (0, 0);
             self.updates = self.updates.max(UPDATES_MAX.into());
         }
-        loop {
-            let passed = self.ahead.min(bytes.len());
-            bytes = bytes.get(passed..).unwrap_or_default();
-            self.ahead -= passed;
-            let Some((byte, rest)) = bytes.split_first() else {
-                return Ok(());
-            };
-            bytes = rest;
-            if let Some(place) = self.head.get_mut(self.here) {
-                *place = *byte;
-            }
-            self.here += 1;
-            if self.here == FRAME_HEAD_BYTES {
-                self.here = 0;
-                let [high, middle, low, kind, flags, ..] = self.head;
-                self.ahead = u32::from_be_bytes([0, high, middle, low]) as usize;
-                self.count(kind, flags, self.ahead == 0)?;
-            }
+        while let Some(frame) = self.from_client.next(&mut bytes) {
+            self.count(frame)?;
+        }
+        Ok(())
+    }
+
+    /// These went to the client.
+    pub fn wrote(&mut self, mut bytes: &[u8]) {
+        self.sent += bytes.len() as u64;
+        self.updates += self.sent / UPDATE_BYTES;
+        self.sent %= UPDATE_BYTES;
+        while let Some(frame) = self.to_client.next(&mut bytes) {
+            let ends = matches!(frame.kind, DATA | HEADERS) && frame.flags & END_STREAM != 0;
+            self.answered += u64::from(ends);
         }
     }
 
-    /// So many bytes went to the client.
-    pub fn wrote(&mut self, bytes: usize) {
-        self.sent += bytes as u64;
-        self.updates += self.sent / UPDATE_BYTES;
-        self.sent %= UPDATE_BYTES;
-    }
-
-    fn count(&mut self, kind: u8, flags: u8, empty: bool) -> Result<(), Flood> {
-        match kind {
+    fn count(&mut self, frame: FrameHead) -> Result<(), Flood> {
+        match frame.kind {
             // Requests, and what they carry: streams and bytes are bounded elsewhere.
-            DATA if !empty || flags & END_STREAM != 0 => {}
+            DATA if !frame.is_empty || frame.flags & END_STREAM != 0 => {}
             HEADERS | CONTINUATION | GOAWAY => {}
+            RST_STREAM if self.answered > 0 => self.answered -= 1,
             RST_STREAM => {
                 self.resets += 1;
                 if self.resets > RESETS_MAX {
@@ -129,6 +137,37 @@ impl Floods {
             }
         }
         Ok(())
+    }
+}
+
+impl Frames {
+    /// After `ahead` bytes the first frame begins.
+    fn behind(ahead: usize) -> Self {
+        Self {
+            ahead,
+            head: [0; FRAME_HEAD_BYTES],
+            here: 0,
+        }
+    }
+
+    /// The next head that ends within `bytes`, which are left where it ends.
+    fn next(&mut self, bytes: &mut &[u8]) -> Option<FrameHead> {
+        let passed = self.ahead.min(bytes.len());
+        self.ahead -= passed;
+        *bytes = bytes.get(passed..)?;
+        while let Some(place) = self.head.get_mut(self.here) {
+            let (byte, rest) = bytes.split_first()?;
+            (*place, *bytes) = (*byte, rest);
+            self.here += 1;
+        }
+        self.here = 0;
+        let [high, middle, low, kind, flags, ..] = self.head;
+        self.ahead = u32::from_be_bytes([0, high, middle, low]) as usize;
+        Some(FrameHead {
+            kind,
+            flags,
+            is_empty: self.ahead == 0,
+        })
     }
 }
 
@@ -197,11 +236,26 @@ mod tests {
         let mut floods = Floods::new(now);
         floods.read(PREFACE, now).unwrap();
         for _ in 0..10 {
-            floods.wrote(1_000);
+            floods.wrote(&frame(DATA, 0, &[0; 991]));
         }
         let update = frame(WINDOW_UPDATE, 0, &[0; 4]);
         floods.read(&update.repeat(1_009), now).unwrap();
         assert_eq!(floods.read(&update, now), Err(Flood::WindowUpdates));
+    }
+
+    #[test]
+    fn what_was_answered_may_be_reset() {
+        let now = clock::instant();
+        let reset = frame(RST_STREAM, 0, &[0; 4]);
+        let mut floods = Floods::new(now);
+        floods.read(PREFACE, now).unwrap();
+        for _ in 0..10_000 {
+            floods.wrote(&frame(HEADERS, 4, b"\x88"));
+            floods.wrote(&frame(DATA, END_STREAM, b"body"));
+            floods.read(&reset, now).unwrap();
+        }
+        floods.read(&reset.repeat(100), now).unwrap();
+        assert_eq!(floods.read(&reset, now), Err(Flood::Resets));
     }
 
     #[test]

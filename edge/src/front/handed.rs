@@ -148,9 +148,15 @@ impl Handed {
         }
     }
 
-    fn counts(&mut self, polled: &Poll<io::Result<usize>>) {
-        if let (Stage::Frames(floods), Poll::Ready(Ok(bytes))) = (&mut self.stage, polled) {
-            floods.wrote(*bytes);
+    fn counts(&mut self, slices: &[io::IoSlice<'_>], polled: &Poll<io::Result<usize>>) {
+        let (Stage::Frames(floods), Poll::Ready(Ok(written))) = (&mut self.stage, polled) else {
+            return;
+        };
+        let mut left = *written;
+        for slice in slices {
+            let bytes = slice.get(..left).unwrap_or(slice);
+            floods.wrote(bytes);
+            left -= bytes.len();
         }
     }
 
@@ -262,7 +268,7 @@ impl AsyncWrite for Handed {
         let this = self.get_mut();
         this.heed(bytes);
         let polled = Pin::new(&mut this.wire).poll_write(cx, bytes);
-        this.counts(&polled);
+        this.counts(&[io::IoSlice::new(bytes)], &polled);
         polled
     }
 
@@ -274,7 +280,7 @@ impl AsyncWrite for Handed {
         let this = self.get_mut();
         this.heed(slices.first().map_or(&[], |first| first));
         let polled = Pin::new(&mut this.wire).poll_write_vectored(cx, slices);
-        this.counts(&polled);
+        this.counts(slices, &polled);
         polled
     }
 
