@@ -57,6 +57,14 @@ fn divided_planes(fault: &Fault) -> bool {
     )
 }
 
+/// And new edges come meanwhile.
+fn newcomers(fault: &Fault) -> bool {
+    matches!(
+        fault,
+        Fault::Deregister(..) | Fault::Part(_, Node::Store, _) | Fault::Cut(_, Node::Store, _)
+    )
+}
+
 /// An edge's messages take their time, and then none arrives.
 fn late_answers(fault: &Fault) -> bool {
     matches!(fault, Fault::Slow(Node::Edge(_), ..) | Fault::Isolate(..))
@@ -96,7 +104,7 @@ broken! {
         Rules { reads_before_fencing: false, ..Rules::default() };
     two_boots_that_are_one_are_noticed in any_weather:
         Rules { tells_boots_apart: false, ..Rules::default() };
-    a_snapshot_before_registration_is_noticed in any_weather:
+    a_snapshot_before_registration_is_noticed in newcomers:
         Rules { registers_first: false, ..Rules::default() };
     a_floor_that_nobody_heeds_is_noticed in forgetful_planes:
         Rules { heeds_the_floor: false, ..Rules::default() };

@@ -43,7 +43,8 @@ pub enum Fault {
     Jump(Node, i64),
     /// A second machine with the first edge's id.
     Twin(u64),
-    Deregister(usize),
+    /// An edge is gone for good, and after so long a new machine has its id.
+    Deregister(usize, u64),
 }
 
 impl Fault {
@@ -80,7 +81,7 @@ impl Fault {
                 Self::Jump(any, if random.bool() { hour_ms } else { -hour_ms })
             }
             30 => Self::Twin(long_ms),
-            _ => Self::Deregister(edge),
+            _ => Self::Deregister(edge, long_ms),
         }
     }
 
@@ -102,7 +103,7 @@ impl Fault {
             Self::Restore => "backup restored, epoch raised",
             Self::Jump(..) => "wall clock jumped by an hour",
             Self::Twin(_) => "second machine with an edge's id",
-            Self::Deregister(_) => "edge deregistered",
+            Self::Deregister(..) => "edge deregistered, and replaced",
         }
     }
 }

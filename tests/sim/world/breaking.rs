@@ -67,7 +67,10 @@ impl World {
             Fault::Compact => self.store.compact(),
             Fault::BackUp => self.store.back_up(),
             Fault::Restore => self.restore(),
-            Fault::Deregister(n) => self.deregister(n),
+            Fault::Deregister(n, for_ms) => {
+                lasts(for_ms);
+                self.deregister(n);
+            }
             Fault::Crash(Node::Store, _)
             | Fault::Pause(Node::Store, _)
             | Fault::Jump(Node::Store, _) => {}
@@ -137,7 +140,9 @@ impl World {
                 self.notify_planes();
             }
             Fault::Crash(Node::Plane(n), _) if !self.planes[n].is_up => self.start_plane(n),
-            Fault::Crash(Node::Edge(n), _) | Fault::CrashAndForget(n, _)
+            Fault::Crash(Node::Edge(n), _)
+            | Fault::CrashAndForget(n, _)
+            | Fault::Deregister(n, _)
                 if !self.edges[n].is_up() =>
             {
                 self.start_edge(n);
