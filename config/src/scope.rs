@@ -188,7 +188,7 @@ pub fn prefix(text: &str) -> Result<Target, String> {
 
 /// A host name or address, lower-cased, with its port unless that is the default of its scheme.
 pub fn host(text: &str, scheme: Option<Scheme>) -> Result<String, String> {
-    let lower = text.to_ascii_lowercase();
+    let mut lower = text.to_ascii_lowercase();
     let (name, port) = match lower.rfind(':') {
         Some(at) if !lower.ends_with(']') => (&lower[..at], Some(&lower[at + 1..])),
         _ => (lower.as_str(), None),
@@ -210,7 +210,7 @@ pub fn host(text: &str, scheme: Option<Scheme>) -> Result<String, String> {
         return Err(format!("{text:?} is not a host name or address"));
     }
     let Some(port) = port else {
-        return Ok(name.to_owned());
+        return Ok(lower);
     };
     let number = match port.bytes().all(|b| b.is_ascii_digit()) {
         true => port.parse::<u16>().ok().filter(|n| *n > 0),
@@ -220,10 +220,11 @@ pub fn host(text: &str, scheme: Option<Scheme>) -> Result<String, String> {
         return Err(format!("{port:?} is not a port"));
     };
     let default = scheme.is_some_and(|scheme| scheme.default_port() == number);
-    Ok(if default {
-        name.to_owned()
-    } else {
-        format!("{name}:{number}")
+    let name_bytes = name.len();
+    lower.truncate(name_bytes);
+    Ok(match default {
+        true => lower,
+        false => format!("{lower}:{number}"),
     })
 }
 

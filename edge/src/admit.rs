@@ -9,7 +9,7 @@ use seawall_config::scope::Scheme;
 use seawall_config::{Epoch, Revision, Token};
 
 use crate::answer::Journey;
-use crate::key::{Key, TARGET_BYTES_MAX, Unkeyable};
+use crate::key::{Named, TARGET_BYTES_MAX, Unkeyable};
 use crate::ledger::Birth;
 use crate::origin::request::Pseudonym;
 use crate::rules::fields;
@@ -34,7 +34,7 @@ pub struct Asked<'a> {
     pub authority: Option<&'a str>,
     /// Path and query; None where the target has no such form.
     pub target: Option<&'a str>,
-    pub fields: &'a HeaderMap,
+    pub fields: &'a Arc<HeaderMap>,
     pub client: Option<SocketAddr>,
 }
 
@@ -111,11 +111,10 @@ pub fn admit(
         return Err(Refused::NoConfiguration);
     }
     // Routed by the same host the key will hold.
-    let named = |site| Key::new(site, scheme, authority, target).map_err(Refused::from);
-    let unrouted = named(Revision(0))?;
+    let named = Named::new(scheme, authority, target)?;
     let served = snapshot
         .routes()
-        .find(unrouted.host())
+        .find(&named.host)
         .ok_or(Refused::NoSite)?
         .clone();
     if by.loops(fields, snapshot.epoch.0) {
@@ -123,7 +122,7 @@ pub fn admit(
     }
     let wanted = wanted(fields, snapshot.epoch)?;
     let journey = Journey {
-        key: named(served.document.created)?,
+        key: named.of(served.document.created),
         birth: birth(&served),
         wanted: wanted.filter(|wanted| *wanted > snapshot.revision),
         snapshot: snapshot.clone(),
@@ -151,21 +150,21 @@ fn may_purge(journey: &Journey) -> bool {
 }
 
 /// What the client says of its request, without what belongs to the connection: rules and origin see the same.
-fn own_words(fields: &HeaderMap) -> HeaderMap {
-    let mut own = fields.clone();
+fn own_words(fields: &Arc<HeaderMap>) -> Arc<HeaderMap> {
+    let crumbs = fields.get_all(header::COOKIE).iter();
+    let crumbs: Vec<_> = crumbs.map(HeaderValue::as_bytes).collect();
+    if crumbs.len() <= 1 && !fields::has_hop(fields) {
+        return fields.clone();
+    }
+    let mut own = (**fields).clone();
     fields::strip_hop(&mut own);
     // RFC 9113 §8.2.3: the crumbs of an HTTP/2 Cookie are one field again before anyone else reads them.
-    let crumbs: Vec<_> = own
-        .get_all(header::COOKIE)
-        .iter()
-        .map(HeaderValue::as_bytes)
-        .collect();
     if crumbs.len() > 1
         && let Ok(cookie) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..]))
     {
         own.insert(header::COOKIE, cookie);
     }
-    own
+    Arc::new(own)
 }
 
 /// The one protocol that is passed on: RFC 9110 §7.8 lets any other wish be ignored.

@@ -30,6 +30,7 @@ use crate::storage::Storage;
 
 mod coded;
 mod cut_off;
+pub mod head;
 mod multipart;
 mod refusal;
 mod reply;
@@ -51,8 +52,8 @@ pub struct Journey {
     pub served: Arc<Served>,
     pub key: Key,
     pub method: Method,
-    /// The client's fields, as they came.
-    pub fields: HeaderMap,
+    /// The client's own words: its fields, less what belongs to the connection.
+    pub fields: Arc<HeaderMap>,
     pub client: Option<SocketAddr>,
     /// What a fetch for it is born as.
     pub birth: Birth,

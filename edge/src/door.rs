@@ -12,8 +12,9 @@ use seawall_config::scope::Scheme;
 use crate::admit::{Admitted, Asked, Refused, admit};
 use crate::answer::{Answer, Journey};
 use crate::clock;
+use crate::key::Key;
 use crate::log::{Line, Log};
-use crate::metrics::{RequestLabels, code_class};
+use crate::metrics::Counted;
 use crate::ordering::Orders;
 use crate::rules::cache_status::{Debugger, Told};
 use crate::state::State;
@@ -134,47 +135,39 @@ impl Door {
         let now = clock::instant();
         let cache = visit.told.as_ref().map_or("NONE", Told::x_cache);
         let ttfb = visit.first_byte.unwrap_or(now) - visit.began;
-        let site = visit
-            .journey
-            .as_ref()
-            .map(|journey| journey.served.name.to_string())
-            .unwrap_or_default();
-        let labels = RequestLabels {
-            site: site.clone(),
+        let served = visit.journey.as_ref().map(|journey| &*journey.served);
+        let counted = Counted {
             cache,
-            code_class: code_class(outcome.status),
+            status: outcome.status,
+            bytes: outcome.bytes,
+            ttfb,
         };
-        self.state.metrics.request(&labels, outcome.bytes, ttfb);
-        self.log.write(|| {
-            let field = |name| {
-                outcome.fields.get(name).map(|value: &HeaderValue| {
-                    String::from_utf8_lossy(value.as_bytes()).into_owned()
-                })
-            };
-            let key = visit.journey.as_ref().map(|journey| &journey.key);
-            let member =
-                |told: &Told| told.member(&self.state.pseudonym.node, Some(Debugger { key: None }));
-            Line {
-                at: visit.at,
-                site,
-                client: outcome.client,
-                method: outcome.method.to_string(),
-                scheme: outcome.scheme.as_str(),
-                host: key.map_or_else(
-                    || field(header::HOST).unwrap_or_default(),
-                    |key| key.host().to_owned(),
-                ),
-                target: key.map_or(outcome.target, |key| key.target()).to_owned(),
-                protocol: outcome.protocol,
-                status: outcome.status,
-                bytes: outcome.bytes,
-                cache,
-                cache_status: visit.told.as_ref().map(member).unwrap_or_default(),
-                ttfb,
-                total: now - visit.began,
-                user_agent: field(header::USER_AGENT),
-                referer: field(header::REFERER),
-            }
+        self.state.metrics.request(served, &counted);
+        if !self.log.is_on() {
+            return;
+        }
+        let field = |name| outcome.fields.get(name).map(HeaderValue::as_bytes);
+        let key = visit.journey.as_ref().map(|journey| &journey.key);
+        let host = field(header::HOST).map(String::from_utf8_lossy);
+        let member =
+            |told: &Told| told.member(&self.state.pseudonym.node, Some(Debugger { key: None }));
+        self.log.write(&Line {
+            at: visit.at,
+            site: served.map_or("", |served| &served.name),
+            client: outcome.client,
+            method: outcome.method.as_str(),
+            scheme: outcome.scheme.as_str(),
+            host: key.map_or_else(|| host.as_deref().unwrap_or_default(), Key::host),
+            target: key.map_or(outcome.target, Key::target),
+            protocol: outcome.protocol,
+            status: outcome.status,
+            bytes: outcome.bytes,
+            cache,
+            cache_status: &visit.told.as_ref().map(member).unwrap_or_default(),
+            ttfb,
+            total: now - visit.began,
+            user_agent: field(header::USER_AGENT),
+            referer: field(header::REFERER),
         });
     }
 }
@@ -186,6 +179,7 @@ pub fn refuse(refused: Refused) -> Answer {
     if refused == Refused::NoConfiguration {
         answer
             .head
+            .own()
             .insert(header::RETRY_AFTER, RETRY_AFTER_S.into());
     }
     answer

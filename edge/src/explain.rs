@@ -51,7 +51,7 @@ struct Request {
     method: Method,
     scheme: Scheme,
     uri: Uri,
-    fields: HeaderMap,
+    fields: Arc<HeaderMap>,
 }
 
 /// All there is to decide from, looked at once.
@@ -131,7 +131,7 @@ impl Request {
             method,
             scheme,
             uri,
-            fields,
+            fields: Arc::new(fields),
         })
     }
 

@@ -3,7 +3,7 @@
 //! site incarnation · client scheme · host · exact path and query; length-prefixed, so that no two
 //! different requests spell the same key. What is sent to the origin is derived from this same value.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use seawall_config::Revision;
@@ -11,6 +11,8 @@ use seawall_config::scope::{self, Scheme};
 
 /// Bytes of a request line's target.
 pub const TARGET_BYTES_MAX: usize = 16 * 1024;
+/// More than the numbers in front of a key take.
+const HEAD_BYTES: usize = 40;
 
 /// Cheap to clone; compares and hashes as its bytes.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -18,6 +20,15 @@ pub struct Key {
     bytes: Arc<str>,
     host_at: usize,
     target_at: usize,
+}
+
+/// What a key says but for the site, which is found by the host.
+#[derive(Debug)]
+pub struct Named<'a> {
+    scheme: Scheme,
+    /// As [`Key::host`].
+    pub host: String,
+    target: &'a str,
 }
 
 /// Why a request has no key: it is answered 400.
@@ -30,33 +41,16 @@ pub enum Unkeyable {
 }
 
 impl Key {
-    /// `site` is the revision that created the site, `authority` the Host as the client sent it, `target`
+    /// For tests. `site` is the revision that created the site, `authority` the Host as the client sent it, `target`
     /// path and query as they came.
+    #[cfg(any(test, fuzzing, feature = "simulation"))]
     pub fn new(
         site: Revision,
         scheme: Scheme,
         authority: &str,
         target: &str,
     ) -> Result<Self, Unkeyable> {
-        if authority.is_empty() {
-            return Err(Unkeyable::NoHost);
-        }
-        let host = scope::host(authority, Some(scheme)).map_err(|_| Unkeyable::BadHost)?;
-        if target.len() > TARGET_BYTES_MAX {
-            return Err(Unkeyable::TargetTooLong);
-        }
-        if !target_is_plain(target) {
-            return Err(Unkeyable::BadTarget);
-        }
-        // The numbers in front say where each part ends, so no host can pretend to be the start of a path.
-        let head = format!("{}:{}:{}:", site.0, scheme.as_str(), host.len());
-        let host_at = head.len();
-        let target_at = host_at + host.len();
-        Ok(Self {
-            bytes: format!("{head}{host}{target}").into(),
-            host_at,
-            target_at,
-        })
+        Ok(Named::new(scheme, authority, target)?.of(site))
     }
 
     pub fn scheme(&self) -> Scheme {
@@ -103,6 +97,47 @@ impl Key {
     /// What it weighs in memory, in bytes.
     pub fn weight(&self) -> usize {
         self.bytes.len()
+    }
+}
+
+impl<'a> Named<'a> {
+    pub fn new(scheme: Scheme, authority: &str, target: &'a str) -> Result<Self, Unkeyable> {
+        if authority.is_empty() {
+            return Err(Unkeyable::NoHost);
+        }
+        let host = scope::host(authority, Some(scheme)).map_err(|_| Unkeyable::BadHost)?;
+        if target.len() > TARGET_BYTES_MAX {
+            return Err(Unkeyable::TargetTooLong);
+        }
+        if !target_is_plain(target) {
+            return Err(Unkeyable::BadTarget);
+        }
+        Ok(Self {
+            scheme,
+            host,
+            target,
+        })
+    }
+
+    pub fn of(&self, site: Revision) -> Key {
+        let Self {
+            scheme,
+            host,
+            target,
+        } = self;
+        // The numbers in front say where each part ends, so no host can pretend to be the start of a path.
+        let mut bytes = String::with_capacity(HEAD_BYTES + host.len() + target.len());
+        // Writing to a String cannot fail.
+        let _ = write!(bytes, "{site}:{}:{}:", scheme.as_str(), host.len());
+        let host_at = bytes.len();
+        bytes.push_str(host);
+        let target_at = bytes.len();
+        bytes.push_str(target);
+        Key {
+            bytes: bytes.into(),
+            host_at,
+            target_at,
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What an edge counts. Names and units follow Prometheus; nothing a stranger chooses is ever a label.
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
@@ -10,18 +10,18 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
-use seawall_config::feed::Counted;
+use seawall_config::feed;
 use seawall_config::site::ContentCoding;
 
 use crate::rules::cache_status::Fwd;
+use crate::snapshot::Served;
 use crate::state::State;
 
-/// `cache` is an `X-Cache` word, or NONE for what was refused before anything was looked up.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct RequestLabels {
-    pub site: String,
-    pub cache: &'static str,
-    pub code_class: &'static str,
+struct RequestLabels {
+    site: String,
+    cache: &'static str,
+    code_class: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -45,6 +45,32 @@ struct CacheLabel {
 struct CodingLabel {
     coding: &'static str,
 }
+
+/// One answer, as it is counted.
+#[derive(Clone, Copy, Debug)]
+pub struct Counted {
+    /// An `X-Cache` word, or NONE for what was refused before anything was looked up.
+    pub cache: &'static str,
+    /// 0: there was none.
+    pub status: u16,
+    /// Of the body.
+    pub bytes: u64,
+    pub ttfb: Duration,
+}
+
+/// What the answers of one site are counted by, looked up once: by the word in `cache` and the class of the status.
+#[derive(Debug, Default)]
+pub struct Meters(OnceLock<Box<[OnceLock<Meter>]>>);
+
+#[derive(Debug)]
+struct Meter {
+    requests: Counter,
+    bytes: Counter,
+    ttfb: Histogram,
+}
+
+const CACHE_WORDS: [&str; 6] = ["HIT", "MISS", "STALE", "REVALIDATED", "BYPASS", "NONE"];
+const CODE_CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 #[derive(Clone)]
 pub struct Metrics {
@@ -170,15 +196,32 @@ impl Metrics {
         ]
     }
 
-    pub fn request(&self, labels: &RequestLabels, bytes: u64, ttfb: Duration) {
-        let (site, cache) = (labels.site.clone(), labels.cache);
-        self.requests.get_or_create(labels).inc();
-        self.response_bytes
-            .get_or_create(&ByteLabels { site, cache })
-            .inc_by(bytes);
-        self.ttfb
-            .get_or_create(&CacheLabel { cache })
-            .observe(ttfb.as_secs_f64());
+    /// `served`: the site whose request it was, where it was one's.
+    pub fn request(&self, served: Option<&Served>, counted: &Counted) {
+        let found = served.and_then(|served| served.meters.of(self, &served.name, counted));
+        match found {
+            Some(meter) => meter.count(counted),
+            None => self.meter("", counted).count(counted),
+        }
+    }
+
+    fn meter(&self, site: &str, counted: &Counted) -> Meter {
+        let Counted { cache, status, .. } = *counted;
+        let site = site.to_owned();
+        let by_bytes = ByteLabels {
+            site: site.clone(),
+            cache,
+        };
+        let by_class = RequestLabels {
+            site,
+            cache,
+            code_class: code_class(status),
+        };
+        Meter {
+            requests: self.requests.get_or_create_owned(&by_class),
+            bytes: self.response_bytes.get_or_create_owned(&by_bytes),
+            ttfb: self.ttfb.get_or_create_owned(&CacheLabel { cache }),
+        }
     }
 
     pub fn fetch(&self, site: &str, why: Fwd) {
@@ -210,7 +253,7 @@ impl Metrics {
         self.encoding_skipped.inc();
     }
 
-    pub fn purged(&self, counted: &[Counted]) {
+    pub fn purged(&self, counted: &[feed::Counted]) {
         self.purge_objects
             .inc_by(counted.iter().map(|counted| counted.objects).sum());
     }
@@ -233,13 +276,34 @@ impl Metrics {
 }
 
 /// `2xx`, `3xx`, …
-pub fn code_class(status: u16) -> &'static str {
+fn code_class(status: u16) -> &'static str {
+    CODE_CLASSES.get(class_of(status)).unwrap_or(&"5xx")
+}
+
+fn class_of(status: u16) -> usize {
     match status / 100 {
-        1 => "1xx",
-        2 => "2xx",
-        3 => "3xx",
-        4 => "4xx",
-        _ => "5xx",
+        class @ 1..=4 => usize::from(class) - 1,
+        _ => CODE_CLASSES.len() - 1,
+    }
+}
+
+impl Meters {
+    fn of(&self, metrics: &Metrics, site: &str, counted: &Counted) -> Option<&Meter> {
+        let word = CACHE_WORDS.iter().position(|word| *word == counted.cache)?;
+        let at = word * CODE_CLASSES.len() + class_of(counted.status);
+        let every = CACHE_WORDS.len() * CODE_CLASSES.len();
+        let meters = self
+            .0
+            .get_or_init(|| (0..every).map(|_| OnceLock::new()).collect());
+        Some(meters.get(at)?.get_or_init(|| metrics.meter(site, counted)))
+    }
+}
+
+impl Meter {
+    fn count(&self, counted: &Counted) {
+        self.requests.inc();
+        self.bytes.inc_by(counted.bytes);
+        self.ttfb.observe(counted.ttfb.as_secs_f64());
     }
 }
 

@@ -6,8 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use http::{HeaderMap, StatusCode};
 
 mod body;
+pub mod lead;
 
 pub use body::Body;
+use lead::Lead;
 
 use crate::key::Key;
 use crate::ledger::shared::SharedLedger;
@@ -19,7 +21,7 @@ use crate::rules::{freshening, validation};
 
 /// What an object weighs beyond key, head, body and tags: this struct, its shelf, moka's own bookkeeping.
 const BOOKKEEPING_BYTES: usize = 700;
-/// What one field of a head weighs beyond its name and value.
+/// What one field of a head weighs beside the bytes of the lead.
 const FIELD_BYTES: usize = 48;
 
 /// Immutable but for the memory of its last check. A 304 makes a new one around the same body.
@@ -34,6 +36,8 @@ pub struct Object {
     pub status: StatusCode,
     /// As the origin sent it, less what belongs to the hop, or to one part. Tags are still in it.
     pub head: HeaderMap,
+    /// The same as it goes over HTTP/1.
+    pub lead: Lead,
     pub body: Body,
     pub tags: Box<[Fingerprint]>,
     pub selection: Selection,
@@ -75,6 +79,7 @@ impl Object {
         } = parts;
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         let alive_at = AtomicU64::new(0);
+        let (lead, head) = Lead::new(status, &head, body.total());
         Self {
             id,
             site,
@@ -82,6 +87,7 @@ impl Object {
             birth,
             status,
             head,
+            lead,
             body,
             tags,
             selection,
@@ -134,11 +140,7 @@ impl Object {
 
     /// What it weighs in memory, in bytes.
     pub fn weight(&self) -> u64 {
-        let head: usize = self
-            .head
-            .iter()
-            .map(|(n, v)| n.as_str().len() + v.len() + FIELD_BYTES)
-            .sum();
+        let head = self.lead.weight() + self.head.len() * FIELD_BYTES;
         let tags = self.tags.len() * size_of::<Fingerprint>();
         let rest = self.key.weight() + head + tags + self.selection.weight() + BOOKKEEPING_BYTES;
         self.body.here() + self.body.kept.weight() + rest as u64

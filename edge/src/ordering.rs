@@ -63,6 +63,7 @@ impl Orders {
         let mut answer = Answer::text(StatusCode::SERVICE_UNAVAILABLE, told, why);
         answer
             .head
+            .own()
             .insert(header::RETRY_AFTER, RETRY_AFTER_S.into());
         answer
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::Version;
+use http::{HeaderMap, Version};
 use pingora_core::modules::http::HttpModules;
 use pingora_core::protocols::Digest;
 use pingora_core::upstreams::peer::HttpPeer;
@@ -96,7 +96,8 @@ impl ProxyHttp for Proxy {
         session: &mut Session,
         ctx: &mut Ctx,
     ) -> pingora_error::Result<bool> {
-        let asked = asked(session);
+        let fields = Arc::new(session.req_header().headers.clone());
+        let asked = asked(session, &fields);
         let tls = session
             .digest()
             .and_then(|digest| digest.ssl_digest.clone());
@@ -282,7 +283,7 @@ impl ProxyHttp for Proxy {
 }
 
 /// The request as it is looked at.
-fn asked(session: &Session) -> Asked<'_> {
+fn asked<'a>(session: &'a Session, fields: &'a Arc<HeaderMap>) -> Asked<'a> {
     let request = session.req_header();
     let target = request
         .uri
@@ -294,7 +295,7 @@ fn asked(session: &Session) -> Asked<'_> {
         authority: request.uri.authority().map(http::uri::Authority::as_str),
         // Bytes that are no text have no key.
         target: target.filter(|target| target.as_bytes() == request.raw_path()),
-        fields: &request.headers,
+        fields,
         client: client(session),
     }
 }

@@ -26,7 +26,7 @@ fn a_request_is_taken_passed_or_refused() {
             scheme: Scheme::Http,
             authority,
             target: Some(target),
-            fields: &fields,
+            fields: &Arc::new(fields),
             client: None,
         };
         let found = match admit(asked, &snapshot(), &Pseudonym::new("edge-1"), |_| {
@@ -168,7 +168,7 @@ fn rules_and_origin_see_the_clients_own_words() {
             HeaderValue::from_static(v),
         )
     });
-    let own = own_words(&lines.collect());
+    let own = own_words(&Arc::new(lines.collect()));
     assert_eq!(
         own.get(header::ACCEPT_LANGUAGE),
         None,

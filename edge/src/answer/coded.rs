@@ -24,7 +24,7 @@ impl Answer {
     ) -> Self {
         let (policy, request) = (journey.policy(), &journey.fields);
         if status == StatusCode::NOT_MODIFIED {
-            coding::echo(policy, request, &mut self.head);
+            coding::echo(policy, request, self.head.own());
         }
         let coding = coding::coding(Question {
             policy,
@@ -33,7 +33,7 @@ impl Answer {
             head,
         });
         if coding.varies() {
-            coding::vary(&mut self.head);
+            coding::vary(self.head.own());
         }
         let Coding::Encode(coding) = coding else {
             return self;
@@ -45,9 +45,9 @@ impl Answer {
         };
         if self.status == StatusCode::NOT_MODIFIED {
             // RFC 9110 §15.4.5: the ETag "that would have been sent in a 200 (OK) response to the same request".
-            coding::weaken(&mut self.head);
+            coding::weaken(self.head.own());
         } else if journey.method == Method::HEAD {
-            coding::describe(&mut self.head, coding, length);
+            coding::describe(self.head.own(), coding, length);
         } else {
             self.coding = Some(coding);
         }
@@ -84,7 +84,7 @@ impl Answer {
             }
         };
         state.metrics.encoded(coding);
-        coding::describe(&mut self.head, coding, length);
+        coding::describe(self.head.own(), coding, length);
         Self { body, ..self }
     }
 

@@ -1,5 +1,6 @@
 //! What a client is told: status, fields and body of each kind of answer.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -7,15 +8,16 @@ use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
 use seawall_config::site::ContentCoding;
 
+use super::head::Head;
 use super::multipart::Several;
 use super::{Journey, Refusal};
 use crate::encode::stream::Stream;
 use crate::fill::Arrived;
 use crate::fill::stream::Reader;
+use crate::object::lead::carries_length;
 use crate::object::{Body, Object};
 use crate::origin::Failure;
 use crate::rules::cache_status::{Forwarded, Fwd, Handling, Told};
-use crate::rules::fields::TAG_FIELDS;
 use crate::rules::ranges::Part;
 use crate::rules::storing::Storing;
 use crate::rules::validation;
@@ -28,8 +30,7 @@ const TURN_AFTER_S: u64 = 1;
 /// An answer ready to be written; the door adds what is its own (Via, Connection, framing).
 pub struct Answer {
     pub status: StatusCode,
-    /// Without tags, without the hop's fields, with Age where it was stored.
-    pub head: HeaderMap,
+    pub head: Head,
     pub told: Told,
     pub body: Content,
     /// What the body is to be encoded in, where that can be done; see [`super::coded`].
@@ -70,14 +71,14 @@ impl Content {
 
 impl Answer {
     /// From what is stored.
-    pub fn stored(journey: &Journey, object: &Object, now: SystemTime) -> Self {
+    pub fn stored(journey: &Journey, object: &Arc<Object>, now: SystemTime) -> Self {
         Self::from_object(journey, object, Told::hit(object.freshness.ttl(now)), now)
     }
 
     /// From what is stored, after something was asked of the origin.
     pub(super) fn forwarded(
         journey: &Journey,
-        object: &Object,
+        object: &Arc<Object>,
         handling: Handling,
         now: SystemTime,
     ) -> Self {
@@ -89,43 +90,56 @@ impl Answer {
         Self::from_object(journey, object, told, now)
     }
 
-    fn from_object(journey: &Journey, object: &Object, told: Told, now: SystemTime) -> Self {
+    fn from_object(journey: &Journey, object: &Arc<Object>, told: Told, now: SystemTime) -> Self {
         let plain = Self::plain_from_object(journey, object, told, now);
         plain.coded(journey, object.status, &object.head, Some(&object.body))
     }
 
-    fn plain_from_object(journey: &Journey, object: &Object, told: Told, now: SystemTime) -> Self {
-        let mut head = object.head.clone();
-        head.insert(header::AGE, object.freshness.age(now).as_secs().into());
+    fn plain_from_object(
+        journey: &Journey,
+        object: &Arc<Object>,
+        told: Told,
+        now: SystemTime,
+    ) -> Self {
+        let age_s = object.freshness.age(now).as_secs();
         if is_current(
             journey,
             object.status,
             &object.head,
             object.freshness.received,
         ) {
-            return Self::new(
-                StatusCode::NOT_MODIFIED,
-                validation::not_modified_head(&head),
-                told,
-                Content::Nothing,
-            );
+            let mut head = validation::not_modified_head(&object.head);
+            head.insert(header::AGE, age_s.into());
+            return Self::new(StatusCode::NOT_MODIFIED, head, told, Content::Nothing);
         }
         let total = object.body.total();
+        let aged = || {
+            let mut head = object.head.clone();
+            head.insert(header::AGE, age_s.into());
+            head
+        };
         if journey.method == Method::HEAD {
+            let mut head = aged();
             head.entry(header::CONTENT_LENGTH).or_insert(total.into());
             return Self::new(object.status, head, told, Content::Nothing);
         }
         match range(journey, object.status, &object.head, Some(total)) {
             Part::Whole => {
-                head.insert(header::CONTENT_LENGTH, total.into());
                 let body = Content::Stored {
                     body: object.body.clone(),
                     first: 0,
                     end: total,
                 };
-                Self::new(object.status, head, told, body)
+                Self {
+                    status: object.status,
+                    head: Head::stored(object, age_s),
+                    told,
+                    body,
+                    coding: None,
+                }
             }
             Part::Bytes { first, last } => {
+                let mut head = aged();
                 partial(&mut head, first, last, total);
                 let body = Content::Stored {
                     body: object.body.clone(),
@@ -135,12 +149,13 @@ impl Answer {
                 Self::new(StatusCode::PARTIAL_CONTENT, head, told, body)
             }
             Part::Several(parts) => {
+                let mut head = aged();
                 let several = Several::new(&parts, total, &head);
                 several.describe(&mut head);
                 let body = Content::Several(object.body.clone(), several);
                 Self::new(StatusCode::PARTIAL_CONTENT, head, told, body)
             }
-            Part::Unsatisfiable => Self::unsatisfiable(&head, told, total),
+            Part::Unsatisfiable => Self::unsatisfiable(&object.head, told, total),
         }
     }
 
@@ -251,6 +266,7 @@ impl Answer {
         };
         answer
             .head
+            .own()
             .extend(retry_after_s.map(|after| (header::RETRY_AFTER, HeaderValue::from(after))));
         answer
     }
@@ -302,17 +318,12 @@ impl Answer {
     }
 
     fn new(status: StatusCode, mut head: HeaderMap, told: Told, body: Content) -> Self {
-        for name in TAG_FIELDS {
-            head.remove(name);
-        }
-        head.remove("surrogate-control");
-        // RFC 9110 §8.6: neither may carry one.
-        if status == StatusCode::NO_CONTENT || status.is_informational() {
+        if !carries_length(status) {
             head.remove(header::CONTENT_LENGTH);
         }
         Self {
             status,
-            head,
+            head: head.into(),
             told,
             body,
             coding: None,

@@ -60,7 +60,7 @@ fn journey(cache: &str, method: &str, fields: HeaderMap) -> Journey {
         served,
         key,
         method: method.parse().unwrap(),
-        fields,
+        fields: Arc::new(fields),
         client: None,
         birth: Birth::default(),
         wanted: None,

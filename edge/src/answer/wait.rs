@@ -92,7 +92,7 @@ pub(super) async fn join_or_fetch(
 
 /// What a 304 called good, for who asked for it and for who waited.
 fn refreshed(state: &State, journey: &Journey, good: &Refreshed, why: Fwd, mine: bool) -> Outcome {
-    let object = &*good.object;
+    let object = &good.object;
     if !mine && !is_reusable(&object.directives, &object.freshness) {
         return Outcome::NotForUs;
     }
@@ -106,8 +106,8 @@ fn refreshed(state: &State, journey: &Journey, good: &Refreshed, why: Fwd, mine:
     };
     let handling = Handling::Forwarded(forwarded);
     let mut answer = Answer::forwarded(journey, object, handling, clock::now());
-    if mine {
-        answer.head.extend(good.own.clone());
+    if mine && !good.own.is_empty() {
+        answer.head.own().extend(good.own.clone());
     }
     Outcome::Answered(Box::new(answer))
 }

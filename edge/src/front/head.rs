@@ -2,6 +2,7 @@
 //! a request that the origin frames differently smuggles another one past us (RFC 9112 §11.2).
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -28,7 +29,7 @@ pub struct Head {
     pub version: Version,
     authority: Option<Range<usize>>,
     target: Range<usize>,
-    pub fields: HeaderMap,
+    pub fields: Arc<HeaderMap>,
     pub body: Framing,
     /// Whether the client would send another request.
     pub persists: bool,
@@ -119,7 +120,7 @@ impl Head {
             version,
             authority,
             target,
-            fields,
+            fields: Arc::new(fields),
             body,
             persists,
         })

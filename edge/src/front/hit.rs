@@ -2,6 +2,7 @@
 //! piece as it comes.
 
 use std::io::{self, IoSlice};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -12,14 +13,24 @@ use tokio::time::timeout;
 
 use crate::answer::{Answer, Content};
 use crate::door::X_CACHE;
+use crate::object::Object;
+use crate::object::lead::{line, status_line};
 
 /// A client that takes no byte for this long is let go.
 pub const WRITE_STALL: Duration = Duration::from_secs(12);
 
+/// What most heads have beside what is stored.
+const REST_BYTES: usize = 256;
+/// Pieces that go out in one write.
+const PIECES_MAX: usize = 5;
+
 /// What goes out in front of a body, and how the body is framed.
 #[derive(Debug)]
 pub struct Front {
-    pub bytes: BytesMut,
+    /// What begins as it is stored.
+    stored: Option<Arc<Object>>,
+    /// The rest of it.
+    rest: BytesMut,
     pub framed: Framed,
 }
 
@@ -45,29 +56,59 @@ pub struct Asker {
 impl Front {
     /// `answer` as its head goes over the wire, signed.
     pub fn new(
-        answer: &Answer,
+        answer: &mut Answer,
         asker: &Asker,
         signature: &[(HeaderName, HeaderValue)],
         date: &HeaderValue,
     ) -> Self {
-        let framed = framed(answer, asker);
-        let persists = asker.persists && framed != Framed::ByTheEnd;
-        let mut bytes = BytesMut::with_capacity(1024);
-        status_line(&mut bytes, answer.status);
-        let kept = answer.head.iter().filter(|(name, _)| *name != X_CACHE);
-        for (name, value) in kept.chain(signature.iter().map(|(name, value)| (name, value))) {
-            line(&mut bytes, name.as_str(), value.as_bytes());
+        let stored = answer.head.as_stored();
+        let stored = stored.map(|stored| (stored.object.clone(), stored.age_s));
+        let mut rest = BytesMut::with_capacity(REST_BYTES);
+        let (framed, is_dated, stored) = match stored {
+            Some((object, age_s)) => {
+                line(&mut rest, "age", age_s.to_string().as_bytes());
+                (Framed::Known, object.lead.is_dated, Some(object))
+            }
+            None => {
+                let framed = framed(answer, asker);
+                status_line(&mut rest, answer.status);
+                let head = answer.head.own();
+                for (name, value) in head.iter().filter(|(name, _)| *name != X_CACHE) {
+                    line(&mut rest, name.as_str(), value.as_bytes());
+                }
+                (framed, head.contains_key(header::DATE), None)
+            }
+        };
+        for (name, value) in signature {
+            line(&mut rest, name.as_str(), value.as_bytes());
         }
-        if !answer.head.contains_key(header::DATE) {
-            line(&mut bytes, "date", date.as_bytes());
+        if !is_dated {
+            line(&mut rest, "date", date.as_bytes());
         }
         if framed == Framed::Chunked {
-            line(&mut bytes, "transfer-encoding", b"chunked");
+            line(&mut rest, "transfer-encoding", b"chunked");
         }
+        let persists = asker.persists && framed != Framed::ByTheEnd;
         let connection: &[u8] = if persists { b"keep-alive" } else { b"close" };
-        line(&mut bytes, "connection", connection);
-        bytes.extend_from_slice(b"\r\n");
-        Self { bytes, framed }
+        line(&mut rest, "connection", connection);
+        rest.extend_from_slice(b"\r\n");
+        Self {
+            stored,
+            rest,
+            framed,
+        }
+    }
+
+    /// As it goes out: what is stored goes from where it is.
+    pub fn pieces(&self) -> [&[u8]; 2] {
+        let stored = self.stored.as_ref().map(|object| object.lead.bytes());
+        [stored.unwrap_or_default(), &self.rest]
+    }
+
+    /// It is written.
+    pub fn clear(&mut self) {
+        self.stored = None;
+        self.rest.clear();
     }
 }
 
@@ -83,14 +124,14 @@ pub fn interim(status: StatusCode, head: &HeaderMap) -> BytesMut {
 }
 
 /// RFC 9112 §6.3, from the other side.
-fn framed(answer: &Answer, asker: &Asker) -> Framed {
+fn framed(answer: &mut Answer, asker: &Asker) -> Framed {
     let bodiless = matches!(answer.body, Content::Nothing)
         || matches!(
             answer.status,
             StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
         )
         || asker.method == Method::HEAD;
-    if bodiless || answer.head.contains_key(header::CONTENT_LENGTH) {
+    if bodiless || answer.head.own().contains_key(header::CONTENT_LENGTH) {
         return Framed::Known;
     }
     match asker.version {
@@ -99,45 +140,23 @@ fn framed(answer: &Answer, asker: &Asker) -> Framed {
     }
 }
 
-fn status_line(bytes: &mut BytesMut, status: StatusCode) {
-    bytes.extend_from_slice(b"HTTP/1.1 ");
-    bytes.extend_from_slice(status.as_str().as_bytes());
-    bytes.extend_from_slice(b" ");
-    let reason = status.canonical_reason().unwrap_or_default();
-    bytes.extend_from_slice(reason.as_bytes());
-    bytes.extend_from_slice(b"\r\n");
-}
-
-/// Names are written as people write them: `Content-Type`.
-fn line(bytes: &mut BytesMut, name: &str, value: &[u8]) {
-    let from = bytes.len();
-    bytes.extend_from_slice(name.as_bytes());
-    let mut first = true;
-    for byte in bytes.iter_mut().skip(from) {
-        if first {
-            byte.make_ascii_uppercase();
-        }
-        first = *byte == b'-';
-    }
-    bytes.extend_from_slice(b": ");
-    bytes.extend_from_slice(value);
-    bytes.extend_from_slice(b"\r\n");
-}
-
 /// Writes everything, in order, as far as possible at once. It fails when the client takes nothing for too long.
 pub async fn write_all(wire: &mut (impl AsyncWrite + Unpin), pieces: &[&[u8]]) -> io::Result<()> {
-    let mut slices: Vec<IoSlice<'_>> = pieces
-        .iter()
-        .filter(|piece| !piece.is_empty())
-        .map(|piece| IoSlice::new(piece))
-        .collect();
-    let mut rest = &mut slices[..];
-    while !rest.is_empty() {
-        let written = timeout(WRITE_STALL, wire.write_vectored(rest)).await??;
-        if written == 0 {
-            return Err(io::ErrorKind::WriteZero.into());
+    for pieces in pieces.chunks(PIECES_MAX) {
+        let mut slices = [IoSlice::new(&[]); PIECES_MAX];
+        for (slice, piece) in slices.iter_mut().zip(pieces) {
+            *slice = IoSlice::new(piece);
         }
-        IoSlice::advance_slices(&mut rest, written);
+        let mut rest = &mut slices[..];
+        // Also of empty ones in front.
+        IoSlice::advance_slices(&mut rest, 0);
+        while !rest.is_empty() {
+            let written = timeout(WRITE_STALL, wire.write_vectored(rest)).await??;
+            if written == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            IoSlice::advance_slices(&mut rest, written);
+        }
     }
     Ok(())
 }
@@ -147,19 +166,19 @@ pub async fn flush(wire: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
     timeout(WRITE_STALL, wire.flush()).await?
 }
 
-/// One piece of a body in the framing that the head told. `lead`: what was not written yet of what goes before it.
+/// One piece of a body in the framing that the head told. `front`: what was not written yet of what goes before it.
 pub async fn write_piece(
     wire: &mut (impl AsyncWrite + Unpin),
-    framed: Framed,
-    lead: &[u8],
+    front: &Front,
     piece: &Bytes,
 ) -> io::Result<()> {
-    match framed {
+    let [stored, rest] = front.pieces();
+    match front.framed {
         Framed::Chunked if !piece.is_empty() => {
             let size = format!("{:x}\r\n", piece.len());
-            write_all(wire, &[lead, size.as_bytes(), piece, b"\r\n"]).await
+            write_all(wire, &[stored, rest, size.as_bytes(), piece, b"\r\n"]).await
         }
-        _ => write_all(wire, &[lead, piece]).await,
+        _ => write_all(wire, &[stored, rest, piece]).await,
     }
 }
 
@@ -174,15 +193,15 @@ pub fn tail(framed: Framed) -> &'static [u8] {
 /// The head, and behind it all of a body that is here.
 pub async fn write_pieces(
     wire: &mut (impl AsyncWrite + Unpin),
-    lead: &[u8],
+    mut front: Front,
     pieces: impl Iterator<Item = Bytes>,
     sent: &mut u64,
 ) -> io::Result<()> {
-    let mut lead = lead;
     for piece in pieces {
-        write_all(wire, &[lead, &piece]).await?;
-        lead = &[];
+        let [stored, rest] = front.pieces();
+        write_all(wire, &[stored, rest, &piece]).await?;
+        front.clear();
         *sent += piece.len() as u64;
     }
-    write_all(wire, &[lead]).await
+    write_all(wire, &front.pieces()).await
 }

@@ -175,7 +175,7 @@ fn admitted(input: &mut Input<'_>, asks: &Name) -> Option<Journey> {
         scheme: asks.scheme,
         authority: None,
         target: Some(&asks.target),
-        fields: &head,
+        fields: &Arc::new(head),
         client: None,
     };
     let by = Pseudonym::new("edge-1");

@@ -48,6 +48,9 @@ impl Pseudonym {
             .flat_map(|line| line.split(','))
             .map(str::trim)
             .collect();
+        if members.is_empty() {
+            return false;
+        }
         let here = self.member(deployment);
         let ours = format!("seawall-{deployment}");
         let of_ours =
@@ -103,7 +106,7 @@ pub fn fetch(
     stored: &Stored,
     by: &Pseudonym,
 ) -> Option<RequestHeader> {
-    let mut head = journey.fields.clone();
+    let mut head = (*journey.fields).clone();
     fields::strip_hop(&mut head);
     head.remove(header::CONTENT_LENGTH);
     head.remove(header::EXPECT);

@@ -50,10 +50,11 @@ impl Proxy {
             body,
             ..
         } = answer;
+        let head = head.own();
         head.remove(X_CACHE);
         let signature = self.0.signature(&told, ctx.visit.journey.as_deref());
         let mut response = ResponseHeader::build_no_case(status, Some(head.len() + 4))?;
-        for (name, value) in &head {
+        for (name, value) in &*head {
             response.append_header(name, value)?;
         }
         for (name, value) in signature {

@@ -72,6 +72,12 @@ pub fn strip_hop(head: &mut HeaderMap) {
     }
 }
 
+/// Whether there is anything that [`strip_hop`] takes away.
+pub fn has_hop(head: &HeaderMap) -> bool {
+    head.keys()
+        .any(|name| HOP.contains(name) || PROXY_AUTHENTICATION.contains(name))
+}
+
 /// What `Connection` names, and the hop's own fields, but not those that frame the message: where a message only
 /// passes through, whoever frames it anew writes these.
 pub fn of_hop_but_framing(head: &HeaderMap) -> Vec<HeaderName> {

@@ -10,6 +10,7 @@ use seawall_config::{Problem, Problems, Revision, Site};
 
 use super::Shards;
 use crate::feed::Document;
+use crate::metrics::Meters;
 use crate::origin::Pool;
 use crate::refetching::Turns;
 use crate::route::Routes;
@@ -37,6 +38,7 @@ pub struct Served {
     pub document: Arc<Document>,
     pub pool: Pool,
     pub refetching: Turns,
+    pub meters: Meters,
 }
 
 /// A document that does not validate here.
@@ -257,6 +259,7 @@ impl Served {
             pool: Pool::new(&site.origin, document.created, document.revision),
             document: document.clone(),
             refetching: Turns::default(),
+            meters: Meters::default(),
             site,
         })
     }

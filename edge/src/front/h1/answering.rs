@@ -6,7 +6,6 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use bytes::BytesMut;
 use http::{HeaderMap, Method, StatusCode, Version};
 
 use super::super::Shared;
@@ -109,14 +108,19 @@ impl Connection {
         &mut self,
         shared: &Shared,
         visit: &mut Visit,
-        answer: Answer,
+        mut answer: Answer,
         asker: &Asker,
     ) -> (u64, io::Result<bool>) {
         let signature = shared
             .door
             .signature(&answer.told, visit.journey.as_deref());
         visit.told = Some(answer.told);
-        let front = hit::Front::new(&answer, asker, &signature, &shared.dates.field(visit.at));
+        let front = hit::Front::new(
+            &mut answer,
+            asker,
+            &signature,
+            &shared.dates.field(visit.at),
+        );
         visit.first_byte = Some(clock::instant());
         let mut bytes = 0;
         let framed = front.framed;
@@ -135,30 +139,31 @@ impl Connection {
         asker: &Asker,
         sent: &mut u64,
     ) -> io::Result<()> {
-        let (wire, framed, lead) = (&mut self.wire, front.framed, front.bytes);
+        let wire = &mut self.wire;
+        let [stored, rest] = front.pieces();
         match answer.body {
-            Content::Nothing => hit::write_all(wire, &[&lead]).await?,
+            Content::Nothing => hit::write_all(wire, &[stored, rest]).await?,
             Content::Text(text) => {
                 let text = if asker.method == Method::HEAD {
                     ""
                 } else {
                     &text
                 };
-                hit::write_all(wire, &[&lead, text.as_bytes()]).await?;
+                hit::write_all(wire, &[stored, rest, text.as_bytes()]).await?;
                 *sent += text.len() as u64;
             }
             Content::Encoded(body) => {
-                hit::write_all(wire, &[&lead, &body]).await?;
+                hit::write_all(wire, &[stored, rest, &body]).await?;
                 *sent += body.len() as u64;
             }
             Content::Stored { body, first, end } => {
-                hit::write_pieces(wire, &lead, body.slice(first, end), sent).await?;
+                hit::write_pieces(wire, front, body.slice(first, end), sent).await?;
             }
             Content::Several(body, several) => {
-                hit::write_pieces(wire, &lead, several.pieces(&body), sent).await?;
+                hit::write_pieces(wire, front, several.pieces(&body), sent).await?;
             }
             arriving @ (Content::Arriving(_) | Content::Encoding(_)) => {
-                return self.write_arriving(framed, lead, arriving, sent).await;
+                return self.write_arriving(front, arriving, sent).await;
             }
         }
         hit::flush(wire).await
@@ -167,8 +172,7 @@ impl Connection {
     /// Piece by piece as they come. The head waits for the first one only if that is here already.
     async fn write_arriving(
         &mut self,
-        framed: hit::Framed,
-        mut lead: BytesMut,
+        mut front: hit::Front,
         mut body: Content,
         sent: &mut u64,
     ) -> io::Result<()> {
@@ -178,8 +182,8 @@ impl Connection {
             let piece = match here {
                 Poll::Ready(piece) => piece,
                 Poll::Pending => {
-                    hit::write_all(&mut self.wire, &[&lead]).await?;
-                    lead.clear();
+                    hit::write_all(&mut self.wire, &front.pieces()).await?;
+                    front.clear();
                     hit::flush(&mut self.wire).await?;
                     tokio::select! {
                         biased;
@@ -190,12 +194,14 @@ impl Connection {
             };
             match piece {
                 Ok(Some(piece)) => {
-                    hit::write_piece(&mut self.wire, framed, &lead, &piece).await?;
-                    lead.clear();
+                    hit::write_piece(&mut self.wire, &front, &piece).await?;
+                    front.clear();
                     *sent += piece.len() as u64;
                 }
                 Ok(None) => {
-                    hit::write_all(&mut self.wire, &[&lead, hit::tail(framed)]).await?;
+                    let [stored, rest] = front.pieces();
+                    let tail = hit::tail(front.framed);
+                    hit::write_all(&mut self.wire, &[stored, rest, tail]).await?;
                     return hit::flush(&mut self.wire).await;
                 }
                 // What was not written may stay so: there is no head then, and no body that looks whole.
