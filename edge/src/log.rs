@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -165,11 +165,10 @@ impl Queue {
         }
         let Shard { text, stamp } = &mut *shard;
         let whole = text.len();
-        if serde_json::to_writer(&mut *text, &line.written(edge, stamp.at(line.at))).is_err() {
+        if line.write(edge, stamp.at(line.at), text).is_err() {
             text.truncate(whole);
             return false;
         }
-        text.push(b'\n');
         drop(shard);
         if !self.has_news() && !self.news.swap(true, Ordering::AcqRel) {
             // Held, so that a writer that has just looked waits already.
@@ -226,67 +225,50 @@ fn write(queue: &Queue, mut out: impl Write) {
     }
 }
 
-#[derive(Serialize)]
-struct Written<'a> {
-    ts: &'a str,
-    edge: &'a str,
-    site: &'a str,
-    #[serde(serialize_with = "address")]
-    client: Option<SocketAddr>,
-    method: &'a str,
-    scheme: &'a str,
-    host: &'a str,
-    target: &'a str,
-    proto: &'a str,
-    status: u16,
-    bytes: u64,
-    cache: &'a str,
-    cache_status: &'a str,
-    ttfb_ms: f64,
-    total_ms: f64,
-    #[serde(serialize_with = "text")]
-    user_agent: Option<&'a [u8]>,
-    #[serde(serialize_with = "text")]
-    referer: Option<&'a [u8]>,
-}
-
-fn address<S: Serializer>(client: &Option<SocketAddr>, to: S) -> Result<S::Ok, S::Error> {
-    match client {
-        Some(client) => to.collect_str(&client.ip().to_canonical()),
-        None => to.serialize_none(),
-    }
-}
-
-fn text<S: Serializer>(bytes: &Option<&[u8]>, to: S) -> Result<S::Ok, S::Error> {
-    match bytes {
-        Some(bytes) => to.serialize_str(&String::from_utf8_lossy(bytes)),
-        None => to.serialize_none(),
-    }
-}
-
-impl<'a> Line<'a> {
-    fn written(&self, edge: &'a str, ts: &'a str) -> Written<'a> {
+impl Line<'_> {
+    /// One object in one line. What is plain is copied as it is: that is almost everything.
+    fn write(&self, edge: &str, ts: &str, text: &mut Vec<u8>) -> serde_json::Result<()> {
         let ms = |time: Duration| (time.as_secs_f64() * 1e6).round() / 1e3;
-        Written {
-            ts,
-            edge,
-            site: self.site,
-            client: self.client,
-            method: self.method,
-            scheme: self.scheme,
-            host: self.host,
-            target: self.target,
-            proto: self.protocol,
-            status: self.status,
-            bytes: self.bytes,
-            cache: self.cache,
-            cache_status: self.cache_status,
-            ttfb_ms: ms(self.ttfb),
-            total_ms: ms(self.total),
-            user_agent: self.user_agent,
-            referer: self.referer,
-        }
+        let client = self.client.map(|client| client.ip().to_canonical());
+        let user_agent = self.user_agent.map(String::from_utf8_lossy);
+        let referer = self.referer.map(String::from_utf8_lossy);
+        string(text, "{\"ts\":", ts)?;
+        string(text, ",\"edge\":", edge)?;
+        string(text, ",\"site\":", self.site)?;
+        other(text, ",\"client\":", &client)?;
+        string(text, ",\"method\":", self.method)?;
+        string(text, ",\"scheme\":", self.scheme)?;
+        string(text, ",\"host\":", self.host)?;
+        string(text, ",\"target\":", self.target)?;
+        string(text, ",\"proto\":", self.protocol)?;
+        other(text, ",\"status\":", &self.status)?;
+        other(text, ",\"bytes\":", &self.bytes)?;
+        string(text, ",\"cache\":", self.cache)?;
+        string(text, ",\"cache_status\":", self.cache_status)?;
+        other(text, ",\"ttfb_ms\":", &ms(self.ttfb))?;
+        other(text, ",\"total_ms\":", &ms(self.total))?;
+        other(text, ",\"user_agent\":", &user_agent)?;
+        other(text, ",\"referer\":", &referer)?;
+        text.extend_from_slice(b"}\n");
+        Ok(())
     }
+}
+
+fn string(text: &mut Vec<u8>, name: &str, value: &str) -> serde_json::Result<()> {
+    let is_plain = |byte: &u8| !matches!(byte, ..0x20 | b'"' | b'\\' | 0x7f);
+    if !value.as_bytes().iter().all(is_plain) {
+        return other(text, name, &value);
+    }
+    text.extend_from_slice(name.as_bytes());
+    text.push(b'"');
+    text.extend_from_slice(value.as_bytes());
+    text.push(b'"');
+    Ok(())
+}
+
+fn other(text: &mut Vec<u8>, name: &str, value: &impl Serialize) -> serde_json::Result<()> {
+    text.extend_from_slice(name.as_bytes());
+    serde_json::to_writer(text, value)
 }
 
 /// `2026-11-23T05:20:00.123456Z`; what stands before the point is spelt once a second.
@@ -317,6 +299,7 @@ impl Stamp {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -330,5 +313,39 @@ mod tests {
         check(1_795_411_200_999_999, "2026-11-23T05:20:00.999999Z");
         check(1_795_411_201_000_000, "2026-11-23T05:20:01.000000Z");
         check(0, "1970-01-01T00:00:00.000000Z");
+    }
+
+    #[test]
+    fn a_line_is_json_whatever_a_stranger_says() {
+        let line = Line {
+            at: UNIX_EPOCH,
+            site: "a",
+            client: Some(([127, 0, 0, 1], 9).into()),
+            method: "GET",
+            scheme: "http",
+            host: "a\"\\\n.test",
+            target: "/é\u{7f}",
+            protocol: "HTTP/1",
+            status: 200,
+            bytes: 7,
+            cache: "HIT",
+            cache_status: "edge-1; hit; detail=\"x\"",
+            ttfb: Duration::from_micros(1_500),
+            total: Duration::from_millis(2),
+            user_agent: Some(b"curl\xff\"\r\n"),
+            referer: None,
+        };
+        let mut text = Vec::new();
+        line.write("edge-1", "now", &mut text).unwrap();
+        let (end, object) = text.split_last().unwrap();
+        let read: serde_json::Value = serde_json::from_slice(object).unwrap();
+        let expect = serde_json::json!({
+            "ts": "now", "edge": "edge-1", "site": "a", "client": "127.0.0.1", "method": "GET", "scheme": "http",
+            "host": "a\"\\\n.test", "target": "/é\u{7f}", "proto": "HTTP/1", "status": 200, "bytes": 7, "cache": "HIT",
+            "cache_status": "edge-1; hit; detail=\"x\"", "ttfb_ms": 1.5, "total_ms": 2.0,
+            "user_agent": "curl\u{fffd}\"\r\n", "referer": null,
+        });
+        assert_eq!((*end, read), (b'\n', expect));
+        assert!(!object.contains(&b'\n'));
     }
 }
