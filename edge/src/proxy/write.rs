@@ -1,5 +1,6 @@
 //! Writing an answer to a client.
 
+use bytes::Bytes;
 use http::{StatusCode, header};
 use pingora_error::{Error, ErrorType};
 use pingora_http::ResponseHeader;
@@ -79,50 +80,55 @@ impl Proxy {
 
 async fn write_body(session: &mut Session, body: Content) -> pingora_error::Result<()> {
     match body {
-        Content::Nothing => return session.write_response_body(None, true).await,
         Content::Text(text) if session.req_header().method != http::Method::HEAD => {
-            session
-                .write_response_body(Some(text.into()), false)
-                .await?;
+            write_pieces(session, [text.into()].into_iter()).await
         }
-        Content::Text(_) => {}
-        Content::Stored { body, first, end } => {
-            for piece in body.slice(first, end) {
-                session.write_response_body(Some(piece), false).await?;
-            }
-        }
-        Content::Several(body, several) => {
-            for piece in several.pieces(&body) {
-                session.write_response_body(Some(piece), false).await?;
-            }
-        }
+        Content::Nothing | Content::Text(_) => session.write_response_body(None, true).await,
+        Content::Stored { body, first, end } => write_pieces(session, body.slice(first, end)).await,
+        Content::Several(body, several) => write_pieces(session, several.pieces(&body)).await,
         Content::Encoded(mut bytes) => {
-            while !bytes.is_empty() {
+            let piece = || {
                 let piece = bytes.split_to(bytes.len().min(PIECE_BYTES_MAX));
-                session.write_response_body(Some(piece), false).await?;
-            }
+                (!piece.is_empty()).then_some(piece)
+            };
+            write_pieces(session, std::iter::from_fn(piece)).await
         }
-        mut body @ (Content::Arriving(_) | Content::Encoding(_)) => {
-            let done = session.as_downstream_mut().is_body_done();
-            loop {
-                let piece = tokio::select! {
-                    biased;
-                    piece = body.next() => piece,
-                    gone = client_leaves(session, done) => return Err(gone),
-                };
-                match piece {
-                    Ok(Some(piece)) => session.write_response_body(Some(piece), false).await?,
-                    Ok(None) => break,
-                    Err(failure) => {
-                        return Err(
-                            Error::explain(ErrorType::ReadError, failure.detail()).into_up()
-                        );
-                    }
-                }
-            }
+        body @ (Content::Arriving(_) | Content::Encoding(_)) => write_arriving(session, body).await,
+    }
+}
+
+/// All of a body that is here. Its last piece says that it is: over HTTP/2 that spares a frame.
+async fn write_pieces(
+    session: &mut Session,
+    pieces: impl Iterator<Item = Bytes>,
+) -> pingora_error::Result<()> {
+    let mut pieces = pieces.peekable();
+    while let Some(piece) = pieces.next() {
+        let is_last = pieces.peek().is_none();
+        session.write_response_body(Some(piece), is_last).await?;
+        if is_last {
+            return Ok(());
         }
     }
     session.write_response_body(None, true).await
+}
+
+async fn write_arriving(session: &mut Session, mut body: Content) -> pingora_error::Result<()> {
+    let done = session.as_downstream_mut().is_body_done();
+    loop {
+        let piece = tokio::select! {
+            biased;
+            piece = body.next() => piece,
+            gone = client_leaves(session, done) => return Err(gone),
+        };
+        match piece {
+            Ok(Some(piece)) => session.write_response_body(Some(piece), false).await?,
+            Ok(None) => return session.write_response_body(None, true).await,
+            Err(failure) => {
+                return Err(Error::explain(ErrorType::ReadError, failure.detail()).into_up());
+            }
+        }
+    }
 }
 
 /// Sees to it that the Date of a final answer reaches the client. Pingora writes its own on HTTP/2: there Age says
