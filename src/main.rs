@@ -35,6 +35,10 @@ use tokio::runtime::Runtime;
 use crate::cli::{Cli, Command};
 use crate::exit::{Exit, Failure};
 
+/// What every request makes and drops costs less here than with the system's allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let exit = serve_or_ask(cli).unwrap_or_else(|failure| {

@@ -4,7 +4,7 @@
 use std::future::{Future, pending, poll_fn};
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
@@ -15,7 +15,7 @@ use pingora_core::protocols::http::ServerSession;
 use seawall_config::scope::Scheme;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Sleep, sleep, timeout};
 
 use super::Shared;
 use super::dated::Dated;
@@ -24,6 +24,7 @@ use super::head::{self, BLOCK_BYTES_MAX, Head, Malformed};
 use super::hit::Asker;
 use super::wire::Wire;
 use crate::answer::Answer;
+use crate::clock;
 use crate::door::{Outcome, Visit};
 use crate::rules::cache_status::Told;
 
@@ -48,6 +49,8 @@ pub(super) struct Connection {
     read: BytesMut,
     client: SocketAddr,
     requests_left: u32,
+    /// Until when the client may say nothing. One for all requests: to put it off costs less than to make another.
+    timer: Pin<Box<Sleep>>,
 }
 
 /// What comes next on a connection.
@@ -67,6 +70,7 @@ pub(super) async fn serve(shared: &Shared, wire: Wire, client: SocketAddr) {
         read: BytesMut::new(),
         client,
         requests_left: REQUESTS_MAX,
+        timer: Box::pin(sleep(IDLE)),
     };
     let mut stop = shared.stop.subscribe();
     loop {
@@ -98,11 +102,8 @@ impl Connection {
         if self.read.starts_with(b"\r\n") {
             self.read.advance(2);
         }
-        let mut timer = pin!(sleep(if self.read.is_empty() {
-            IDLE
-        } else {
-            HEAD_TIMEOUT
-        }));
+        let patience = |begun: bool| if begun { HEAD_TIMEOUT } else { IDLE };
+        let mut is_set = false;
         loop {
             if let Some(end) = head::end(&self.read, seen) {
                 return match Head::parse(self.read.split_to(end).freeze()) {
@@ -114,41 +115,36 @@ impl Connection {
                 return Next::Malformed(Malformed::TooLarge);
             }
             seen = self.read.len();
+            if !is_set {
+                let until = clock::instant() + patience(seen > 0);
+                self.timer.as_mut().reset(until.into());
+                is_set = true;
+            }
+            let Self {
+                wire, read, timer, ..
+            } = self;
             tokio::select! {
                 biased;
-                read = self.read_more() => match read {
+                read = read_more(wire, read) => match read {
                     Ok(1..) => {}
                     Ok(0) | Err(_) => return Next::Nothing,
                 },
-                () = &mut timer => return if seen == 0 { Next::Nothing } else { Next::Late },
+                () = timer.as_mut() => return if seen == 0 { Next::Nothing } else { Next::Late },
                 _ = stop.wait_for(|stop| *stop), if seen == 0 => return Next::Nothing,
             }
             if seen == 0 {
                 if self.read.starts_with(b"\r\n") {
                     self.read.advance(2);
                 }
-                timer.set(sleep(HEAD_TIMEOUT));
+                is_set = false;
             }
         }
-    }
-
-    /// Reads what is there. While there is nothing, an idle connection holds no buffer. Cancel-safe.
-    async fn read_more(&mut self) -> io::Result<usize> {
-        poll_fn(|cx| {
-            self.read.reserve(READ_BYTES);
-            let polled = pin!(self.wire.read_buf(&mut self.read)).poll(cx);
-            if polled.is_pending() && self.read.is_empty() {
-                self.read = BytesMut::new();
-            }
-            polled
-        })
-        .await
     }
 
     /// Resolves when the client has gone. What it sends meanwhile is its next request. Cancel-safe.
     async fn gone(&mut self) {
         while self.read.len() < AHEAD_BYTES_MAX {
-            if !matches!(self.read_more().await, Ok(1..)) {
+            if !matches!(read_more(&mut self.wire, &mut self.read).await, Ok(1..)) {
                 return;
             }
         }
@@ -201,6 +197,7 @@ impl Connection {
             read,
             client,
             requests_left,
+            timer: self.timer,
         })
     }
 
@@ -212,7 +209,7 @@ impl Connection {
             let mut left = LINGER_BYTES_MAX;
             while left > 0 {
                 self.read.clear();
-                match self.read_more().await? {
+                match read_more(&mut self.wire, &mut self.read).await? {
                     0 => break,
                     bytes => left = left.saturating_sub(bytes),
                 }
@@ -228,6 +225,19 @@ impl Connection {
             false => Scheme::Http,
         }
     }
+}
+
+/// Reads what is there. While there is nothing, an idle connection holds no buffer. Cancel-safe.
+async fn read_more(wire: &mut Wire, into: &mut BytesMut) -> io::Result<usize> {
+    poll_fn(|cx| {
+        into.reserve(READ_BYTES);
+        let polled = pin!(wire.read_buf(into)).poll(cx);
+        if polled.is_pending() && into.is_empty() {
+            *into = BytesMut::new();
+        }
+        polled
+    })
+    .await
 }
 
 impl Shared {

@@ -136,7 +136,7 @@ impl Server {
         let config = place.folder.write("nginx.conf", format!(
             "daemon off; master_process off; pid {home}/nginx.pid; error_log {home}/error.log crit;\n\
              worker_rlimit_nofile 30000; events {{ worker_connections 20000; }}\nhttp {{\n\
-             access_log {home}/access.log combined buffer=64k flush=1s; sendfile on; tcp_nopush on;\n\
+             access_log {home}/access.log combined buffer=64k flush=1s; sendfile off; output_buffers 2 512k;\n\
              keepalive_requests 100000000; keepalive_timeout 600s; open_file_cache max=10000;\n\
              proxy_cache_path {home}/cache levels=1:2 keys_zone=z:64m inactive=1h use_temp_path=off;\n\
              upstream origin {{ server {origin}; keepalive 64; }}\n\

@@ -84,8 +84,8 @@ impl Connection {
         let ready = loop {
             let interim = tokio::select! {
                 biased;
-                interim = interims.next() => interim,
                 ready = &mut answering => break ready,
+                interim = interims.next() => interim,
                 () = self.gone() => return None,
             };
             self.write_interim(&interim.into_head()).await.ok()?;
