@@ -13,6 +13,8 @@ use crate::record::histogram;
 use crate::report::{Report, SCHEMA_VERSION, merge};
 use crate::run::run;
 
+pub mod page;
+
 /// Pairs of blocks: fewer say nothing, more are not needed.
 pub const PAIRS_MIN: u64 = 5;
 pub const PAIRS_MAX: u64 = 1_000;
@@ -60,7 +62,7 @@ pub async fn compare(
         return Err(Error::Limit {
             what: "the number of pairs",
             asked: pairs.to_string(),
-            allowed: format!("{PAIRS_MIN} to {PAIRS_MAX} are"),
+            allowed: format!("allowed is {PAIRS_MIN} to {PAIRS_MAX}"),
         });
     }
     let mut stop = pin!(stop);
@@ -218,6 +220,7 @@ fn mean_of(blocks: Vec<Report>) -> Option<Report> {
     let mut merged = merge::merge(blocks)?;
     merged.requests_per_second /= count;
     merged.duration_s = duration_s;
+    merged.intervals.clear();
     Some(merged)
 }
 
@@ -290,6 +293,17 @@ mod tests {
         );
         assert!((p50.percent - 8.3).abs() < 2.0, "{slower}");
         assert!(!of(&slower, "requests_per_second").seen, "{slower}");
+    }
+
+    #[test]
+    fn a_page_says_which_differences_are_seen() {
+        let page = page::page(&judged(1_000, 1_100));
+        let rows: Vec<_> = page.split("<tr>").collect();
+        let row = |name: &str| *rows.iter().find(|row| row.starts_with(name)).unwrap();
+        assert!(row("<td>p50<").ends_with("<td>a difference"), "{page}");
+        let rate = row("<td>requests a second<");
+        assert!(rate.contains("no difference seen"), "{page}");
+        assert!(page.contains("B from A") && page.ends_with("</html>\n"));
     }
 
     #[test]

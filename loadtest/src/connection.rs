@@ -191,13 +191,13 @@ async fn read_response(
         Body::Length(length) => {
             while sink.bytes < length {
                 if buffer.is_empty() {
-                    sink.pause().await;
                     more(stream, buffer).await?;
                 }
                 let left = usize::try_from(length - sink.bytes).unwrap_or(usize::MAX);
                 let part = left.min(buffer.len());
                 sink.take(buffer.get(..part).unwrap_or_default());
                 buffer.advance(part);
+                sink.pause().await;
             }
         }
         Body::Chunked => {
@@ -205,10 +205,10 @@ async fn read_response(
             loop {
                 let read = chunks.read(buffer, |data| sink.take(data));
                 buffer.advance(read.map_err(|_| Failure::Malformed)?);
+                sink.pause().await;
                 if chunks == Chunks::Done {
                     break;
                 }
-                sink.pause().await;
                 more(stream, buffer).await?;
             }
         }
@@ -237,6 +237,8 @@ async fn read_response(
 struct Sink {
     reading: Reading,
     bytes: u64,
+    /// Of those, for how many a slow reader has waited.
+    paid: u64,
     sum: crc32fast::Hasher,
 }
 
@@ -248,10 +250,12 @@ impl Sink {
         }
     }
 
-    /// What a slow reader waits before it reads on.
-    async fn pause(&self) {
+    /// What a slow reader waits for what it has read since it waited last.
+    async fn pause(&mut self) {
         if let Some(per_second) = self.reading.slowly {
-            let pause = Duration::from_secs_f64(READ_BYTES as f64 / per_second.max(1) as f64);
+            let unpaid = (self.bytes - self.paid) as f64;
+            self.paid = self.bytes;
+            let pause = Duration::from_secs_f64(unpaid / per_second.max(1) as f64);
             tokio::time::sleep(pause.min(RESPONSE_TIMEOUT)).await;
         }
     }

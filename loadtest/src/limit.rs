@@ -10,8 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::plan::{Error, Mode, Plan, RATE_PER_SECOND_MAX};
 use crate::report::{Report, SCHEMA_VERSION};
-use crate::run::run;
+use crate::run::{Progress, run_watched};
 use crate::threshold::Threshold;
+
+pub mod page;
 
 /// Where the search begins, in requests per second.
 const RATE_FIRST: f64 = 100.0;
@@ -52,6 +54,13 @@ pub struct Trial {
     pub requests_per_second: f64,
     pub p50_us: u64,
     pub p99_us: u64,
+}
+
+/// What is heard of a search while it goes on.
+pub enum Watched<'a> {
+    /// A second of the trial under way.
+    Progress(&'a Progress<'a>),
+    Trial(&'a Trial),
 }
 
 /// What the search does next. Pure.
@@ -111,7 +120,7 @@ pub async fn limit(
     slo: &[Threshold],
     confirm: Duration,
     stop: impl Future<Output = ()>,
-    mut watcher: impl FnMut(&Trial),
+    mut watcher: impl FnMut(Watched<'_>),
 ) -> Result<Limit, Error> {
     let mut stop = pin!(stop);
     let mut limit = Limit {
@@ -141,7 +150,7 @@ pub async fn limit(
         };
         let report = tokio::select! {
             () = &mut stop => break,
-            report = patient(&trial) => report?,
+            report = patient(&trial, &mut watcher) => report?,
         };
         let long = matches!(step, Step::Confirm(_));
         let trial = Trial::new(rate, long, &report, slo);
@@ -150,7 +159,7 @@ pub async fn limit(
             true => limit.generator_bound,
             false => report.saturated,
         };
-        watcher(&trial);
+        watcher(Watched::Trial(&trial));
         if long && trial.held {
             limit.confirmed = Some(report);
         }
@@ -160,14 +169,16 @@ pub async fn limit(
 }
 
 /// A generator that was disturbed tries again: only if it cannot at all, is that the limit.
-async fn patient(trial: &Plan) -> Result<Report, Error> {
-    for _ in 1..ATTEMPTS {
-        let report = run(trial.clone(), std::future::pending()).await?;
-        if !report.saturated {
+async fn patient(trial: &Plan, watcher: &mut impl FnMut(Watched<'_>)) -> Result<Report, Error> {
+    let mut attempt = 1;
+    loop {
+        let watch = |progress: &Progress<'_>| watcher(Watched::Progress(progress));
+        let report = run_watched(trial.clone(), std::future::pending(), watch).await?;
+        if !report.saturated || attempt == ATTEMPTS {
             return Ok(report);
         }
+        attempt += 1;
     }
-    run(trial.clone(), std::future::pending()).await
 }
 
 impl Trial {
@@ -228,6 +239,37 @@ impl fmt::Display for Limit {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_shows_every_trial_and_what_was_confirmed() {
+        let trial = |rate, held| Trial {
+            rate,
+            long: false,
+            held,
+            why: if held {
+                vec![]
+            } else {
+                vec!["p99<20ms: it is 30 ms".to_owned()]
+            },
+            requests_per_second: rate,
+            p50_us: 200,
+            p99_us: 1_000,
+        };
+        let limit = Limit {
+            schema_version: SCHEMA_VERSION,
+            url: "http://localhost/".to_owned(),
+            slo: vec!["p99<20ms".to_owned()],
+            rate: Some(1_000.0),
+            generator_bound: false,
+            trials: vec![trial(1_000.0, true), trial(2_000.0, false)],
+            confirmed: None,
+        };
+        let page = page::page(&limit);
+        for word in ["<b>1,000</b>", "p99&lt;20ms: it is 30 ms", "2,000 a second"] {
+            assert!(page.contains(word), "{word}: {page}");
+        }
+        assert_eq!(page.matches("<circle").count(), 4, "{page}");
+    }
 
     #[test]
     fn the_search_ends_just_below_the_limit() {

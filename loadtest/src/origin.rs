@@ -105,6 +105,8 @@ impl DemoOrigin {
 
     async fn answer(&self, request: Request<Incoming>) -> Response<OriginBody> {
         self.requests.fetch_add(1, Ordering::Relaxed);
+        // As an origin that reads what it has and then takes its time: the answer is what was true when it was asked.
+        let edition = self.edition();
         // Even a sleep of nothing ends at a tick of the timer, a millisecond later.
         let query = content::Query::parse(request.uri().query());
         let latency = query.latency.unwrap_or(self.latency);
@@ -115,7 +117,7 @@ impl DemoOrigin {
         match *request.method() {
             Method::GET | Method::HEAD => {
                 let time = content::Now {
-                    edition: self.edition(),
+                    edition,
                     wall: clock::wall(),
                     requests: self.requests.load(Ordering::Relaxed),
                 };

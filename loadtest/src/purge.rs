@@ -110,17 +110,19 @@ pub(crate) struct Moments {
 /// The origin makes a new version; then the purge is sent.
 async fn change(plan: &PurgePlan, cache: &Cache, at: Instant) -> Result<Moments, Error> {
     let origin = find(&plan.origin, plan).await?;
-    tokio::time::sleep_until(at.into()).await;
-    send(&origin, "POST", "/edition", &[], "").await?;
-    let etag = ask(&origin, &plan.path).await?;
     let call = &cache.purge;
     let target = find(&call.url, plan).await?;
     let path = Address::parse(&call.url)?.path_and_query;
+    tokio::time::sleep_until(at.into()).await;
+    send(&origin, "POST", "/edition", &[], "").await?;
     let called = clock::now();
     let status = send(&target, &call.method, &path, &call.fields, &call.body).await?;
+    let receipt = clock::now();
+    // Asked last: an origin that takes its time must not keep the purge waiting, or what was under way is over by then.
+    let etag = ask(&origin, &plan.path).await?;
     Ok(Moments {
         called,
-        receipt: clock::now(),
+        receipt,
         status,
         etag,
     })

@@ -17,7 +17,7 @@ pub mod html;
 pub mod merge;
 mod text;
 
-pub use text::{Bytes, Micros};
+pub use text::{Bytes, Count, Micros};
 
 /// Raised when a word changes its meaning or goes; new words may come without.
 pub const SCHEMA_VERSION: u32 = 1;

@@ -163,8 +163,7 @@ impl Target {
     }
 
     fn http1(&self, ask: &Ask, etag: Option<&str>) -> Option<Request> {
-        let strange = |byte: u8| byte <= b' ' || byte == 0x7f;
-        if !ask.path.starts_with('/') || ask.path.bytes().any(strange) {
+        if !ask.fits() {
             return None;
         }
         let (path, host) = (&ask.path, &self.authority);
@@ -215,7 +214,7 @@ impl Tls {
         let mut config = match trust {
             None => {
                 return Err(refused(
-                    "say whom to trust: a CA file, or anyone".to_owned(),
+                    "say whom to trust: --cacert FILE, or --insecure for anyone".to_owned(),
                 ));
             }
             Some(Trust::CaFile(file)) => {

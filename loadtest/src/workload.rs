@@ -128,7 +128,24 @@ impl Workload {
     }
 }
 
+impl Paths {
+    /// What may be asked for, for a judge: all of a list, one of a catalogue.
+    pub(crate) fn sample(&self) -> Vec<&String> {
+        match self {
+            Self::One(path) => vec![path],
+            Self::List(paths) => paths.iter().collect(),
+            Self::Catalogue(catalogue) => vec![&catalogue.path],
+        }
+    }
+}
+
 impl Ask {
+    /// Whether its path can stand on a request line.
+    pub(crate) fn fits(&self) -> bool {
+        let strange = |byte: u8| byte <= b' ' || byte == 0x7f;
+        self.path.starts_with('/') && !self.path.bytes().any(strange)
+    }
+
     pub(crate) fn plain(path: String) -> Self {
         Self {
             path,

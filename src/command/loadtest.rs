@@ -15,14 +15,16 @@ use crate::signals::Signals;
 
 mod compare;
 mod limit;
+mod live;
 mod origin;
 mod output;
 mod purge;
 
 use compare::CompareArgs;
 use limit::LimitArgs;
+use live::Live;
 use origin::OriginArgs;
-use output::{Live, OutputArgs};
+use output::OutputArgs;
 use purge::PurgeArgs;
 
 #[derive(Debug, Args)]
@@ -160,6 +162,7 @@ async fn measure(args: LoadtestArgs) -> Result<Exit, Failure> {
         }
     };
     output.fail_unless.extend(thresholds);
+    output.check()?;
     let mut signals = Signals::listen(false)?;
     let mut interrupted = false;
     let stop = async {
@@ -167,9 +170,11 @@ async fn measure(args: LoadtestArgs) -> Result<Exit, Failure> {
         interrupted = true;
     };
     let mut live = Live::new(output.quiet);
-    let running = seawall_loadtest::run_watched(plan, stop, |progress| live.show(progress));
-    let report = running.await.map_err(no_run)?;
+    let url = plan.url.clone();
+    let running = seawall_loadtest::run_watched(plan, stop, |progress| live.show(&url, progress));
+    let report = running.await;
     live.end();
+    let report = report.map_err(no_run)?;
     output.write(&report)?;
     Ok(if interrupted {
         Exit::Interrupted

@@ -268,6 +268,25 @@ mod tests {
         check("rate = 1.0\nduration = \"soon\"", "\"soon\" is no time");
         check("rate = 1.0\nresume = 2.0", "resume = 2 is no share");
         check("rate = 1.0\nworkload.list = \"missing.txt\"", "missing.txt");
+        check("rate = 1.0\nworkload.paths = []", "list of paths is empty");
+        check(
+            "rate = 1.0\nworkload.paths = [\"/a\", \"b\"]",
+            "\"b\" is no path",
+        );
+        let vary = |words: &str| format!("rate = 1.0\nworkload.vary = {{ {words} }}");
+        check(
+            &vary("field = \"a b\", values = [\"x\"]"),
+            "is no field name",
+        );
+        check(&vary("field = \"a\", values = []"), "values is empty");
+        check(
+            &vary("field = \"a\", values = [\"x\\ny\"]"),
+            "is no field value",
+        );
+        let ranges = "workload.ranges = { share = 0.5, bytes = 9, within = 5 }";
+        check(&format!("rate = 1.0\n{ranges}"), "bytes is 1 to within");
+        let sizes = "workload.catalogue = { objects = 1, alpha = 1.0, path = \"/\", sizes = [{ bytes = 1, share = -1.0 }] }";
+        check(&format!("rate = 1.0\n{sizes}"), "is no share");
     }
 
     #[test]

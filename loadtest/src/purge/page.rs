@@ -3,168 +3,222 @@
 
 use std::fmt::Write as _;
 
-use super::verdict::{CacheReport, PurgeReport, Round};
-use crate::report::html::{escape, head, section};
+use super::verdict::{CacheReport, PurgeReport, Round, Second};
+use crate::report::Count;
+use crate::report::html::frame::{Frame, nice_end};
+use crate::report::html::{end, escape, head, key, section};
 
-const WIDTH: f64 = 860.0;
-const LEFT: f64 = 200.0;
-const ROW: f64 = 16.0;
+/// Room for the name of an edge.
+const LEFT: f64 = 190.0;
+const ROW: f64 = 18.0;
+/// Above and below the rows.
+const AROUND_ROWS: f64 = 60.0;
 /// Rows of one picture.
 const ROWS_MAX: usize = 60;
+const AROUND_HEIGHT: f64 = 200.0;
 
 pub fn page(report: &PurgeReport) -> String {
-    let mut page = head(&format!("Purges of {}", report.path));
-    // Writing to a String cannot fail.
-    let _ = write!(
-        page,
-        "<p class=sub>each edge asked {:.0} times a second</p>",
+    let rounds = report.caches.iter().map(|cache| cache.rounds.len()).max();
+    let how = format!(
+        "{} purges of each cache, in turn · each edge asked {:.0} times a second",
+        rounds.unwrap_or(0),
         report.probes_per_second
     );
-    page.push_str("<table><tr><th>cache<th>purges<th>receipt, median<th>first new page, median<th>last old copy, most<th>old copies after the receipt</tr>");
+    let mut page = head("Purges", &report.path, &how);
+    table(&mut page, report);
+    let waterfalls = report.caches.iter().map(|cache| reach(&rows(cache)));
+    // One scale for all of them: what is longer takes longer.
+    let most = nice_end(waterfalls.fold(1.0, f64::max));
+    for cache in &report.caches {
+        let words = [
+            ("stale", "old copies, from the call on"),
+            ("miss", "old copies after the receipt"),
+            ("line", "the receipt"),
+            ("hit", "the first new page"),
+        ];
+        let title = format!("{}: purges", cache.name);
+        section(
+            &mut page,
+            &escape(&title),
+            &verdict(cache),
+            &(key(words) + &waterfall(cache, most)),
+        );
+        if let Some(picture) = around(&cache.rounds) {
+            let title = format!("{}: hit ratio and origin around a purge", cache.name);
+            let words = [
+                ("ratio", "hit ratio"),
+                ("miss", "requests that reached the origin"),
+            ];
+            let sub = "second by second, the mean of all rounds";
+            section(&mut page, &escape(&title), sub, &(key(words) + &picture));
+        }
+    }
+    end(&mut page);
+    page
+}
+
+fn table(page: &mut String, report: &PurgeReport) {
+    page.push_str(
+        "<div class=wide><table><thead><tr><th>cache<th>purges<th>receipt, median<th>first new page, median\
+         <th>last old copy, most<th>purges outlived<th>old copies after a receipt</thead><tbody>",
+    );
     for cache in &report.caches {
         let shown =
             |value: Option<f64>| value.map_or("none".to_owned(), |value| format!("{value:.1} ms"));
         let median = |spread: Option<(f64, f64)>| shown(spread.map(|(median, _)| median));
         let most = |spread: Option<(f64, f64)>| shown(spread.map(|(_, most)| most));
+        let bad = match cache.stale_after_receipt {
+            0 => "",
+            _ => " class=bad",
+        };
+        // Writing to a String cannot fail.
         let _ = write!(
             page,
-            "<tr><td>{}<td>{}<td>{}<td>{}<td>{}<td>{}</tr>",
+            "<tr><td>{}<td>{}<td>{}<td>{}<td>{}<td{bad}>{}<td{bad}>{}",
             escape(&cache.name),
             cache.rounds.len(),
             median(cache.spread(|round, _| Some(round.receipt_ms))),
             median(cache.spread(|_, edge| edge.first_fresh_ms)),
             most(cache.spread(|_, edge| edge.last_stale_ms)),
-            cache.stale_after_receipt
+            cache.outlived(),
+            Count(cache.stale_after_receipt)
         );
     }
-    page.push_str("</table>");
-    for cache in &report.caches {
-        let title = format!("{}: purges", cache.name);
-        section(
-            &mut page,
-            &escape(&title),
-            "bar: old copies, from the call on; line: the receipt; dot: the first new page",
-            &waterfall(cache),
-        );
-        if let Some(round) = cache
-            .rounds
-            .first()
-            .filter(|round| !round.traffic.is_empty())
-        {
-            let title = format!(
-                "{}: hit ratio and origin around the first purge",
-                cache.name
-            );
-            section(
-                &mut page,
-                &escape(&title),
-                "line: hit ratio; bars: requests per second that reached the origin",
-                &around(round),
-            );
-        }
-    }
-    page.push_str("</main></html>\n");
-    page
+    page.push_str("</table></div>");
 }
 
-fn waterfall(cache: &CacheReport) -> String {
-    let rows: Vec<_> = cache
+fn verdict(cache: &CacheReport) -> String {
+    match (cache.outlived(), cache.rounds.len()) {
+        (0, _) => "no old copy was served after a receipt".to_owned(),
+        (outlived, all) => format!(
+            "<span class=bad>{outlived} of {all} purges were outlived by an old copy</span>"
+        ),
+    }
+}
+
+type Row<'a> = (&'a Round, &'a super::verdict::EdgeRound);
+
+fn rows(cache: &CacheReport) -> Vec<Row<'_>> {
+    let rows = cache
         .rounds
         .iter()
-        .flat_map(|round| round.edges.iter().map(move |edge| (round, edge)))
-        .take(ROWS_MAX)
-        .collect();
+        .flat_map(|round| round.edges.iter().map(move |edge| (round, edge)));
+    rows.take(ROWS_MAX).collect()
+}
+
+/// How far to the right the last thing is, in milliseconds.
+fn reach(rows: &[Row<'_>]) -> f64 {
     let reach = rows.iter().map(|(round, edge)| {
         let seen = [edge.first_fresh_ms, edge.last_stale_ms];
         seen.into_iter().flatten().fold(round.receipt_ms, f64::max)
     });
-    let most = reach.fold(1.0, f64::max) * 1.05;
-    let x = |ms: f64| LEFT + (ms.clamp(0.0, most) / most) * (WIDTH - LEFT - 20.0);
-    let height = ROW * rows.len() as f64 + 24.0;
-    let mut svg = format!("<svg viewBox=\"0 0 {WIDTH} {height}\" role=img>");
-    for (at, (round, edge)) in rows.iter().enumerate() {
-        let top = ROW * at as f64 + 2.0;
-        let middle = top + ROW / 2.0 - 1.0;
-        let _ = write!(
-            svg,
-            "<text x={:.0} y={:.1} text-anchor=end>{}</text>",
-            LEFT - 8.0,
-            middle + 4.0,
-            escape(&edge.edge)
-        );
-        if let Some(stale) = edge.last_stale_ms {
-            let _ = write!(
-                svg,
-                "<rect class=miss x={LEFT} y={top:.1} width={:.1} height={:.1} />",
-                (x(stale) - LEFT).max(1.0),
-                ROW - 4.0
-            );
-        }
-        let _ = write!(
-            svg,
-            "<line class=axis x1={0:.1} x2={0:.1} y1={1:.1} y2={2:.1} />",
-            x(round.receipt_ms),
-            top,
-            top + ROW - 4.0
-        );
-        if let Some(fresh) = edge.first_fresh_ms {
-            let _ = write!(
-                svg,
-                "<circle class=hit cx={:.1} cy={middle:.1} r=4 />",
-                x(fresh)
-            );
-        }
-    }
-    let _ = write!(
-        svg,
-        "<text x={LEFT} y={0:.1}>the call</text><text x={1:.1} y={0:.1} text-anchor=end>{most:.1} ms</text></svg>",
-        height - 6.0,
-        WIDTH - 20.0
-    );
-    svg
+    reach.fold(0.0, f64::max)
 }
 
-/// Second by second.
-fn around(round: &Round) -> String {
-    const HEIGHT: f64 = 140.0;
-    let seconds: Vec<_> = round
-        .traffic
-        .iter()
-        .filter(|second| second.requests_per_second > 0.0)
-        .collect();
-    let most = seconds
-        .iter()
-        .map(|second| second.origin_per_second)
-        .fold(1.0, f64::max);
-    let end = seconds.last().map_or(1.0, |second| second.at_s + 1.0);
-    let x = |at: f64| 60.0 + at / end * (WIDTH - 120.0);
-    let y = |share: f64| HEIGHT - 24.0 - share * (HEIGHT - 36.0);
-    let mut svg = format!("<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=img>");
-    let mut ratio = String::new();
-    for second in seconds {
-        let top = y(second.origin_per_second / most);
-        let _ = write!(
-            svg,
-            "<rect class=miss opacity=.5 x={:.1} y={top:.1} width={:.1} height={:.1} />",
-            x(second.at_s),
-            x(1.0) - x(0.0) - 2.0,
-            y(0.0) - top
-        );
-        let verb = if ratio.is_empty() { 'M' } else { 'L' };
-        let _ = write!(
-            ratio,
-            "{verb}{:.1} {:.1}",
-            x(second.at_s + 0.5),
-            y(second.hit_ratio.unwrap_or(0.0))
-        );
+fn waterfall(cache: &CacheReport, most: f64) -> String {
+    let rows = rows(cache);
+    let height = ROW * rows.len() as f64 + AROUND_ROWS;
+    let says = format!("Waterfall: what followed each purge of {}", cache.name);
+    let mut frame = Frame::with_left(&says, height, LEFT);
+    for mark in 0..=5 {
+        let share = f64::from(mark) / 5.0;
+        let ms = share * most;
+        frame.column(share, &format!("{}", (ms * 10.0).round() / 10.0));
     }
-    let _ = write!(
-        svg,
-        "<path class=hit style=\"fill:none\" d=\"{ratio}\"/><line class=axis x1={0:.1} x2={0:.1} y1=4 y2={1:.1} /><text x={2:.1} y=12>purge</text><text x=54 y=16 text-anchor=end>{most:.0}/s</text><text x={3:.1} y=16>100 %</text></svg>",
-        x(round.called_s),
-        y(0.0),
-        x(round.called_s) + 4.0,
-        WIDTH - 56.0
+    frame.names("", "milliseconds from the call", "");
+    let x = |frame: &Frame, ms: f64| frame.x(ms / most);
+    for (at, (round, edge)) in rows.iter().enumerate() {
+        let top = frame.y(1.0) + ROW * at as f64;
+        let (middle, high) = (top + ROW / 2.0, ROW - 6.0);
+        let (start, receipt) = (frame.x(0.0), x(&frame, round.receipt_ms));
+        let name = escape(&edge.edge);
+        frame.draw(format_args!(
+            "<text x={:.1} y={:.1} text-anchor=end>{name}</text>",
+            start - 8.0,
+            middle + 4.0
+        ));
+        if let Some(stale) = edge.last_stale_ms {
+            let end = x(&frame, stale);
+            let parts = [
+                ("stale", start, end.min(receipt)),
+                ("miss", receipt.min(end), end),
+            ];
+            for (class, from, to) in parts.into_iter().filter(|(_, from, to)| to > from) {
+                frame.draw(format_args!(
+                    "<rect class={class} x={from:.1} y={:.1} width={:.1} height={high} rx=2 />",
+                    top + 3.0,
+                    (to - from).max(1.0)
+                ));
+            }
+        }
+        frame.draw(format_args!(
+            "<line class=axis x1={receipt:.1} x2={receipt:.1} y1={:.1} y2={:.1} />",
+            top + 1.0,
+            top + ROW - 1.0
+        ));
+        if let Some(fresh) = edge.first_fresh_ms {
+            let at = x(&frame, fresh);
+            frame.draw(format_args!(
+                "<circle class=hit cx={at:.1} cy={middle:.1} r=4 />"
+            ));
+        }
+    }
+    frame.finish()
+}
+
+/// Second by second, the mean of all rounds; they have the same seconds.
+fn around(rounds: &[Round]) -> Option<String> {
+    let whole = |round: &Round| -> Vec<Second> {
+        let seconds = round.traffic.iter();
+        let whole = seconds.filter(|second| second.requests_per_second > 0.0);
+        whole.cloned().collect()
+    };
+    let rounds_of: Vec<_> = rounds.iter().map(whole).collect();
+    let length = rounds_of.iter().map(Vec::len).min()?;
+    let called = rounds.first()?.called_s;
+    let mean = |of: &dyn Fn(&Second) -> f64, at: usize| {
+        let seconds = rounds_of.iter().filter_map(|seconds| seconds.get(at));
+        seconds.map(of).sum::<f64>() / rounds_of.len() as f64
+    };
+    let seconds: Vec<_> = (0..length)
+        .map(|at| {
+            let origin = mean(&|second| second.origin_per_second, at);
+            let ratio = mean(&|second| second.hit_ratio.unwrap_or(0.0), at);
+            (at as f64, origin, ratio)
+        })
+        .collect();
+    let end = length.max(1) as f64;
+    let most = seconds.iter().map(|(_, origin, _)| *origin);
+    let most = nice_end(most.fold(1.0, f64::max));
+    let mut frame = Frame::new(
+        "Bars: requests to the origin. Line: hit ratio",
+        AROUND_HEIGHT,
     );
-    svg
+    frame.counts(most);
+    frame.seconds(end);
+    frame.names("to the origin, a second", "seconds", "hit ratio");
+    for quarter in [0.0, 0.5, 1.0] {
+        frame.beside(quarter, &format!("{:.0} %", 100.0 * quarter));
+    }
+    for (at, origin, _) in &seconds {
+        let (top, bottom) = (frame.y(origin / most), frame.y(0.0));
+        let (left, right) = (frame.x(at / end), frame.x((at + 1.0) / end));
+        frame.draw(format_args!(
+            "<rect class=miss x={:.1} y={top:.1} width={:.1} height={:.1} />",
+            left + 1.0,
+            right - left - 2.0,
+            bottom - top
+        ));
+    }
+    let points = seconds
+        .iter()
+        .map(|(at, _, ratio)| ((at + 0.5) / end, *ratio));
+    frame.curve("ratio", points.collect::<Vec<_>>());
+    let (x, top, bottom) = (frame.x(called / end), frame.y(1.0), frame.y(0.0));
+    frame.draw(format_args!(
+        "<line class=axis x1={x:.1} x2={x:.1} y1={top:.1} y2={bottom:.1} /><text x={:.1} y={:.1}>the purge</text>",
+        x + 6.0,
+        top + 12.0
+    ));
+    Some(frame.finish())
 }

@@ -153,6 +153,12 @@ impl CacheReport {
         }
     }
 
+    /// Purges after whose receipt an old copy was served.
+    pub fn outlived(&self) -> usize {
+        let rounds = self.rounds.iter();
+        rounds.filter(|round| round.stale_after_receipt > 0).count()
+    }
+
     /// Median and most of a figure over rounds and edges; None when there is none.
     pub fn spread(&self, of: impl Fn(&Round, &EdgeRound) -> Option<f64>) -> Option<(f64, f64)> {
         let edges = self

@@ -1,13 +1,16 @@
 //! One report of several: those of generators that ran at the same time against the same server. Pure.
 
-use super::{ClassReport, Latency, Report, hdr};
+use super::{ClassReport, Interval, Latency, Report, hdr};
 use crate::record::histogram;
 
 /// Reports of one merge.
 pub const REPORTS_MAX: usize = 1_000;
 
-/// Counts and rates are added, histograms too; times are those of the longest. None of none. Seconds are not merged:
-/// clocks of several machines do not agree on them.
+/// Two intervals that begin no further apart are one, in seconds.
+const SAME_S: f64 = 0.25;
+
+/// Counts and rates are added, histograms too; times are those of the longest. None of none. Seconds are those of each
+/// one's own run: clocks of several machines do not agree.
 pub fn merge(reports: Vec<Report>) -> Option<Report> {
     let mut reports = reports.into_iter().take(REPORTS_MAX);
     let mut sum = reports.next()?;
@@ -46,7 +49,22 @@ fn add(sum: &mut Report, other: Report) {
         (Some(cold), Some(other)) => add_classes(cold, other),
         (cold, other) => *cold = cold.take().or(other),
     }
-    sum.intervals.clear();
+    add_intervals(&mut sum.intervals, other.intervals);
+}
+
+/// Each to the one that began at about the same time.
+fn add_intervals(sum: &mut Vec<Interval>, other: Vec<Interval>) {
+    for interval in other {
+        // They are in order.
+        let at = sum.partition_point(|own| own.at_s < interval.at_s - SAME_S);
+        match sum.get_mut(at) {
+            Some(own) if own.at_s <= interval.at_s + SAME_S => {
+                own.length_s = own.length_s.max(interval.length_s);
+                add_classes(&mut own.classes, interval.classes);
+            }
+            _ => sum.insert(at, interval),
+        }
+    }
 }
 
 type Classes = std::collections::BTreeMap<crate::Class, ClassReport>;
@@ -99,6 +117,12 @@ mod tests {
         let hits = merged.classes.get(&Class::Hit).expect("hits");
         assert_eq!((hits.count, hits.from_intended.p99_us), (2, 200));
         assert_eq!(hits.from_send.max_us, 100);
+        let seconds: Vec<_> = merged
+            .intervals
+            .iter()
+            .map(|interval| interval.classes.get(&Class::Hit).map(|hits| hits.count))
+            .collect();
+        assert_eq!(seconds, [Some(2)]);
         assert!(merge(Vec::new()).is_none());
     }
 }

@@ -111,7 +111,7 @@ fn the_words_of_the_report_are_a_contract() {
     assert_eq!(at("/classes/stale/count"), 0);
     let text = report.to_string();
     assert!(
-        text.contains("0.5 requests per second: 2 in 2.00 s, 1 errors, 1.0 kB"),
+        text.contains("0.5 requests per second: 2 in 2.00 s, 1 error, 1.0 kB"),
         "{text}"
     );
     assert!(text.contains("cut short: 1"), "{text}");

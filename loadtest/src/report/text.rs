@@ -1,8 +1,10 @@
 //! A report as a table for people, and its figures in the units that read best.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
-use super::{Latency, Report};
+use super::{ClassReport, Report};
+use crate::class::Class;
 use crate::record::Failure;
 
 impl fmt::Display for Report {
@@ -10,11 +12,12 @@ impl fmt::Display for Report {
         writeln!(f, "{}", self.url)?;
         writeln!(
             f,
-            "{:.1} requests per second: {} in {:.2} s, {} errors, {}",
+            "{:.1} requests per second: {} in {:.2} s, {} error{}, {}",
             self.requests_per_second,
             self.requests,
             self.duration_s,
             self.errors,
+            if self.errors == 1 { "" } else { "s" },
             Bytes(self.bytes),
         )?;
         writeln!(
@@ -22,21 +25,10 @@ impl fmt::Display for Report {
             "\n{:<12}{:>10}{:>8}{:>10}{:>10}{:>10}{:>10}{:>10}",
             "", "count", "share", "p50", "p90", "p99", "p99.9", "max"
         )?;
-        for (class, report) in self.classes.iter().filter(|(_, report)| report.count > 0) {
-            let share = 100.0 * report.count as f64 / self.requests.max(1) as f64;
-            write!(f, "{:<12}{:>10}{share:>7.1}%", class.name(), report.count)?;
-            let Latency {
-                p50_us,
-                p90_us,
-                p99_us,
-                p999_us,
-                max_us,
-                ..
-            } = report.from_intended;
-            for micros in [p50_us, p90_us, p99_us, p999_us, max_us] {
-                write!(f, "{:>10}", Micros(micros).to_string())?;
-            }
-            writeln!(f)?;
+        rows(f, &self.classes)?;
+        if let Some(cold) = &self.cold {
+            writeln!(f, "the cold phase, in none of the figures here")?;
+            rows(f, cold)?;
         }
         if let (Some(ratio), Some(bytes)) = (self.hit_ratio, self.byte_hit_ratio) {
             let (ratio, bytes) = (100.0 * ratio, 100.0 * bytes);
@@ -74,6 +66,27 @@ impl fmt::Display for Report {
     }
 }
 
+/// A line for each class that came.
+fn rows(f: &mut fmt::Formatter<'_>, classes: &BTreeMap<Class, ClassReport>) -> fmt::Result {
+    let all: u64 = classes.values().map(|report| report.count).sum();
+    for (class, report) in classes.iter().filter(|(_, report)| report.count > 0) {
+        let share = 100.0 * report.count as f64 / all as f64;
+        write!(f, "{:<12}{:>10}{share:>7.1}%", class.name(), report.count)?;
+        let latency = &report.from_intended;
+        for micros in [
+            latency.p50_us,
+            latency.p90_us,
+            latency.p99_us,
+            latency.p999_us,
+            latency.max_us,
+        ] {
+            write!(f, "{:>10}", Micros(micros).to_string())?;
+        }
+        writeln!(f)?;
+    }
+    Ok(())
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -97,6 +110,23 @@ impl fmt::Display for Micros {
             micros @ ..1_000_000 => write!(f, "{:.2} ms", micros as f64 / 1e3),
             micros => write!(f, "{:.2} s", micros as f64 / 1e6),
         }
+    }
+}
+
+/// Thousands apart: 1,234,567.
+pub struct Count(pub u64);
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = self.0.to_string();
+        let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+        for (at, digit) in digits.chars().enumerate() {
+            if at > 0 && (digits.len() - at).is_multiple_of(3) {
+                text.push(',');
+            }
+            text.push(digit);
+        }
+        f.pad(&text)
     }
 }
 

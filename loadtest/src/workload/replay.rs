@@ -4,7 +4,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde::Deserialize;
 
-use super::PATHS_MAX;
+use super::{Ask, PATHS_MAX};
 
 /// When each request came, from the first on, and what it asked for. Only GETs are repeated; lines that are none of
 /// the two formats are passed over, unless all are.
@@ -117,13 +117,16 @@ fn rfc3339(text: &str) -> Option<f64> {
     Some(seconds + format!("0.{fraction}").parse::<f64>().ok()?)
 }
 
-/// Path and query of what may be a whole URL.
+/// Path and query of what may be a whole URL; None of what does not fit on a request line.
 fn origin_form(url: &str) -> Option<String> {
-    if url.starts_with('/') {
-        return Some(url.to_owned());
-    }
-    let uri: http::Uri = url.parse().ok()?;
-    uri.path_and_query().map(|path| path.as_str().to_owned())
+    let path = if url.starts_with('/') {
+        url.to_owned()
+    } else {
+        let uri: http::Uri = url.parse().ok()?;
+        uri.path_and_query()?.as_str().to_owned()
+    };
+    let ask = Ask::plain(path);
+    ask.fits().then_some(ask.path)
 }
 
 #[cfg(test)]
@@ -157,7 +160,8 @@ mod tests {
         check(combined, 10.0, &[(0, "/a?b=c"), (100, "/b"), (150, "/c")]);
         let json = "\
             {\"time\":\"2026-11-23T16:00:00.250Z\",\"method\":\"GET\",\"url\":\"http://www.test/a\"}\n\
-            {\"ts\":1795449600.5,\"path\":\"/b\"}\n{\"time\":1}\n";
+            {\"ts\":1795449600.5,\"path\":\"/b\"}\n{\"time\":1}\n\
+            {\"ts\":1795449600.5,\"path\":\"/b c\"}\n";
         check(json, 1.0, &[(0, "/a"), (250, "/b")]);
         assert!(read("nothing\n", 1.0).is_err());
         assert!(read(combined, 0.0).is_err());

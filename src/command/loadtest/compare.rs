@@ -1,14 +1,13 @@
 //! `seawall loadtest compare A B`.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 use seawall_config::reader::duration;
-use seawall_loadtest::compare::compare;
+use seawall_loadtest::compare::{compare, page};
 use seawall_loadtest::{Mode, Plan};
 
-use super::output::json_or_words;
+use super::output::PageArgs;
 use super::{HowArgs, no_run};
 use crate::exit::{Exit, Failure};
 use crate::print;
@@ -35,14 +34,14 @@ pub(super) struct CompareArgs {
     /// The order of blocks is drawn from it
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// Write what was found as JSON to a file, or to stdout with -
-    #[arg(long, value_name = "FILE|-")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    output: PageArgs,
     #[command(flatten)]
     how: HowArgs,
 }
 
 pub(super) async fn run(args: CompareArgs) -> Result<Exit, Failure> {
+    args.output.check()?;
     let mode = match args.rate {
         Some(rate) => Mode::Open { rate },
         None => Mode::Closed {
@@ -70,7 +69,7 @@ pub(super) async fn run(args: CompareArgs) -> Result<Exit, Failure> {
     let Some(found) = found.map_err(no_run)? else {
         return Err(Exit::Interrupted.because("stopped before there was enough to compare"));
     };
-    json_or_words(&found, args.json.as_deref())?;
+    args.output.write(&found, page::page)?;
     Ok(if interrupted {
         Exit::Interrupted
     } else if found.a.saturated || found.b.saturated {

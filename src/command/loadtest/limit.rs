@@ -1,14 +1,14 @@
 //! `seawall loadtest limit --slo 'p99<20ms,errors<0.1%' URL`.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 use seawall_config::reader::duration;
-use seawall_loadtest::limit::limit;
+use seawall_loadtest::limit::{Watched, limit, page};
 use seawall_loadtest::{Mode, Plan, Threshold};
 
-use super::output::json_or_words;
+use super::live::Live;
+use super::output::PageArgs;
 use super::{HowArgs, no_run};
 use crate::exit::{Exit, Failure};
 use crate::print;
@@ -32,14 +32,17 @@ pub(super) struct LimitArgs {
     /// How long the trial is that confirms what was found
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     confirm: Duration,
-    /// Write what was found as JSON to a file, or to stdout with -
-    #[arg(long, value_name = "FILE|-")]
-    json: Option<PathBuf>,
+    /// Show no progress within a trial
+    #[arg(long)]
+    quiet: bool,
+    #[command(flatten)]
+    output: PageArgs,
     #[command(flatten)]
     how: HowArgs,
 }
 
 pub(super) async fn run(args: LimitArgs) -> Result<Exit, Failure> {
+    args.output.check()?;
     let first = Mode::Open { rate: 1.0 };
     let plan = args.how.plan(Plan::new(args.url, first, args.trial));
     let mut signals = Signals::listen(false)?;
@@ -48,12 +51,18 @@ pub(super) async fn run(args: LimitArgs) -> Result<Exit, Failure> {
         signals.stop().await;
         interrupted = true;
     };
-    let found = limit(&plan, &args.slo, args.confirm, stop, |trial| {
-        print::note(trial)
-    })
-    .await;
+    let mut live = Live::new(args.quiet);
+    let watcher = |watched: Watched<'_>| match watched {
+        Watched::Progress(progress) => live.show(&plan.url, progress),
+        Watched::Trial(trial) => {
+            live.end();
+            print::note(trial);
+        }
+    };
+    let found = limit(&plan, &args.slo, args.confirm, stop, watcher).await;
+    live.end();
     let found = found.map_err(no_run)?;
-    json_or_words(&found, args.json.as_deref())?;
+    args.output.write(&found, page::page)?;
     Ok(match (interrupted, found.rate) {
         (true, _) => Exit::Interrupted,
         (false, Some(_)) => Exit::Done,

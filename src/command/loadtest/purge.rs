@@ -6,7 +6,7 @@ use clap::Args;
 use seawall_loadtest::purge::{PurgePlan, page, purge};
 
 use super::no_run;
-use super::output::{json_or_words, write};
+use super::output::PageArgs;
 use crate::exit::{Exit, Failure};
 use crate::print;
 use crate::signals::Signals;
@@ -15,12 +15,8 @@ use crate::signals::Signals;
 pub(super) struct PurgeArgs {
     /// Which caches, and how each is purged: loadtest/plans/purge.toml is one
     plan: PathBuf,
-    /// Write what was seen as JSON to a file, or to stdout with -
-    #[arg(long, value_name = "FILE|-")]
-    json: Option<PathBuf>,
-    /// Write it as one page of HTML
-    #[arg(long, value_name = "FILE")]
-    html: Option<PathBuf>,
+    #[command(flatten)]
+    output: PageArgs,
     /// Load is sent to this machine only, unless you name the host here and it is yours
     #[arg(long, value_name = "HOST")]
     i_own_this: Option<String>,
@@ -28,6 +24,7 @@ pub(super) struct PurgeArgs {
 
 /// Fails when a purge was refused, or an old copy was served after a receipt.
 pub(super) async fn run(args: PurgeArgs) -> Result<Exit, Failure> {
+    args.output.check()?;
     let plan = PurgePlan::read(&args.plan).map_err(no_run)?;
     let plan = PurgePlan {
         i_own_this: args.i_own_this,
@@ -46,10 +43,7 @@ pub(super) async fn run(args: PurgeArgs) -> Result<Exit, Failure> {
         ));
     };
     let report = purge(&plan, stop, progress).await.map_err(no_run)?;
-    json_or_words(&report, args.json.as_deref())?;
-    if let Some(file) = &args.html {
-        write(file, page::page(&report))?;
-    }
+    args.output.write(&report, page::page)?;
     Ok(match (interrupted, report.is_clean()) {
         (true, _) => Exit::Interrupted,
         (false, true) => Exit::Done,

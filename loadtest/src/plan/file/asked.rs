@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::{Error, problem, share, text};
-use crate::workload::{CATALOGUE_MAX, Catalogue, PATHS_MAX, Paths, Ranges, Workload, replay};
+use crate::workload::{Ask, CATALOGUE_MAX, Catalogue, PATHS_MAX, Paths, Ranges, Workload, replay};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -81,6 +81,9 @@ impl WorkloadFile {
         let wrong = |why: String| problem(file, &why);
         let (paths, recorded) = self.paths(file, path)?;
         let uncacheable = self.uncacheable.map(|not| (not.share, not.path));
+        if let Some(Err(why)) = self.ranges.as_ref().map(RangesFile::judge) {
+            return Err(wrong(why));
+        }
         let ranges = self.ranges.map(|ranges| Ranges {
             share: ranges.share,
             bytes: ranges.bytes,
@@ -95,6 +98,23 @@ impl WorkloadFile {
             ("workload.new_urls", self.new_urls),
         ] {
             share(word, of).map_err(wrong)?;
+        }
+        let fits = |path: &str| Ask::plain(path.to_owned()).fits();
+        let not = uncacheable.as_ref().map(|(_, path)| path);
+        if let Some(path) = paths
+            .sample()
+            .into_iter()
+            .chain(not)
+            .find(|path| !fits(path))
+        {
+            return Err(wrong(format!(
+                "workload: {path:?} is no path: it begins with / and has no spaces"
+            )));
+        }
+        if let Some(vary) = &self.vary
+            && let Err(why) = vary.judge()
+        {
+            return Err(wrong(why));
         }
         let workload = Workload {
             paths,
@@ -134,11 +154,39 @@ impl WorkloadFile {
         }
         match (found.pop(), found.is_empty()) {
             (None, _) => Ok((Paths::One(path), None)),
+            (Some((Paths::List(list), _)), true) if list.is_empty() => {
+                Err(problem(file, &"workload: the list of paths is empty"))
+            }
             (Some(found), true) => Ok(found),
             _ => Err(problem(
                 file,
                 &"workload: one of paths, list, catalogue, replay",
             )),
+        }
+    }
+}
+
+impl Vary {
+    /// A field that can be sent, with at least one value.
+    fn judge(&self) -> Result<(), String> {
+        let Self { field, values } = self;
+        if http::HeaderName::from_bytes(field.as_bytes()).is_err() {
+            return Err(format!("workload.vary.field = {field:?} is no field name"));
+        }
+        let unfit = |value: &&String| http::HeaderValue::from_str(value).is_err();
+        match (values.iter().find(unfit), values.is_empty()) {
+            (Some(value), _) => Err(format!("workload.vary: {value:?} is no field value")),
+            (None, true) => Err("workload.vary.values is empty".to_owned()),
+            (None, false) => Ok(()),
+        }
+    }
+}
+
+impl RangesFile {
+    fn judge(&self) -> Result<(), String> {
+        match (1..=self.within).contains(&self.bytes) {
+            true => Ok(()),
+            false => Err("workload.ranges: bytes is 1 to within".to_owned()),
         }
     }
 }
@@ -151,6 +199,9 @@ impl CatalogueFile {
             return Err(format!(
                 "workload.catalogue: 1 to {CATALOGUE_MAX} objects, alpha from 0 to 10"
             ));
+        }
+        for size in &self.sizes {
+            share("workload.catalogue.sizes.share", size.share)?;
         }
         let sizes = self.sizes.iter().map(|size| (size.bytes, size.share));
         let catalogue = Catalogue::new(self.objects, self.alpha, self.path, sizes.collect());
