@@ -7,7 +7,9 @@ mod roles;
 mod site;
 
 use roles::{CONTROL_PLANE, CONTROL_PLANE_ETCD, EDGE, TOKEN};
-use site::{SITE_CACHE, SITE_ORIGIN, SITE_ORIGIN_SERVER, SITE_ORIGIN_TLS, SITE_RULE};
+use site::{
+    SITE_CACHE, SITE_ERROR_PAGE, SITE_ORIGIN, SITE_ORIGIN_SERVER, SITE_ORIGIN_TLS, SITE_RULE,
+};
 
 pub use site::SITE;
 
@@ -38,6 +40,10 @@ pub enum Form {
     Text,
     /// Certificates as text of several lines.
     Pem,
+    /// A text of any number of lines, at most so many bytes.
+    Lines {
+        bytes_max: usize,
+    },
     /// A list of one-line texts, at least 1 and at most so many.
     Texts {
         max: usize,
@@ -82,12 +88,13 @@ pub enum Default {
 }
 
 /// Every table with words of its own, in the order of the reference.
-pub static TABLES: [&Table; 10] = [
+pub static TABLES: [&Table; 11] = [
     &SITE,
     &SITE_ORIGIN,
     &SITE_ORIGIN_SERVER,
     &SITE_ORIGIN_TLS,
     &SITE_CACHE,
+    &SITE_ERROR_PAGE,
     &SITE_RULE,
     &EDGE,
     &CONTROL_PLANE,
@@ -189,6 +196,9 @@ impl Form {
         match self {
             Self::Text => "a text".into(),
             Self::Pem => "a PEM text".into(),
+            Self::Lines { bytes_max } => {
+                format!("a text of one or more lines, at most {bytes_max} bytes")
+            }
             Self::Texts { max } => format!("a list of 1 to {max} texts"),
             Self::Number { min, max } => format!("a whole number from {min} to {max}"),
             Self::Switch => "true or false (without quotes)".into(),

@@ -25,6 +25,14 @@ pub const DEBUG_FROM_MAX: usize = 64;
 pub const PURGE_FROM_MAX: usize = 64;
 /// Requests a second to the origin for what cannot be vouched for.
 pub const REFETCH_RATE_MAX: u64 = 1_000_000;
+/// Bytes of the body of an error page.
+pub const ERROR_PAGE_BYTES_MAX: usize = 16 * 1024;
+/// How long a 404 may be kept that does not say so itself: whoever puts something there is not kept waiting.
+pub const NEGATIVE_TTL_MAX: Duration = Duration::from_secs(10);
+/// How long an answer of an origin may take in all, where the site does not say it.
+pub const FETCH_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+/// And where it does.
+pub const FETCH_TIMEOUT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// Rules of one site.
 pub const RULES_MAX: usize = 1_000;
 
@@ -40,6 +48,8 @@ pub struct Site {
     pub purge_from: Vec<IpNet>,
     /// Requests a second to the origin for what may be stored and cannot be vouched for, of one edge.
     pub refetch_rate: u32,
+    /// The body of an edge's own 502, 503 and 504.
+    pub error_page: Option<ErrorPage>,
     /// What holds where no rule matches.
     pub policy: Policy,
     /// In order; the first whose path matches decides.
@@ -65,6 +75,16 @@ pub struct Origin {
     /// The Host the origin sees. None: the one the client asked for.
     pub host: Option<String>,
     pub tls: OriginTls,
+    /// How long an answer may take in all.
+    pub fetch_timeout: Duration,
+}
+
+/// `[site.error_page]`: what a client reads where there is nothing else to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ErrorPage {
+    /// With `{status}` where the status stands.
+    pub body: String,
+    pub content_type: String,
 }
 
 /// One server of a pool.
@@ -95,6 +115,8 @@ pub struct Policy {
     pub cache: bool,
     /// For responses that say nothing of freshness. Overrides no directive.
     pub default_ttl: Option<Duration>,
+    /// For a 404 or 410 that says nothing of freshness; at most [`NEGATIVE_TTL_MAX`].
+    pub negative_ttl: Option<Duration>,
     pub set_cookie: SetCookie,
     pub client_directives: ClientDirectives,
     /// Whether `Surrogate-Control` is read as a targeted field.
@@ -224,6 +246,7 @@ impl Default for Policy {
         Self {
             cache: true,
             default_ttl: None,
+            negative_ttl: None,
             set_cookie: SetCookie::default(),
             client_directives: ClientDirectives::default(),
             surrogate_control: false,
@@ -244,6 +267,7 @@ impl Policy {
         };
         let times = [
             ("default_ttl", self.default_ttl),
+            ("negative_ttl", self.negative_ttl),
             ("stale_while_revalidate", self.stale_while_revalidate),
             ("stale_if_error", self.stale_if_error),
         ];

@@ -32,6 +32,7 @@ mod coded;
 mod cut_off;
 pub mod head;
 mod multipart;
+mod page;
 mod refusal;
 mod reply;
 mod wait;
@@ -95,6 +96,18 @@ pub enum Apart {
     Head,
     /// One range is asked for as it is.
     OneRange,
+    /// The last answer was for its client alone: to wait for the next would be in vain.
+    ForOne,
+}
+
+impl Verdict {
+    /// The same, where the last answer was not `for_one` client only.
+    pub fn unless_for_one(self, for_one: bool) -> Self {
+        match self {
+            Self::Fetch { why, stand_in, .. } if for_one => apart(why, Apart::ForOne, stand_in),
+            verdict => verdict,
+        }
+    }
 }
 
 impl Journey {
@@ -299,7 +312,7 @@ pub async fn answer(state: &Arc<State>, journey: &Arc<Journey>, interims: &Inter
         let detail = cut_off::detail(journey.policy().on_partition, answer.told.handling);
         answer.told.detail = answer.told.detail.or(detail);
     }
-    answer.encoded(state, journey).await
+    answer.with_page(journey).encoded(state, journey).await
 }
 
 /// The answer with its body as the origin sent it.
@@ -315,6 +328,7 @@ async fn plain(
         let now = clock::now();
         let life = |object: &Object| object.life(&state.ledger);
         let verdict = decide(&journey, shelf.as_deref(), life, vouches, now);
+        let verdict = verdict.unless_for_one(state.refusals.is_for_one(&journey.key));
         if is_refetch(&journey, &verdict, vouches) && !has_its_turn(&journey).await {
             return Answer::refused(Refusal::RefetchRate);
         }

@@ -169,7 +169,7 @@ impl Report {
         let objects = looked.shelf.iter().flat_map(|shelf| shelf.iter());
         let objects = objects.map(|object| stored::stored(&looked, object, &scopes));
         self.stored = objects.collect();
-        let why = state.refusals.get(&journey.key);
+        let why = state.refusals.why(&journey.key);
         let why = why.filter(|_| looked.selected.is_none());
         self.not_stored = why.map(words::not_stored);
         self.decided(&looked);
@@ -185,6 +185,7 @@ impl Report {
         } = *looked;
         let life = |object: &Object| object.life(&state.ledger);
         let verdict = decide(journey, looked.shelf.as_deref(), life, vouches, now);
+        let verdict = verdict.unless_for_one(state.refusals.is_for_one(&journey.key));
         let fetches = matches!(
             verdict,
             Verdict::Fetch { .. } | Verdict::Serve { behind: true, .. }

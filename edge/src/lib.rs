@@ -37,6 +37,7 @@ mod ordering;
 mod origin;
 mod proxy;
 mod refetching;
+mod refusals;
 mod route;
 mod rules;
 mod settling;

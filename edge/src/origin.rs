@@ -38,6 +38,8 @@ pub struct Pool {
     servers: Box<[Server]>,
     /// The Host sent instead of the client's.
     pub host: Option<String>,
+    /// How long an answer may take in all.
+    pub fetch_timeout: Duration,
     tls: OriginTls,
     trusted: Option<Arc<[WrappedX509]>>,
     /// Connections are shared within one version of one site only: trust may differ between any two.
@@ -61,6 +63,8 @@ pub enum Failure {
     HeadTooLarge,
     /// The body ended before its end, or stalled.
     BodyCut,
+    /// It took longer in all than the site allows.
+    TooLong,
     /// Its last reader left, and it was not worth finishing.
     GivenUp,
 }
@@ -70,6 +74,7 @@ impl Pool {
         Self {
             servers: origin.servers.clone().into(),
             host: origin.host.clone(),
+            fetch_timeout: origin.fetch_timeout,
             tls: origin.tls.clone(),
             trusted: origin.tls.ca.as_deref().map(trusted),
             group: created.0.wrapping_shl(32) ^ version.0,
@@ -160,6 +165,7 @@ impl Failure {
             Self::BrokenAnswer => "origin answer is broken",
             Self::HeadTooLarge => "origin head too large",
             Self::BodyCut => "origin cut the body",
+            Self::TooLong => "origin took too long in all",
             Self::GivenUp => "fetch given up",
         }
     }
@@ -167,7 +173,9 @@ impl Failure {
     /// The status a client gets.
     pub fn status(self) -> http::StatusCode {
         match self {
-            Self::ConnectTimeout | Self::HeaderTimeout => http::StatusCode::GATEWAY_TIMEOUT,
+            Self::ConnectTimeout | Self::HeaderTimeout | Self::TooLong => {
+                http::StatusCode::GATEWAY_TIMEOUT
+            }
             _ => http::StatusCode::BAD_GATEWAY,
         }
     }
@@ -197,6 +205,8 @@ fn trusted(pem: &str) -> Arc<[WrappedX509]> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use seawall_config::site::FETCH_TIMEOUT;
+
     use super::*;
 
     #[test]
@@ -239,6 +249,7 @@ mod tests {
                 servers,
                 host: None,
                 tls: OriginTls::default(),
+                fetch_timeout: FETCH_TIMEOUT,
             },
             Revision(1),
             Revision(1),

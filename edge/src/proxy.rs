@@ -2,7 +2,7 @@
 //! cacheable passes through to the origin, with the same origin policy.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -47,6 +47,8 @@ pub struct Ctx {
     failure: Option<Failure>,
     /// Interim answers that passed through.
     interims: usize,
+    /// When the last byte of an answer that passes through has to be here.
+    until: Option<Instant>,
     /// Bytes of its body, and what is wrong with that.
     body_bytes: u64,
     broken: Option<Broken>,
@@ -64,6 +66,7 @@ impl ProxyHttp for Proxy {
             visit: Visit::begin(),
             failure: None,
             interims: 0,
+            until: None,
             body_bytes: 0,
             broken: None,
             posted: None,
@@ -212,6 +215,10 @@ impl ProxyHttp for Proxy {
         ends: bool,
         ctx: &mut Ctx,
     ) -> pingora_error::Result<Option<Duration>> {
+        if ctx.until.is_some_and(|until| clock::instant() > until) {
+            let failure = Failure::TooLong;
+            return Err(Error::explain(ErrorType::ReadTimedout, failure.detail()).into_up());
+        }
         let kept = ctx.kept.take();
         ctx.kept = kept.and_then(|kept| kept.pass(body.as_ref(), ends));
         Ok(None)
@@ -238,6 +245,10 @@ impl ProxyHttp for Proxy {
                     ..Told::forwarded(Fwd::Method)
                 };
                 let answer = Answer::text(failure.status(), told, failure.detail());
+                let answer = match &ctx.visit.journey {
+                    Some(journey) => answer.with_page(journey),
+                    None => answer,
+                };
                 let _ = self.write(session, ctx, answer).await;
                 failure.status().as_u16()
             }

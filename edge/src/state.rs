@@ -6,11 +6,9 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::HeaderMap;
-use moka::sync::Cache;
 use seawall_config::Revision;
 use seawall_config::feed::{Applied, Change, Counted, Frame, Load};
 use seawall_config::site::OnPartition;
@@ -25,13 +23,12 @@ use crate::feed::followed;
 use crate::fill::Fills;
 use crate::fill::fetch::Connections;
 use crate::heartbeat::Vouching;
-use crate::key::Key;
 use crate::ledger::shared::SharedLedger;
 use crate::ledger::{Birth, Fingerprint, Life};
 use crate::metrics::Metrics;
 use crate::origin::request::Pseudonym;
 use crate::refetching;
-use crate::rules::storing::Why;
+use crate::refusals::Refusals;
 use crate::rules::{fields, invalidation};
 use crate::settling::Settling;
 use crate::snapshot::disk::Kept;
@@ -39,9 +36,6 @@ use crate::snapshot::{Served, Sites, Snapshot};
 use crate::storage::Storage;
 use crate::sweep::Sweeper;
 
-/// Keys whose last answer was not stored, remembered for as long.
-const REFUSALS_MAX: u64 = 10_000;
-const REFUSAL_TTL: Duration = Duration::from_secs(600);
 /// Open fills together keep at most this share of the cache's bound for it.
 const RETAINED_SHARE: u64 = 2;
 
@@ -62,8 +56,8 @@ pub struct State {
     pub vouching: Vouching,
     pub settling: Settling,
     pub sweeper: Sweeper,
-    /// Why the last answer for a key was not stored: for whoever asks.
-    pub refusals: Cache<Key, Why>,
+    /// What was not stored, and why.
+    pub refusals: Refusals,
     /// Purges whose objects were counted, to be reported.
     counted: Mutex<Vec<Counted>>,
     /// Whether a control plane has heard of this edge since it started.
@@ -94,10 +88,7 @@ impl State {
             vouching: Vouching::default(),
             settling: Settling::default(),
             sweeper: Sweeper::default(),
-            refusals: Cache::builder()
-                .max_capacity(REFUSALS_MAX)
-                .time_to_live(REFUSAL_TTL)
-                .build(),
+            refusals: Refusals::default(),
             counted: Mutex::default(),
             registered: watch::channel(false).0,
             requests: AtomicU64::new(0),

@@ -143,7 +143,12 @@ mod tests {
                 Form::Switch => json!(true),
                 Form::Table(table) | Form::TextOrTable(table) => full(table, texts),
                 Form::Tables { table, .. } => json!([full(table, texts), full(table, texts)]),
-                Form::Text | Form::Pem | Form::Duration | Form::Size | Form::OneOf(_) => {
+                Form::Text
+                | Form::Pem
+                | Form::Lines { .. }
+                | Form::Duration
+                | Form::Size
+                | Form::OneOf(_) => {
                     json!(texts.next().unwrap())
                 }
             };

@@ -66,6 +66,9 @@ fn read_value<'a>(
             line(text).map(|()| Read::Text(text))
         }
         (Form::Pem, Value::String(text)) => pem(text).map(|()| Read::Text(text)),
+        (Form::Lines { bytes_max }, Value::String(text)) => {
+            lines(text, *bytes_max).map(|()| Read::Text(text))
+        }
         (Form::Duration, Value::String(text)) => duration(text).map(Read::Duration),
         // A bare 60 is the same mistake as "60", and gets the same answer: which unit?
         (Form::Duration, Value::Number(number)) => {
@@ -130,6 +133,23 @@ fn line(text: &str) -> Result<(), String> {
         )),
         Some(bad) => Err(format!(
             "{bad:?} is a control character; none may stand in a text"
+        )),
+        None => Ok(()),
+    }
+}
+
+fn lines(text: &str, bytes_max: usize) -> Result<(), String> {
+    match text
+        .chars()
+        .find(|c| c.is_control() && !['\n', '\r', '\t'].contains(c))
+    {
+        _ if text.is_empty() => Err("is empty".into()),
+        _ if text.len() > bytes_max => Err(format!(
+            "has {} bytes; at most {bytes_max} are allowed",
+            text.len()
+        )),
+        Some(bad) => Err(format!(
+            "{bad:?} is a control character; only those that end lines, and tabs, may stand in a text of several"
         )),
         None => Ok(()),
     }

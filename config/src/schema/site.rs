@@ -2,7 +2,8 @@
 
 use super::{Default, Form, Table, Word};
 use crate::site::{
-    DEBUG_FROM_MAX, HOSTS_MAX, PURGE_FROM_MAX, REFETCH_RATE_MAX, RULES_MAX, SERVERS_MAX,
+    DEBUG_FROM_MAX, ERROR_PAGE_BYTES_MAX, HOSTS_MAX, PURGE_FROM_MAX, REFETCH_RATE_MAX, RULES_MAX,
+    SERVERS_MAX,
 };
 
 pub static SITE: Table = Table {
@@ -51,6 +52,12 @@ pub static SITE: Table = Table {
             about: "How responses are cached where no rule says otherwise.",
         },
         Word {
+            name: "error_page",
+            form: Form::Table(&SITE_ERROR_PAGE),
+            default: Default::None("a line of plain text that says what is wrong"),
+            about: "What a client reads where there is no answer from the origin and nothing to serve in its place.",
+        },
+        Word {
             name: "debug_from",
             form: Form::Texts {
                 max: DEBUG_FROM_MAX,
@@ -91,6 +98,14 @@ pub(super) static SITE_ORIGIN: Table = Table {
             form: Form::Text,
             default: Default::None("the host the client asked for"),
             about: "The `Host` the origin sees, with a port if it needs one.",
+        },
+        Word {
+            name: "fetch_timeout",
+            form: Form::Duration,
+            default: Default::Value("\"10m\""),
+            about: "How long an answer may take in all, however steadily it drips: from asking to its last byte, without \
+                    the time in which a client was too slow to take it. At most `\"1d\"`. Apart from that a connection \
+                    has to stand within 2 seconds, a head to be whole within 9, and no 9 seconds may pass without a byte.",
         },
         Word {
             name: "server",
@@ -163,6 +178,7 @@ pub(super) static SITE_CACHE: Table = Table {
     about: "How a site's responses are cached where no rule says otherwise.",
     words: &[
         DEFAULT_TTL,
+        NEGATIVE_TTL,
         SET_COOKIE,
         CLIENT_DIRECTIVES,
         SURROGATE_CONTROL,
@@ -170,6 +186,29 @@ pub(super) static SITE_CACHE: Table = Table {
         STALE_WHILE_REVALIDATE,
         STALE_IF_ERROR,
         COMPRESS,
+    ],
+};
+
+pub(super) static SITE_ERROR_PAGE: Table = Table {
+    path: "site.error_page",
+    about: "The body of the 502, 503 and 504 that an edge answers by itself: the origin cannot be reached, does not answer \
+            in time, or says what is no HTTP. What the origin itself answers with such a status goes on as it is. The page \
+            is never stored, neither here nor by clients (`Cache-Control: no-store`).",
+    words: &[
+        Word {
+            name: "body",
+            form: Form::Lines {
+                bytes_max: ERROR_PAGE_BYTES_MAX,
+            },
+            default: Default::Required,
+            about: "The page. `{status}` in it becomes the status: `502`.",
+        },
+        Word {
+            name: "content_type",
+            form: Form::Text,
+            default: Default::Value("\"text/html; charset=utf-8\""),
+            about: "What it is.",
+        },
     ],
 };
 
@@ -192,6 +231,7 @@ pub(super) static SITE_RULE: Table = Table {
             about: "`off`: every request goes to the origin and nothing is stored.",
         },
         of_rule(DEFAULT_TTL),
+        of_rule(NEGATIVE_TTL),
         of_rule(SET_COOKIE),
         of_rule(CLIENT_DIRECTIVES),
         of_rule(SURROGATE_CONTROL),
@@ -216,6 +256,15 @@ const DEFAULT_TTL: Word = Word {
     form: Form::Duration,
     default: Default::None("such responses are judged by HTTP's own rules"),
     about: "How long a response is fresh that says nothing of freshness itself. Overrides no directive.",
+};
+
+const NEGATIVE_TTL: Word = Word {
+    name: "negative_ttl",
+    form: Form::Duration,
+    default: Default::None(
+        "they are stored only where they say so themselves, or by HTTP's heuristic",
+    ),
+    about: "How long a 404 or 410 is fresh that says nothing of freshness itself; at most `\"10s\"`.",
 };
 
 const SET_COOKIE: Word = Word {

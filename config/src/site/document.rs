@@ -2,20 +2,23 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use serde_json::Value;
 
 use super::address;
 use super::{
-    ClientDirectives, ContentCoding, OnPartition, Origin, OriginTls, Policy, Rule, Server,
-    SetCookie, Site,
+    ClientDirectives, ContentCoding, ErrorPage, FETCH_TIMEOUT, FETCH_TIMEOUT_MAX, NEGATIVE_TTL_MAX,
+    OnPartition, Origin, OriginTls, Policy, Rule, Server, SetCookie, Site,
 };
 use crate::problem::Problems;
-use crate::reader::{Fields, TextOrTable};
+use crate::reader::{Fields, TextOrTable, echo};
 use crate::schema;
 
 /// Where a site does not say it.
 const REFETCH_RATE: u32 = 100;
+const ERROR_PAGE_TYPE: &str = "text/html; charset=utf-8";
 
 /// Bytes of one site's document, as JSON.
 pub const DOCUMENT_BYTES_MAX: usize = 256 * 1024;
@@ -66,9 +69,12 @@ impl Site {
         let mut policy = Policy::default();
         override_partition(&mut fields, &mut policy);
         if let Some(mut cache) = fields.table("cache") {
-            override_cache(&mut cache, &mut policy);
+            override_cache(&mut cache, &mut policy, problems);
             cache.done();
         }
+        let error_page = fields
+            .table("error_page")
+            .and_then(|page| error_page(page, problems));
         let rules = fields
             .tables("rule")
             .into_iter()
@@ -82,6 +88,7 @@ impl Site {
             debug_from,
             purge_from,
             refetch_rate,
+            error_page,
             policy,
             rules,
         })
@@ -112,6 +119,7 @@ fn origin(fields: &mut Fields<'_>, problems: &mut Problems) -> Option<Origin> {
                 servers: vec![server],
                 host: None,
                 tls: OriginTls::default(),
+                fetch_timeout: FETCH_TIMEOUT,
             }),
             Err(message) => {
                 problems.add(at, message);
@@ -120,6 +128,8 @@ fn origin(fields: &mut Fields<'_>, problems: &mut Problems) -> Option<Origin> {
         },
         TextOrTable::Table(mut fields) => {
             let host = fields.parsed("host", problems, address::authority);
+            let allowed = Duration::from_secs(1)..=FETCH_TIMEOUT_MAX;
+            let fetch_timeout = within("fetch_timeout", allowed, &mut fields, problems);
             let servers = fields
                 .tables("server")
                 .into_iter()
@@ -129,8 +139,54 @@ fn origin(fields: &mut Fields<'_>, problems: &mut Problems) -> Option<Origin> {
                 .table("tls")
                 .map_or_else(OriginTls::default, |tls| origin_tls(tls, problems));
             fields.done();
-            Some(Origin { servers, host, tls })
+            Some(Origin {
+                servers,
+                host,
+                tls,
+                fetch_timeout: fetch_timeout.unwrap_or(FETCH_TIMEOUT),
+            })
         }
+    }
+}
+
+/// A duration of a word that bounds it.
+fn within(
+    name: &str,
+    allowed: RangeInclusive<Duration>,
+    fields: &mut Fields<'_>,
+    problems: &mut Problems,
+) -> Option<Duration> {
+    let given = fields.duration(name)?;
+    if !allowed.contains(&given) {
+        let (least, most) = allowed.into_inner();
+        problems.add(
+            fields.at(name),
+            format!("{given:?} is not from {least:?} to {most:?}"),
+        );
+        return None;
+    }
+    Some(given)
+}
+
+fn error_page(mut fields: Fields<'_>, problems: &mut Problems) -> Option<ErrorPage> {
+    let content_type = fields.parsed("content_type", problems, media_type);
+    let body = fields.text("body");
+    fields.done();
+    Some(ErrorPage {
+        body: body?.to_owned(),
+        content_type: content_type.unwrap_or_else(|| ERROR_PAGE_TYPE.to_owned()),
+    })
+}
+
+/// It becomes the value of a field.
+fn media_type(text: &str) -> Result<String, String> {
+    let visible = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
+    match text.contains('/') && text.bytes().all(visible) {
+        true => Ok(text.to_owned()),
+        false => Err(format!(
+            "{} is no media type such as \"text/html\"",
+            echo(text)
+        )),
     }
 }
 
@@ -160,7 +216,7 @@ fn rule(mut fields: Fields<'_>, site: &Policy, problems: &mut Problems) -> Optio
         cache: fields.text("cache") != Some("off"),
         ..site.clone()
     };
-    override_cache(&mut fields, &mut policy);
+    override_cache(&mut fields, &mut policy, problems);
     override_partition(&mut fields, &mut policy);
     fields.done();
     Some(Rule {
@@ -170,8 +226,10 @@ fn rule(mut fields: Fields<'_>, site: &Policy, problems: &mut Problems) -> Optio
 }
 
 /// The words that `[site.cache]` and `[[site.rule]]` share; what they leave out stays as it is.
-fn override_cache(fields: &mut Fields<'_>, policy: &mut Policy) {
+fn override_cache(fields: &mut Fields<'_>, policy: &mut Policy, problems: &mut Problems) {
     policy.default_ttl = fields.duration("default_ttl").or(policy.default_ttl);
+    let allowed = Duration::ZERO..=NEGATIVE_TTL_MAX;
+    policy.negative_ttl = within("negative_ttl", allowed, fields, problems).or(policy.negative_ttl);
     policy.set_cookie = match fields.text("set_cookie") {
         Some("refuse") => SetCookie::Refuse,
         Some("store") => SetCookie::Store,

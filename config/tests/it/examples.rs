@@ -26,6 +26,7 @@ fn the_rules_of_one_site_override_its_words_one_by_one() {
     let site = &file.sites[0].0;
     let whole = Policy {
         default_ttl: Some(Duration::from_secs(60)),
+        negative_ttl: Some(Duration::from_secs(5)),
         stale_while_revalidate: Some(Duration::from_secs(30)),
         stale_if_error: Some(Duration::from_secs(3600)),
         compress: vec![

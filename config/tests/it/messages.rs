@@ -186,6 +186,26 @@ fn a_shape_that_does_not_fit_is_named() {
         "rule: has 1001 entries; at most 1000 are allowed",
     );
     check(
+        "cache",
+        json!({"negative_ttl": "11s"}),
+        "cache.negative_ttl: 11s is not from 0ns to 10s",
+    );
+    check(
+        "origin",
+        json!({"server": [{"url": "http://a"}], "fetch_timeout": "25h"}),
+        "origin.fetch_timeout: 90000s is not from 1s to 86400s",
+    );
+    check(
+        "error_page",
+        json!({"body": "x".repeat(16 * 1024 + 1)}),
+        "error_page.body: has 16385 bytes; at most 16384 are allowed",
+    );
+    check(
+        "error_page",
+        json!({"body": "<p>sorry</p>", "content_type": "html"}),
+        "error_page.content_type: \"html\" is no media type such as \"text/html\"",
+    );
+    check(
         "rule",
         json!([7]),
         "rule[0]: expected a table of words, not a number",
@@ -209,7 +229,7 @@ fn a_shape_that_does_not_fit_is_named() {
     check(
         "ssl",
         json!(1),
-        "ssl: [[site]] does not know this word; it knows name, hosts, origin, on_partition, refetch_rate, cache, debug_from, purge_from, rule",
+        "ssl: [[site]] does not know this word; it knows name, hosts, origin, on_partition, refetch_rate, cache, error_page, debug_from, purge_from, rule",
     );
     assert_eq!(
         lines(Site::from_document(&json!(null))),

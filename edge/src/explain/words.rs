@@ -21,6 +21,7 @@ pub fn by(by: By) -> Spoken {
         By::MaxAge => ("RFC 9111 §5.2.2.1", "max-age"),
         By::Expires => ("RFC 9111 §5.3", "Expires - Date"),
         By::Site => ("default_ttl", "the site's, for what says nothing"),
+        By::Negative => ("negative_ttl", "the site's, for what is not there"),
         By::Heuristic => ("RFC 9111 §4.2.2", "a tenth of Date - Last-Modified"),
         By::Nothing => ("RFC 9111 §4.2.1", "nothing says how long"),
     };
@@ -198,6 +199,10 @@ pub fn apart(apart: Apart) -> Spoken {
         Apart::OneRange => (
             "RFC 9110 §14.2",
             "one range is asked for as it is, unless a body under way is near it",
+        ),
+        Apart::ForOne => (
+            "RFC 9111 §4",
+            "the last answer was for its client alone: nobody waits for the next",
         ),
     };
     Spoken::new(section, says)

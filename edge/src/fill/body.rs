@@ -1,14 +1,18 @@
 //! Taking a body: from the origin, and from what is stored before and behind it; within the bounds of memory, and
 //! no longer than somebody wants it.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::StatusCode;
 use pingora_core::protocols::http::client::HttpSession;
+use tokio::time::sleep_until;
 
 use super::fetch::Fetch;
 use super::{Arrived, worth_finishing};
+use crate::clock;
 use crate::object::Body;
 use crate::origin::Failure;
 use crate::rules::ranges;
@@ -91,9 +95,11 @@ impl Fetch {
         &self,
         source: &mut Source<'_>,
         arrived: &Arrived,
+        mut until: Instant,
     ) -> Result<Taken, Failure> {
         let state = &self.state;
         let mut kept = Retained::new(state);
+        let mut late = pin!(sleep_until(until.into()));
         loop {
             let (received, unread, windowed, full, wanted) = {
                 let flow = self.fill.flow();
@@ -123,28 +129,48 @@ impl Fetch {
                 continue;
             }
             if full {
+                let since = clock::instant();
                 self.room().await;
+                // A slow reader is not the origin's fault.
+                until += clock::instant() - since;
+                late.as_mut().reset(until.into());
                 continue;
             }
             let piece = tokio::select! {
+                // First what is here: then no timer is needed.
+                biased;
                 piece = source.next() => piece?,
                 () = self.fill.abandoned(), if windowed => return Err(Failure::GivenUp),
+                () = &mut late => return Err(Failure::TooLong),
             };
             let Some(piece) = piece else { break };
-            let grown = received + piece.len() as u64;
-            let fits = windowed || (state.storage.takes(grown) && kept.grow(piece.len() as u64));
-            if !fits {
+            let mut fits = |piece: &Bytes| {
+                let bytes = piece.len() as u64;
+                state.storage.takes(received + bytes) && kept.grow(bytes)
+            };
+            if !windowed && !fits(&piece) {
                 self.close();
                 self.fill.flow().become_window();
             }
-            if arrived.kept && arrived.length == Some(grown) {
-                self.fill.flow().hold_last(piece);
-                continue;
-            }
-            self.fill.flow().push(piece);
-            self.fill.progress.send_modify(|_| ());
-            state.metrics.origin_bytes(grown - received);
+            self.show(piece, received, arrived);
         }
+        self.taken(arrived)
+    }
+
+    /// The next piece of a body of which `received` bytes came before it.
+    fn show(&self, piece: Bytes, received: u64, arrived: &Arrived) {
+        let bytes = piece.len() as u64;
+        self.state.metrics.origin_bytes(bytes);
+        if arrived.kept && arrived.length == Some(received + bytes) {
+            self.fill.flow().hold_last(piece);
+            return;
+        }
+        self.fill.flow().push(piece);
+        self.fill.progress.send_modify(|_| ());
+    }
+
+    /// The origin has sent all it has to send.
+    fn taken(&self, arrived: &Arrived) -> Result<Taken, Failure> {
         let received = self.fill.flow().received();
         // A part that ends before its Content-Range does is as incomplete as any other body.
         let part = || {

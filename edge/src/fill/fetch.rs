@@ -1,9 +1,9 @@
 //! The way to the origin and back: ask, judge the head, take the body, seal the object.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode, header};
 use pingora_core::connectors::http::Connector;
 use pingora_core::protocols::http::client::HttpSession;
 use pingora_core::upstreams::peer::HttpPeer;
@@ -15,10 +15,9 @@ use super::{Arrived, End, Fill, Stage};
 use crate::answer::{Journey, stands_in};
 use crate::clock;
 use crate::object::Object;
-use crate::origin::exchange::{exchange, failure};
+use crate::origin::exchange::{exchange, failure, has_excess};
 use crate::origin::interim::Interims;
 use crate::origin::{self, Failure};
-use crate::rules::storing::Storing;
 use crate::rules::{freshening, ranges, reuse};
 use crate::state::State;
 
@@ -69,7 +68,8 @@ impl Fetch {
     }
 
     async fn run(&self) -> Result<(), Failure> {
-        let mut answered = self.ask(&self.stored).await?;
+        let until = clock::instant() + self.journey.served.pool.fetch_timeout;
+        let mut answered = self.ask(&self.stored, until).await?;
         match (&self.stored, answered.head.status) {
             (Stored::Candidates(stored), StatusCode::NOT_MODIFIED) => {
                 let heads = stored.iter().map(|object| &object.head);
@@ -80,35 +80,41 @@ impl Fetch {
                     return Ok(());
                 }
                 // RFC 9111 §4.3.4: a 304 that selects no stored response updates none: ask for the whole.
-                answered = self.ask(&Stored::Nothing).await?;
+                answered = self.ask(&Stored::Nothing, until).await?;
             }
             (Stored::Part(part), StatusCode::PARTIAL_CONTENT)
                 if is_rest(part, &answered.head.headers) =>
             {
-                return self.complete(part, answered).await;
+                return self.complete(part, answered, until).await;
             }
             // It is not what was asked for, or of another whole by now.
             (Stored::Part(_), StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE) => {
-                answered = self.ask(&Stored::Nothing).await?;
+                answered = self.ask(&Stored::Nothing, until).await?;
             }
             _ => {}
         }
-        if self.fill.shared && answered.head.status == StatusCode::NOT_MODIFIED {
+        if answered.head.status == StatusCode::NOT_MODIFIED && !self.is_conditional() {
             return Err(Failure::BrokenAnswer);
         }
         let head = &answered.head.headers;
         let status = answered.head.status;
         let mut arrived = self.judge(&self.journey.method, status, head, &answered)?;
-        match arrived.storing {
-            Storing::Refuse(why) => self.state.refusals.insert(self.journey.key.clone(), why),
-            Storing::Keep => self.state.refusals.invalidate(&self.journey.key),
-        }
+        let (state, journey) = (&self.state, &self.journey);
+        let (key, method) = (&journey.key, &journey.method);
+        state.refusals.note(key, method, &self.fill, &arrived);
         // A failure does not take the place of what stands in for it.
         arrived.kept &= !(reuse::is_failure(status) && self.is_stood_in_for());
         if self.journey.method == Method::HEAD && arrived.status == StatusCode::OK {
             self.freshen(&answered);
         }
-        self.deliver(answered, arrived, None).await
+        self.deliver(answered, arrived, None, until).await
+    }
+
+    /// Whether the client's own condition went to the origin: RFC 9110 §15.4.5, only then 304 is an answer.
+    fn is_conditional(&self) -> bool {
+        let fields = &self.journey.fields;
+        let names = [header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE];
+        !self.fill.shared && names.iter().any(|name| fields.contains_key(name))
     }
 
     fn is_stood_in_for(&self) -> bool {
@@ -118,12 +124,17 @@ impl Fetch {
     }
 
     /// The rest of what is stored in part: readers get the whole, as if it came at once.
-    async fn complete(&self, part: &Arc<Object>, answered: Answered) -> Result<(), Failure> {
+    async fn complete(
+        &self,
+        part: &Arc<Object>,
+        answered: Answered,
+        until: Instant,
+    ) -> Result<(), Failure> {
         let mut whole = freshening::update(&part.head, &answered.head.headers);
         whole.remove(http::header::TRANSFER_ENCODING);
         whole.insert(http::header::CONTENT_LENGTH, part.body.total().into());
         let arrived = self.judge(&Method::GET, part.status, &whole, &answered)?;
-        let delivered = self.deliver(answered, arrived, Some(part)).await;
+        let delivered = self.deliver(answered, arrived, Some(part), until).await;
         if let Err(Failure::BodyCut | Failure::BrokenAnswer) = delivered {
             // An origin that cannot send the rest may be able to send all of it.
             self.state.storage.remove(&part.key, &[part.id]);
@@ -137,6 +148,7 @@ impl Fetch {
         mut answered: Answered,
         arrived: Arrived,
         part: Option<&Arc<Object>>,
+        until: Instant,
     ) -> Result<(), Failure> {
         let arrived = Arc::new(arrived);
         if !arrived.kept {
@@ -152,9 +164,12 @@ impl Fetch {
             Some(part) => Source::completing(&mut answered.session, &part.body),
             None => Source::whole(&mut answered.session),
         };
-        let taken = self.take_body(&mut source, &arrived).await?;
+        let taken = self.take_body(&mut source, &arrived, until).await?;
         if arrived.kept {
-            self.seal(&arrived, part);
+            let whole = taken == Taken::Whole;
+            if !(whole && has_excess(&mut answered.session)) {
+                self.seal(&arrived, part);
+            }
             self.close();
         }
         if taken == Taken::Enough {
@@ -170,7 +185,7 @@ impl Fetch {
 
     /// Asks until there is a final head. Only a GET or HEAD comes this way, so asking again is safe while
     /// no byte of an answer was seen, an interim one's included.
-    async fn ask(&self, stored: &Stored) -> Result<Answered, Failure> {
+    async fn ask(&self, stored: &Stored, until: Instant) -> Result<Answered, Failure> {
         let mut tries = 0;
         loop {
             let peer = self
@@ -194,8 +209,9 @@ impl Fetch {
                     .await
                     .map_err(|e| (failure(&e), true))?;
                 let requested = clock::now();
+                let left = until - clock::instant();
                 let mut begun = false;
-                let exchanged = exchange(session, request, |interim| {
+                let exchanged = exchange(session, request, left, |interim| {
                     begun = true;
                     self.interims.tell(interim);
                 });

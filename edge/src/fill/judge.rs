@@ -115,6 +115,7 @@ fn ask_rules(heard: Heard<'_>) -> (directives::Response, Freshness, Storing) {
         directives: &directives,
         targeted,
         default_ttl: policy.default_ttl,
+        negative_ttl: policy.negative_ttl,
         requested,
         received,
     });

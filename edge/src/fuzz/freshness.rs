@@ -88,6 +88,7 @@ fn judge(input: &mut Input<'_>) -> impl Fn(&[HeaderValue]) -> Freshness + use<> 
             directives: &directives,
             targeted,
             default_ttl: has_ttl.then_some(ttl),
+            negative_ttl: None,
             requested,
             received,
         })

@@ -1,7 +1,9 @@
 //! One request to an origin and the head of its answer: deadlines, interim answers, what is no HTTP.
 
+use std::time::Duration;
+
 use http::header::{self, HeaderMap};
-use http::{Method, StatusCode};
+use http::{Method, StatusCode, Version};
 use pingora_core::protocols::http::client::HttpSession;
 use pingora_error::{Error, ErrorType as E};
 use pingora_http::{RequestHeader, ResponseHeader};
@@ -9,16 +11,14 @@ use tokio::time::timeout;
 
 use super::{Failure, HEAD_BYTES_MAX, HEADER_TIMEOUT, INTERIM_MAX, STALL_TIMEOUT};
 
-/// One request and the final head of its answer, within the header deadline; `interim` sees those before it, as they
-/// come.
+/// One request and the final head of its answer, within the header deadline and `left`; `interim` sees those before it,
+/// as they come.
 pub async fn exchange(
     mut session: HttpSession<()>,
     request: Box<RequestHeader>,
+    left: Duration,
     mut interim: impl FnMut(&ResponseHeader),
 ) -> Result<(HttpSession<()>, ResponseHeader), Failure> {
-    // Pingora's connector sets neither.
-    session.set_read_timeout(Some(STALL_TIMEOUT));
-    session.set_write_timeout(Some(STALL_TIMEOUT));
     let heads = async {
         session
             .write_request_header(request)
@@ -36,7 +36,11 @@ pub async fn exchange(
                 return Err(Failure::HeadTooLarge);
             }
             if !head.status.is_informational() {
-                return Ok(head.clone());
+                let head = head.clone();
+                return match is_framed_twice(&session, &head.headers) {
+                    true => Err(Failure::BrokenAnswer),
+                    false => Ok(head),
+                };
             }
             // 101 was not asked for: nothing may pass raw.
             if head.status == StatusCode::SWITCHING_PROTOCOLS {
@@ -46,10 +50,52 @@ pub async fn exchange(
         }
         Err(Failure::BrokenAnswer)
     };
-    let head = timeout(HEADER_TIMEOUT, heads)
+    let head = timeout(HEADER_TIMEOUT.min(left), heads)
         .await
         .map_err(|_| Failure::HeaderTimeout)??;
+    // Pingora's connector sets none. The head had its deadline already.
+    session.set_read_timeout(Some(STALL_TIMEOUT));
     Ok((session, head))
+}
+
+/// RFC 9112 §6.3: a message with both Transfer-Encoding and Content-Length "might indicate an attempt to perform request
+/// smuggling or response splitting and ought to be handled as an error". Pingora has taken the length away already; what
+/// came is still there.
+fn is_framed_twice(session: &HttpSession<()>, head: &HeaderMap) -> bool {
+    match session {
+        HttpSession::H1(session) if head.contains_key(header::TRANSFER_ENCODING) => {
+            names_length(&session.get_headers_raw_bytes())
+        }
+        _ => false,
+    }
+}
+
+fn names_length(head: &[u8]) -> bool {
+    head.split(|byte| *byte == b'\n').any(|line| {
+        let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
+        name.trim_ascii().eq_ignore_ascii_case(b"content-length")
+    })
+}
+
+/// Whether bytes came behind the end of an answer that was read whole: its length is not what its origin meant
+/// (RFC 9112 §6.3). Of one after which the connection ends that cannot be told, and does no harm.
+pub fn has_excess(session: &mut HttpSession<()>) -> bool {
+    let HttpSession::H1(session) = session else {
+        return false;
+    };
+    let goes_on = session.resp_header().is_some_and(|head| {
+        let fields = &head.headers;
+        let framed = fields.contains_key(header::CONTENT_LENGTH)
+            || fields.contains_key(header::TRANSFER_ENCODING)
+            || matches!(
+                head.status,
+                StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+            );
+        framed && head.version == Version::HTTP_11 && !fields.contains_key(header::CONNECTION)
+    });
+    // Pingora keeps to itself what came too much, but that it keeps the connection no more.
+    session.respect_keepalive();
+    goes_on && !session.will_keepalive()
 }
 
 /// What a head takes on the wire, in bytes.
@@ -109,5 +155,22 @@ pub fn failure(error: &Error) -> Failure {
         E::ReadTimedout | E::WriteTimedout => Failure::HeaderTimeout,
         E::ConnectionClosed | E::ReadError | E::WriteError => Failure::NoAnswer,
         _ => Failure::BrokenAnswer,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_length_is_found_however_it_is_spelled() {
+        let check =
+            |head: &str, expect| assert_eq!(names_length(head.as_bytes()), expect, "{head}");
+        let coding = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n";
+        check(&format!("{coding}\r\n"), false);
+        check(&format!("{coding}x-content-length: 5\r\n\r\n"), false);
+        check(&format!("{coding}x: content-length: 5\r\n\r\n"), false);
+        check(&format!("{coding}Content-Length: 5\r\n\r\n"), true);
+        check(&format!("{coding}content-length :5\n\n"), true);
     }
 }

@@ -65,6 +65,12 @@ impl Proxy {
             return pass_interim(response, ctx);
         }
         let journey = journey.clone();
+        let broken = exchange::length(response.status, &journey.method, &response.headers).err();
+        if let Some(failure) = broken {
+            ctx.failure = Some(failure);
+            return Err(Error::explain(ErrorType::InvalidHTTPHeader, failure.detail()).into_up());
+        }
+        ctx.until = Some(clock::instant() + journey.served.pool.fetch_timeout);
         let now = clock::now();
         let told = self.heed(&journey, response, ctx, now);
         for name in fields::of_hop_but_framing(&response.headers) {

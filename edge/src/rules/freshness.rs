@@ -33,6 +33,8 @@ pub enum By {
     Expires,
     /// The site's `default_ttl`.
     Site,
+    /// The site's `negative_ttl`.
+    Negative,
     Heuristic,
     Nothing,
 }
@@ -107,6 +109,8 @@ pub struct Arrival<'a> {
     pub targeted: bool,
     /// The site's `default_ttl`.
     pub default_ttl: Option<Duration>,
+    /// The site's `negative_ttl`.
+    pub negative_ttl: Option<Duration>,
     pub requested: SystemTime,
     pub received: SystemTime,
 }
@@ -147,6 +151,12 @@ fn lifetime(arrival: Arrival<'_>) -> (Duration, By) {
                 .unwrap_or_default(),
             By::Expires,
         );
+    }
+    // That nothing is there may change any moment: what says otherwise itself is believed, a heuristic included.
+    let absent = matches!(arrival.status, StatusCode::NOT_FOUND | StatusCode::GONE);
+    if let Some(ttl) = arrival.negative_ttl.filter(|_| absent) {
+        let guess = heuristic(arrival).map(|guess| (guess, By::Heuristic));
+        return guess.unwrap_or((ttl, By::Negative));
     }
     if let Some(ttl) = arrival.default_ttl {
         return (ttl, By::Site);

@@ -169,12 +169,22 @@ fn of_no_use(exchange: Exchange<'_>) -> Option<Why> {
     if !said && !heuristically_cacheable(status) {
         return Some(Why::Status);
     }
-    // An error is stored only when it says so, or by a heuristic; a site's default is not meant for it.
+    // An error is stored only when it says so, by a heuristic, or where the site asks for it; a site's default is not
+    // meant for it.
     let error = status.is_client_error() || status.is_server_error();
-    (error && !said && freshness.by != By::Heuristic).then_some(Why::NoFreshness)
+    let meant = matches!(freshness.by, By::Heuristic | By::Negative);
+    (error && !said && !meant).then_some(Why::NoFreshness)
 }
 
 impl Why {
+    /// Whether it is in the answer, not in what one client asked or in how.
+    pub fn is_of_the_answer(self) -> bool {
+        !matches!(
+            self,
+            Self::SiteOff | Self::Method | Self::ClientNoStore | Self::Authorization | Self::Part
+        )
+    }
+
     /// For `Cache-Status` details and `explain`.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -2,7 +2,7 @@
 
 use super::*;
 use seawall_config::scope;
-use seawall_config::site::{Origin, OriginTls};
+use seawall_config::site::{FETCH_TIMEOUT, Origin, OriginTls};
 
 fn site(hosts: &[HostPattern], on_partition: OnPartition) -> Site {
     Site {
@@ -12,10 +12,12 @@ fn site(hosts: &[HostPattern], on_partition: OnPartition) -> Site {
             servers: Vec::new(),
             host: None,
             tls: OriginTls::default(),
+            fetch_timeout: FETCH_TIMEOUT,
         },
         debug_from: Vec::new(),
         purge_from: Vec::new(),
         refetch_rate: 100,
+        error_page: None,
         policy: Policy {
             on_partition,
             ..Policy::default()

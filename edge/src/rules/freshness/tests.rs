@@ -8,6 +8,16 @@ fn at(seconds: u64) -> SystemTime {
 }
 
 fn judge(status: u16, lines: &[(&'static str, String)], delay: u64) -> Freshness {
+    judge_at((None, None), status, lines, delay)
+}
+
+/// Of a site with these `default_ttl` and `negative_ttl`, in seconds.
+fn judge_at(
+    (default_ttl, negative_ttl): (Option<u64>, Option<u64>),
+    status: u16,
+    lines: &[(&'static str, String)],
+    delay: u64,
+) -> Freshness {
     let head: HeaderMap = lines
         .iter()
         .map(|(n, v)| (n.parse().unwrap(), v.parse().unwrap()))
@@ -17,7 +27,8 @@ fn judge(status: u16, lines: &[(&'static str, String)], delay: u64) -> Freshness
         head: &head,
         directives: &directives::Response::read(&head),
         targeted: false,
-        default_ttl: None,
+        default_ttl: default_ttl.map(Duration::from_secs),
+        negative_ttl: negative_ttl.map(Duration::from_secs),
         requested: at(NOW - delay),
         received: at(NOW),
     })
@@ -236,4 +247,27 @@ fn fresh_ends_exactly_when_the_age_reaches_the_lifetime() {
         [0, 1, 59_999, 60_000, 61_000].map(ttl_after),
         [60, 60, 1, 0, -1]
     );
+}
+
+#[test]
+fn what_is_not_there_is_fresh_for_as_long_as_the_site_says() {
+    let check = |ttls, status, lines: &[(&'static str, String)], secs: u64, by: By| {
+        let found = judge_at(ttls, status, lines, 0);
+        assert_eq!(
+            (found.lifetime.as_secs(), found.by),
+            (secs, by),
+            "{status} {lines:?}"
+        );
+    };
+    let negative = (None, Some(5));
+    check(negative, 404, &[], 5, By::Negative);
+    check(negative, 410, &[], 5, By::Negative);
+    check((Some(60), Some(5)), 404, &[], 5, By::Negative);
+    for status in [200, 403, 405, 500, 503] {
+        check(negative, status, &[], 0, By::Nothing);
+    }
+    let explicit = ("cache-control", "max-age=60".to_owned());
+    check(negative, 404, &[explicit], 60, By::MaxAge);
+    let modified = date_line("last-modified", NOW - 100);
+    check(negative, 404, &[modified], 10, By::Heuristic);
 }

@@ -25,6 +25,7 @@ fn judge(
         directives: &directives,
         targeted: false,
         default_ttl: policy.default_ttl,
+        negative_ttl: policy.negative_ttl,
         requested: SystemTime::UNIX_EPOCH,
         received: SystemTime::UNIX_EPOCH,
     };
