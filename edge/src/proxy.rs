@@ -266,12 +266,12 @@ impl ProxyHttp for Proxy {
 
     async fn logging(&self, session: &mut Session, _: Option<&Error>, ctx: &mut Ctx) {
         let request = session.req_header();
-        let target = request.uri.to_string();
+        let target = request.uri.path_and_query();
         self.0.tell(
             &ctx.visit,
             &Outcome {
                 method: &request.method,
-                target: &target,
+                target: target.map_or("", http::uri::PathAndQuery::as_str),
                 fields: &request.headers,
                 client: client(session),
                 scheme: scheme(session),

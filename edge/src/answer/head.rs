@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use http::header::{self, HeaderMap};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use crate::object::Object;
-use crate::object::lead::carries_length;
+use crate::object::lead::{self, carries_length};
 use crate::rules::fields::TAG_FIELDS;
 
 /// Without tags, without the hop's fields, with Age where it was stored.
@@ -37,10 +37,17 @@ impl Head {
         self.stored.as_ref()
     }
 
+    /// Every field, in the order in which they are sent.
+    pub fn fields(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> + '_ {
+        let stored = self.stored.iter().flat_map(Stored::fields);
+        let own = self.own.iter();
+        stored.chain(own.map(|(name, value)| (name.clone(), value.clone())))
+    }
+
     /// To be looked at, or changed, for this answer alone.
     pub fn own(&mut self) -> &mut HeaderMap {
         if let Some(stored) = self.stored.take() {
-            self.own = stored.fields();
+            self.own = stored.fields().collect();
         }
         &mut self.own
     }
@@ -54,15 +61,14 @@ impl From<HeaderMap> for Head {
 }
 
 impl Stored {
-    fn fields(&self) -> HeaderMap {
-        let mut head = self.object.head.clone();
-        strip(&mut head);
-        head.insert(header::AGE, self.age_s.into());
-        match carries_length(self.object.status) {
-            true => head.insert(header::CONTENT_LENGTH, self.object.body.total().into()),
-            false => head.remove(header::CONTENT_LENGTH),
-        };
-        head
+    fn fields(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> + '_ {
+        let object = &*self.object;
+        let sent = object.head.iter().filter(|(name, _)| lead::is_sent(name));
+        let length = carries_length(object.status).then(|| object.body.total());
+        let length = length.map(|length| (header::CONTENT_LENGTH, length.into()));
+        sent.map(|(name, value)| (name.clone(), value.clone()))
+            .chain([(header::AGE, self.age_s.into())])
+            .chain(length)
     }
 }
 

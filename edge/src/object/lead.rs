@@ -85,7 +85,8 @@ pub fn carries_length(status: StatusCode) -> bool {
     status != StatusCode::NO_CONTENT && !status.is_informational()
 }
 
-fn is_sent(name: &HeaderName) -> bool {
+/// Whether clients are told it, as it is stored.
+pub fn is_sent(name: &HeaderName) -> bool {
     !NOT_SENT.contains(name) && !TAG_FIELDS.contains(&name.as_str())
 }
 

@@ -18,6 +18,8 @@ use crate::rules::freshness::age_with_new_date;
 
 /// Written at once: a client has the whole of [`super::WRITE_STALL`] for each piece.
 const PIECE_BYTES_MAX: usize = 256 * 1024;
+/// Room for the fields of most answers.
+const FIELDS_USUAL: usize = 16;
 
 impl Proxy {
     /// Answers a body that never ended: the origin saw no whole request.
@@ -46,16 +48,14 @@ impl Proxy {
     ) -> pingora_error::Result<()> {
         let Answer {
             status,
-            mut head,
+            head,
             told,
             body,
             ..
         } = answer;
-        let head = head.own();
-        head.remove(X_CACHE);
         let signature = self.0.signature(&told, ctx.visit.journey.as_deref());
-        let mut response = ResponseHeader::build_no_case(status, Some(head.len() + 4))?;
-        for (name, value) in &*head {
+        let mut response = ResponseHeader::build_no_case(status, Some(FIELDS_USUAL))?;
+        for (name, value) in head.fields().filter(|(name, _)| *name != X_CACHE) {
             response.append_header(name, value)?;
         }
         for (name, value) in signature {
@@ -66,7 +66,7 @@ impl Proxy {
         let empty = matches!(body, Content::Nothing);
         // Without a length HTTP/1.1 needs chunks, or the end of the body would be the end of the connection.
         let bodiless = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-        let measured = head.contains_key(header::CONTENT_LENGTH) || empty || bodiless;
+        let measured = response.headers.contains_key(header::CONTENT_LENGTH) || empty || bodiless;
         if !measured && session.req_header().version == http::Version::HTTP_11 {
             response.insert_header(header::TRANSFER_ENCODING, "chunked")?;
         }
