@@ -4,7 +4,7 @@
 //! knows its scopes and its [`Birth`]: it is dead if it was born before a purge of any of them. Pure: the
 //! shell that shares it between tasks is [`shared`].
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher, RandomState};
 
 use seawall_config::scope::{Mode, PREFIX_SEGMENTS_MAX, Scheme, Scope, Target};
@@ -56,6 +56,12 @@ pub enum Life {
 
 /// 128 keyed bits that stand for a scope. A collision, which nobody can aim for, purges too much.
 pub type Fingerprint = u128;
+
+/// Those of both, each once.
+pub fn united(one: &[Fingerprint], other: &[Fingerprint]) -> Box<[Fingerprint]> {
+    let all: BTreeSet<_> = one.iter().chain(other).copied().collect();
+    all.into_iter().collect()
+}
 
 /// Turns scopes into fingerprints; its key is drawn anew in every process.
 #[derive(Clone, Debug, Default)]

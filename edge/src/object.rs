@@ -13,8 +13,9 @@ use lead::Lead;
 
 use crate::key::Key;
 use crate::ledger::shared::SharedLedger;
-use crate::ledger::{Birth, Fingerprint, Life};
+use crate::ledger::{Birth, Fingerprint, Life, united};
 use crate::rules::directives;
+use crate::rules::fields::TAGS_AND_GROUPS_MAX;
 use crate::rules::freshness::Freshness;
 use crate::rules::variants::Selection;
 use crate::rules::{freshening, validation};
@@ -120,9 +121,10 @@ impl Object {
             return None;
         }
         let body = self.body.joined(&newer.body)?;
-        let mut tags: Vec<_> = self.tags.iter().chain(&newer.tags).copied().collect();
-        tags.sort_unstable();
-        tags.dedup();
+        let tags = united(&self.tags, &newer.tags);
+        if tags.len() > TAGS_AND_GROUPS_MAX {
+            return None;
+        }
         Some(Self::new(Parts {
             site: newer.site.clone(),
             key: newer.key.clone(),
@@ -131,7 +133,7 @@ impl Object {
             status: newer.status,
             head: freshening::update(&self.head, &newer.head),
             body,
-            tags: tags.into(),
+            tags,
             selection: newer.selection.clone(),
             directives: newer.directives.clone(),
             freshness: newer.freshness,

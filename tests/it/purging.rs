@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Origin, Seawall, ok};
+use crate::support::{Answer, Origin, Seawall, ok};
 
 /// Two sites, one of them with two hosts, on one origin.
 fn two_sites(origin: &Origin) -> Seawall {
@@ -215,6 +215,69 @@ fn a_purge_during_a_validation_is_not_undone_by_its_304() {
     );
     // The second fetch began after the purge, whoever asked for it: it is kept.
     seawall.get("/a").is("HIT", "new");
+}
+
+#[test]
+fn what_a_304_calls_by_other_tags_is_still_purged_by_those_it_came_with() {
+    let origin = Origin::start();
+    let seawall = Seawall::run(&origin);
+    let tagged = |answer: Answer, tag: &str| answer.field("surrogate-key", tag);
+    let check = |target: &str, old: Answer, shop: &str| {
+        let told = ok("").status(304).max_age(3600).etag("1");
+        let told = told.field("vary", "x-shop");
+        let (still, gate) = tagged(told, "blue").gate();
+        let new = ok("new").max_age(3600).etag("2").field("vary", "x-shop");
+        origin.says_in_turn(target, vec![tagged(old, "red"), still, new]);
+        seawall.get_with(target, &[("x-shop", "north")]);
+        let validating = seawall.get_later_with(target, &[("x-shop", shop)]);
+        origin.wait_for(target, 2);
+        assert_eq!(origin.last(target).field("if-none-match"), Some("\"1\""));
+        seawall.purge(json!({"tags": ["red"]}));
+        gate.open();
+        validating.join().unwrap().is("MISS", "new");
+        for _ in 0..20 {
+            seawall
+                .get_with(target, &[("x-shop", shop)])
+                .is("HIT", "new");
+        }
+    };
+    let old = || ok("old").etag("1").field("vary", "x-shop");
+    check("/stale", old().max_age(0), "north");
+    check("/another", old().max_age(3600), "south");
+}
+
+#[test]
+fn a_part_goes_on_under_its_tags_when_the_rest_has_others() {
+    let origin = Origin::start();
+    let seawall = Seawall::run(&origin);
+    let part = |range: &str, body: &str, tag: &str| {
+        let part = ok(body).status(206).max_age(3600).etag("1");
+        part.field("content-range", range)
+            .field("surrogate-key", tag)
+    };
+    let first = || part("bytes 0-4/10", "01234", "red");
+    let (rest, gate) = part("bytes 5-9/10", "56789", "blue").gate_body(2);
+    let new = || ok("new").max_age(3600).etag("2");
+    origin.says_in_turn("/a", vec![first(), rest, new()]);
+    seawall.get_with("/a", &[("range", "bytes=0-4")]);
+    let completing = seawall.get_later("/a");
+    origin.wait_for("/a", 2);
+    seawall.purge(json!({"tags": ["red"]}));
+    // Who comes now does not join it, and what it brings is not kept.
+    seawall.get("/a").is("MISS", "new");
+    gate.open();
+    completing.join().unwrap().is("MISS", "0123456789");
+    for _ in 0..20 {
+        seawall.get("/a").is("HIT", "new");
+    }
+    // It was whole before the purge came: that is the same.
+    let rest = part("bytes 5-9/10", "56789", "blue");
+    origin.says_in_turn("/b", vec![first(), rest, new()]);
+    seawall.get_with("/b", &[("range", "bytes=0-4")]);
+    seawall.get("/b").is("MISS", "0123456789");
+    seawall.get("/b").is("HIT", "0123456789");
+    seawall.purge(json!({"tags": ["red"]}));
+    seawall.get("/b").is("MISS", "new");
 }
 
 #[test]

@@ -14,6 +14,7 @@ use super::judge::{Heard, judge};
 use super::{Arrived, End, Fill, Stage};
 use crate::answer::{Journey, stands_in};
 use crate::clock;
+use crate::ledger::Fingerprint;
 use crate::object::Object;
 use crate::origin::exchange::{exchange, failure, has_excess};
 use crate::origin::interim::Interims;
@@ -98,7 +99,7 @@ impl Fetch {
         }
         let head = &answered.head.headers;
         let status = answered.head.status;
-        let mut arrived = self.judge(&self.journey.method, status, head, &answered)?;
+        let mut arrived = self.judge(&self.journey.method, status, head, &[], &answered)?;
         let (state, journey) = (&self.state, &self.journey);
         let (key, method) = (&journey.key, &journey.method);
         state.refusals.note(key, method, &self.fill, &arrived);
@@ -133,7 +134,7 @@ impl Fetch {
         let mut whole = freshening::update(&part.head, &answered.head.headers);
         whole.remove(http::header::TRANSFER_ENCODING);
         whole.insert(http::header::CONTENT_LENGTH, part.body.total().into());
-        let arrived = self.judge(&Method::GET, part.status, &whole, &answered)?;
+        let arrived = self.judge(&Method::GET, part.status, &whole, &part.tags, &answered)?;
         let delivered = self.deliver(answered, arrived, Some(part), until).await;
         if let Err(Failure::BodyCut | Failure::BrokenAnswer) = delivered {
             // An origin that cannot send the rest may be able to send all of it.
@@ -249,12 +250,13 @@ impl Fetch {
         }
     }
 
-    /// `head` is the answer's own, or a stored one that it updated.
+    /// `head` is the answer's own, or a stored one that it updated, which had the tags `made_of`.
     pub(super) fn judge(
         &self,
         method: &Method,
         status: StatusCode,
         head: &HeaderMap,
+        made_of: &[Fingerprint],
         answered: &Answered,
     ) -> Result<Arrived, Failure> {
         let heard = Heard {
@@ -263,6 +265,7 @@ impl Fetch {
             method,
             status,
             head,
+            made_of,
             requested: answered.requested,
             received: answered.received,
         };

@@ -8,7 +8,7 @@ use seawall_config::site::{ClientDirectives, Policy, SetCookie};
 
 use super::Arrived;
 use crate::answer::Journey;
-use crate::ledger::Fingerprints;
+use crate::ledger::{Fingerprint, Fingerprints, united};
 use crate::origin::Failure;
 use crate::origin::exchange::length;
 use crate::rules::directives;
@@ -28,6 +28,8 @@ pub struct Heard<'a> {
     pub status: StatusCode,
     /// The answer's own, or the stored one that a 304 updated.
     pub head: &'a HeaderMap,
+    /// The tags of what is stored already and becomes a part of it.
+    pub made_of: &'a [Fingerprint],
     pub requested: SystemTime,
     pub received: SystemTime,
 }
@@ -47,21 +49,13 @@ pub fn judge(
     } = heard;
     let length = length(status, heard.method, head)?;
     let (directives, freshness, storing) = ask_rules(heard);
-    let (tags, tags_cut) = fields::tags(head);
-    let (groups, groups_cut) = fields::groups(head, "cache-groups");
-    let tags_cut = tags_cut || groups_cut;
+    let (tags, tags_cut) = tags(heard, prints);
     let storing = match storing {
         Storing::Keep if tags_cut => Storing::Refuse(Why::TooManyTags),
         storing => storing,
     };
     let keep = (heard.shared || is_for_others(heard)) && storing == Storing::Keep;
     let selection = Selection::new(head, &journey.fields);
-    let groups = groups.iter().map(|group| prints.group(&journey.key, group));
-    let tags = tags
-        .iter()
-        .map(|tag| prints.tag(tag))
-        .chain(groups)
-        .collect();
     let kept = keep && takes(length.unwrap_or_default());
     let date = date_field(head, heard.received);
     let mut head = passed_on(head, keep, journey.policy());
@@ -82,6 +76,20 @@ pub fn judge(
         },
         tags_cut,
     ))
+}
+
+/// The tags it is kept under, and whether they are more than are kept. What is stored goes on under the tags it came
+/// with, whatever a later answer calls it: a purge of one of them takes the bytes, and may be on its way by now.
+fn tags(heard: Heard<'_>, prints: &Fingerprints) -> (Box<[Fingerprint]>, bool) {
+    let (tags, tags_cut) = fields::tags(heard.head);
+    let (groups, groups_cut) = fields::groups(heard.head, "cache-groups");
+    let key = &heard.journey.key;
+    let groups = groups.iter().map(|group| prints.group(key, group));
+    let said = tags.iter().map(|tag| prints.tag(tag)).chain(groups);
+    let said: Vec<_> = said.collect();
+    let all = united(heard.made_of, &said);
+    let many = all.len() > fields::TAGS_AND_GROUPS_MAX;
+    (all, tags_cut || groups_cut || many)
 }
 
 /// Whether others may be answered from what the origin said to one client's own conditions: only from the thing

@@ -54,6 +54,7 @@ impl Posted {
             method: &journey.method,
             status,
             head,
+            made_of: &[],
             requested: self.requested,
             received,
         };

@@ -60,7 +60,8 @@ impl Fetch {
     /// A 304: the stored response, its head updated, was born when this validation began.
     pub(super) fn refresh(&self, stored: &Arc<Object>, answered: &Answered) -> Result<(), Failure> {
         let updated = freshening::update(&stored.head, &answered.head.headers);
-        let arrived = self.judge(&Method::GET, stored.status, &updated, answered)?;
+        let tags = &stored.tags;
+        let arrived = self.judge(&Method::GET, stored.status, &updated, tags, answered)?;
         let body = stored.body.clone();
         let object = self.object(&arrived, stored.status, body, self.fill.birth);
         let storage = &self.state.storage;
@@ -99,7 +100,8 @@ impl Fetch {
         };
         let head = &answered.head.headers;
         let updated = freshening::update(&stored.head, head);
-        let arrived = self.judge(&Method::GET, stored.status, &updated, answered);
+        let tags = &stored.tags;
+        let arrived = self.judge(&Method::GET, stored.status, &updated, tags, answered);
         let was = (stored.status, &stored.head, stored.body.total());
         match (freshening::freshened(was, head), arrived) {
             // §4.1: what it varies on by now may be what nobody noted of the request that brought it.

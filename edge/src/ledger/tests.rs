@@ -219,3 +219,14 @@ fn a_group_is_invalidated_on_its_own_origin_only() {
         "its groups are not known yet"
     );
 }
+
+#[test]
+fn what_is_made_of_two_has_the_tags_of_both() {
+    let check = |one: &[Fingerprint], other: &[Fingerprint], expect: &[Fingerprint]| {
+        assert_eq!(*united(one, other), *expect, "{one:?} {other:?}");
+    };
+    check(&[], &[], &[]);
+    check(&[2], &[], &[2]);
+    check(&[], &[2], &[2]);
+    check(&[2, 1], &[2, 3], &[1, 2, 3]);
+}

@@ -127,6 +127,9 @@ pub fn texts(head: &HeaderMap, name: impl header::AsHeaderName) -> Vec<String> {
 pub const TAG_FIELDS: [&str; 3] = ["surrogate-key", "cache-tag", "xkey"];
 /// Tags of one object.
 pub const TAGS_MAX: usize = 1_000;
+/// Its groups (RFC 9875), of which there may be as many, included; and those it had before, where it is made of what was
+/// stored.
+pub const TAGS_AND_GROUPS_MAX: usize = 2 * TAGS_MAX;
 /// Bytes of all tags of one object.
 pub const TAG_BYTES_MAX: usize = 16 * 1024;
 
