@@ -151,3 +151,42 @@ fn an_answer_to_head_freshens_what_is_stored_or_ends_it() {
     origin.says("/b", ok("").status(503));
     assert_eq!(seawall.get("/b").status, 503);
 }
+
+#[test]
+fn an_answer_to_head_says_nothing_of_what_came_after_it_or_was_made_for_one_client() {
+    let origin = Origin::start();
+    let seawall = Seawall::run(&origin);
+    let page = |body: &str, tag: &str| {
+        let page = ok(body).max_age(3600).etag(tag);
+        page.field("surrogate-key", "red")
+    };
+    // It was asked for before the purge, and comes after what was fetched since.
+    let (old, gate) = page("old", "1").gate();
+    origin.says_in_turn("/a", vec![old, page("new", "2")]);
+    let mut head = seawall.connect();
+    head.send("HEAD", "/a", &[], b"");
+    origin.wait_for("/a", 1);
+    seawall.purge(json!({"urls": [seawall.url("/a")]}));
+    seawall.get("/a").is("MISS", "new");
+    gate.open();
+    assert_eq!(head.answer("HEAD").field("etag"), Some("\"1\""));
+    seawall.get("/a").is("HIT", "new");
+    // It calls what was softly purged by other tags.
+    let told = ok("old").max_age(3600).field("surrogate-key", "blue");
+    let bare = ok("old").max_age(3600).field("surrogate-key", "red");
+    origin.says_in_turn("/b", vec![bare, told, page("new", "2")]);
+    seawall.get("/b").is("MISS", "old");
+    seawall.purge(json!({"tags": ["red"], "mode": "soft"}));
+    seawall.request("HEAD", "/b", &[], b"");
+    seawall.get("/b").is("MISS", "new");
+    // What is said to one client is said to nobody else.
+    let stale = || ok("same").max_age(0).etag("1").if_match_304();
+    origin.says_in_turn(
+        "/c",
+        vec![stale(), stale().field("set-cookie", "a=b"), stale()],
+    );
+    seawall.get("/c").is("MISS", "same");
+    seawall.request("HEAD", "/c", &[], b"");
+    seawall.request("HEAD", "/c", &[("authorization", "Basic YTpi")], b"");
+    seawall.get("/c").is("REVALIDATED", "same");
+}

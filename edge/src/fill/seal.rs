@@ -95,24 +95,31 @@ impl Fetch {
         }
         let shelf = storage.get(&journey.key);
         let selected = shelf.and_then(|shelf| Storage::select(&shelf, &journey.fields));
-        let Some(stored) = selected.filter(|o| o.life(&self.state.ledger) != Life::HardDead) else {
+        // What was fetched since is newer than this answer; what was purged has to be asked for by a GET.
+        let precedes = |object: &Object| {
+            self.fill.birth < object.birth || answered.requested <= object.freshness.received
+        };
+        let alive = |object: &Object| object.life(&self.state.ledger) == Life::Alive;
+        let Some(stored) = selected.filter(|object| alive(object) && !precedes(object)) else {
             return;
         };
         let head = &answered.head.headers;
         let updated = freshening::update(&stored.head, head);
         let tags = &stored.tags;
         let arrived = self.judge(&Method::GET, stored.status, &updated, tags, answered);
+        let Ok(arrived) = arrived else {
+            return;
+        };
         let was = (stored.status, &stored.head, stored.body.total());
-        match (freshening::freshened(was, head), arrived) {
+        match freshening::freshened(was, head, arrived.storing) {
+            Freshened::Silent => {}
             // §4.1: what it varies on by now may be what nobody noted of the request that brought it.
-            (Freshened::Same, Ok(arrived))
-                if arrived.storing == Storing::Keep && arrived.selection == stored.selection =>
-            {
+            Freshened::Same if arrived.selection == stored.selection => {
                 let body = stored.body.clone();
                 let object = self.object(&arrived, stored.status, body, stored.birth);
                 storage.replace(stored.id, &object);
             }
-            _ => storage.remove(&journey.key, &[stored.id]),
+            Freshened::Same | Freshened::Changed => storage.remove(&journey.key, &[stored.id]),
         }
     }
 

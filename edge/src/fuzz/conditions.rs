@@ -6,6 +6,7 @@ use http::header::{
 };
 
 use super::input::{Input, field, joined, value};
+use crate::rules::storing::Storing;
 use crate::rules::{freshening, validation};
 
 const WORDS: [&str; 14] = [
@@ -121,7 +122,7 @@ pub fn updates(input: &mut Input<'_>) {
         }
     }
     let bytes = input.number();
-    let same = freshening::freshened((StatusCode::OK, &both[0], bytes), &both[0]);
+    let same = freshening::freshened((StatusCode::OK, &both[0], bytes), &both[0], Storing::Keep);
     let length = both[0].get(header::CONTENT_LENGTH).is_none();
     assert!(
         !length || same == freshening::Freshened::Same,

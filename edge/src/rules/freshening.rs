@@ -3,6 +3,7 @@
 use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderName};
 
+use super::storing::{Storing, Why};
 use super::validation::{copied, is_strong, strongly_equal, weakly_equal};
 
 /// RFC 9111 §3.2: an update replaces every stored field but Content-Length and those "that the cache's stored
@@ -52,6 +53,8 @@ pub enum Freshened {
     Same,
     /// "otherwise, the cache SHOULD consider the stored response to be stale".
     Changed,
+    /// Nothing: it was made for this client alone.
+    Silent,
 }
 
 /// §4.3.5: "if the stored response and HEAD response have matching values for any received validator fields (ETag and
@@ -59,8 +62,17 @@ pub enum Freshened {
 /// that of the stored response, the cache SHOULD update the stored response".
 ///
 /// `stored`: status, head, and bytes of the body. `head`: of a 200; what is stored with another status is not the same.
-pub fn freshened(stored: (StatusCode, &HeaderMap, u64), head: &HeaderMap) -> Freshened {
+/// `storing`: whether what is stored would be kept with the fields of the answer.
+pub fn freshened(
+    stored: (StatusCode, &HeaderMap, u64),
+    head: &HeaderMap,
+    storing: Storing,
+) -> Freshened {
     let (status, stored, stored_bytes) = stored;
+    // §3.5: what answers one client's Authorization says nothing to others.
+    if let Storing::Refuse(Why::Authorization | Why::ClientNoStore) = storing {
+        return Freshened::Silent;
+    }
     let length = |head: &HeaderMap| {
         let line = head.get(header::CONTENT_LENGTH)?;
         line.to_str().ok()?.parse::<u64>().ok()
@@ -73,13 +85,15 @@ pub fn freshened(stored: (StatusCode, &HeaderMap, u64), head: &HeaderMap) -> Fre
         (None, _) => true,
     };
     let same_length = length(head).is_none_or(|length| length == stored_bytes);
-    match status == StatusCode::OK
+    let unchanged = status == StatusCode::OK
         && same(header::ETAG)
         && same(header::LAST_MODIFIED)
-        && same_length
-    {
-        true => Freshened::Same,
-        false => Freshened::Changed,
+        && same_length;
+    match storing {
+        Storing::Keep if unchanged => Freshened::Same,
+        // A cookie for one client beside a page that is the same.
+        Storing::Refuse(Why::SetCookie) if unchanged => Freshened::Silent,
+        _ => Freshened::Changed,
     }
 }
 
@@ -177,7 +191,11 @@ mod tests {
     fn an_answer_to_head_says_whether_the_stored_one_is_the_same() {
         let check = |section: &str, stored: &str, fresh: &str, expect| {
             assert_eq!(
-                freshened((StatusCode::OK, &head(stored), 5), &head(fresh)),
+                freshened(
+                    (StatusCode::OK, &head(stored), 5),
+                    &head(fresh),
+                    Storing::Keep
+                ),
                 expect,
                 "{section}: {stored} {fresh}"
             );
@@ -201,6 +219,24 @@ mod tests {
         check("4.3.5", "", "content-length: 6", Freshened::Changed);
         let error = (StatusCode::NOT_FOUND, &head("etag: \"a\""), 5);
         let same = head("etag: \"a\"|content-length: 5");
-        assert_eq!(freshened(error, &same), Freshened::Changed, "4.3.5");
+        let found = freshened(error, &same, Storing::Keep);
+        assert_eq!(found, Freshened::Changed, "4.3.5");
+    }
+
+    #[test]
+    fn an_answer_to_head_that_would_not_be_kept_updates_nothing() {
+        let check = |section: &str, why: Why, fresh: &str, expect: Freshened| {
+            let stored = (StatusCode::OK, &head("etag: \"a\""), 5);
+            let found = freshened(stored, &head(fresh), Storing::Refuse(why));
+            assert_eq!(found, expect, "{section}: {why:?} {fresh}");
+        };
+        let (same, other) = ("etag: \"a\"", "etag: \"b\"");
+        check("4.3.5", Why::NoStore, same, Freshened::Changed);
+        check("4.3.5", Why::Private, same, Freshened::Changed);
+        check("3.5", Why::Authorization, same, Freshened::Silent);
+        check("3.5", Why::Authorization, other, Freshened::Silent);
+        check("5.2.1.5", Why::ClientNoStore, other, Freshened::Silent);
+        check("7.3", Why::SetCookie, same, Freshened::Silent);
+        check("7.3", Why::SetCookie, other, Freshened::Changed);
     }
 }
