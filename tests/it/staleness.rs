@@ -153,3 +153,16 @@ fn a_failure_does_not_take_the_place_of_what_stands_in_for_it() {
     let found = [(); 2].map(|()| seawall.get("/b").x_cache().to_owned());
     assert_eq!(found, ["MISS", "HIT"]);
 }
+
+#[test]
+fn what_one_client_got_and_nobody_called_fresh_is_no_other_clients() {
+    let origin = Origin::start();
+    let seawall = lenient(&origin);
+    // Each gets a page of its own, as a cookie says that the cache does not look at.
+    let page = |name: &str| ok(name).field("etag", &format!("W/\"{name}\""));
+    origin.says_in_turn("/a", vec![page("alice"), page("bob"), ok("").status(503)]);
+    let get = |name: &str| seawall.get_with("/a", &[("cookie", name)]);
+    get("alice").is("MISS", "alice");
+    get("bob").is("MISS", "bob");
+    assert_eq!(get("carol").status, 503);
+}

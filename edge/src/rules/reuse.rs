@@ -98,7 +98,8 @@ pub fn reuse(question: Question<'_>) -> Reuse {
         Ok(left) => Reuse::Fresh(left),
         Err(_) if too_old => Reuse::Validate(Why::Expired),
         Err(stale)
-            if client.max_stale.is_some_and(|most| stale <= most) && may_be_stale(stored) =>
+            if client.max_stale.is_some_and(|most| stale <= most)
+                && may_be_stale(stored, freshness) =>
         {
             Reuse::StaleAccepted(stale)
         }
@@ -107,14 +108,13 @@ pub fn reuse(question: Question<'_>) -> Reuse {
         Err(_) if client.max_age.is_some() || client.min_fresh.is_some() => {
             Reuse::Validate(Why::Expired)
         }
-        Err(stale) => match window(
-            stored,
-            stored.stale_while_revalidate,
-            policy.stale_while_revalidate,
-        ) {
-            Some(window) if stale < window => Reuse::WhileRevalidating(stale),
-            _ => Reuse::Validate(Why::Expired),
-        },
+        Err(stale) => {
+            let (own, site) = (stored.stale_while_revalidate, policy.stale_while_revalidate);
+            match window((stored, freshness), own, site) {
+                Some(window) if stale < window => Reuse::WhileRevalidating(stale),
+                _ => Reuse::Validate(Why::Expired),
+            }
+        }
     }
 }
 
@@ -133,7 +133,8 @@ pub fn on_error(question: Question<'_>) -> Option<Duration> {
         return None;
     }
     let stale = freshness.left(now).err().unwrap_or_default();
-    let window = window(stored, stored.stale_if_error, policy.stale_if_error);
+    let (own, site) = (stored.stale_if_error, policy.stale_if_error);
+    let window = window((stored, freshness), own, site);
     (stored.no_cache.is_absent() && stale < window?).then_some(stale)
 }
 
@@ -144,20 +145,24 @@ pub fn is_failure(status: StatusCode) -> bool {
 
 /// For how long a response may be used stale: what it says itself, else what the site says where nothing forbids it.
 fn window(
-    stored: &directives::Response,
+    (stored, freshness): (&directives::Response, &Freshness),
     own: Option<Duration>,
     site: Option<Duration>,
 ) -> Option<Duration> {
     let forbidden = stored.must_revalidate || stored.proxy_revalidate;
     // An origin that says for how long beside its s-maxage means both.
     let own = own.filter(|_| !forbidden);
-    own.or(site.filter(|_| may_be_stale(stored)))
+    own.or(site.filter(|_| may_be_stale(stored, freshness)))
 }
 
 /// §4.2.4: "A cache MUST NOT generate a stale response if it is prohibited by an explicit in-protocol
 /// directive". §5.2.2.10: s-maxage has the semantics of proxy-revalidate.
-fn may_be_stale(stored: &directives::Response) -> bool {
-    !stored.must_revalidate && !stored.proxy_revalidate && stored.s_maxage.is_none()
+///
+/// And what was never fresh was never anybody's but the client's that it was made for, as far as anyone said: it is kept
+/// because the origin can say whom else it is for, by a 304. Only the origin's own window is a word of it.
+fn may_be_stale(stored: &directives::Response, freshness: &Freshness) -> bool {
+    let prohibited = stored.must_revalidate || stored.proxy_revalidate || stored.s_maxage.is_some();
+    !prohibited && !freshness.lifetime.is_zero()
 }
 
 #[cfg(test)]

@@ -169,6 +169,36 @@ fn a_failing_origin_is_stood_in_for_within_the_window_and_never_after_a_purge() 
 }
 
 #[test]
+fn what_was_never_fresh_is_nobodys_without_the_origin() {
+    let policy = Policy {
+        stale_while_revalidate: Some(seconds(100)),
+        stale_if_error: Some(seconds(100)),
+        ..Policy::default()
+    };
+    let check = |section: &str, lifetime: u64, stored: &str, client: &str, used: (bool, bool)| {
+        let freshness = Freshness {
+            lifetime: seconds(lifetime),
+            ..FRESHNESS
+        };
+        let read = Response::read(&head(stored));
+        let question = Question {
+            freshness: &freshness,
+            ..ask(&read, client, &policy, lifetime + 5)
+        };
+        let stale = !matches!(reuse(question), Reuse::Validate(_));
+        let found = (stale, on_error(question).is_some());
+        assert_eq!(found, used, "{section}: {lifetime} {stored} {client}");
+    };
+    check("4.2.4", 1, "", "", (true, true));
+    check("4.2.4", 0, "", "", (false, false));
+    check("5.2.1.2", 1, "", "max-stale", (true, true));
+    check("5.2.1.2", 0, "", "max-stale", (false, false));
+    // Its own word is the origin's.
+    check("5861 3", 0, "stale-while-revalidate=9", "", (true, false));
+    check("5861 4", 0, "stale-if-error=9", "", (false, true));
+}
+
+#[test]
 fn an_origin_fails_by_these_statuses() {
     let check = |section: &str, status: u16, expect: bool| {
         let status = StatusCode::from_u16(status).unwrap();
