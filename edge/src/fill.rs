@@ -42,6 +42,8 @@ pub struct Fill {
     /// False: for one client only, whose own conditions and range the origin answers (HEAD, a range, caching is off).
     /// What it brings may still be kept.
     pub shared: bool,
+    /// The stored object that is served stale meanwhile.
+    behind: Option<u64>,
     progress: watch::Sender<Progress>,
     flow: Mutex<Flow>,
     /// A reader took something, or left.
@@ -136,7 +138,7 @@ pub struct Fills {
 }
 
 impl Fill {
-    fn new(birth: Birth, shared: bool) -> Arc<Self> {
+    fn new(birth: Birth, shared: bool, behind: Option<u64>) -> Arc<Self> {
         let (progress, _) = watch::channel(Progress {
             stage: Stage::Asking,
             end: End::Open,
@@ -144,6 +146,7 @@ impl Fill {
         Arc::new(Self {
             birth,
             shared,
+            behind,
             progress,
             flow: Mutex::default(),
             moved: Notify::new(),
@@ -211,7 +214,7 @@ impl Fills {
         if let Some(fill) = fills.iter().find(|fill| fill.shared && joins(fill)) {
             return (Reader::new(fill.clone()), None);
         }
-        let fill = Fill::new(birth, true);
+        let fill = Fill::new(birth, true, None);
         fills.push(fill.clone());
         (Reader::new(fill.clone()), Some(fill))
     }
@@ -231,9 +234,22 @@ impl Fills {
         fills.is_some_and(|fills| fills.iter().any(|fill| fill.shared && joins(fill)))
     }
 
+    /// A new fill behind the object with this id, and its reader; None where one is open already. One of another
+    /// variant brings nothing for this one.
+    pub fn open_behind(&self, key: &Key, birth: Birth, id: u64) -> Option<(Reader, Arc<Fill>)> {
+        let mut open = self.lock();
+        let fills = open.entry(key.clone()).or_default();
+        if fills.iter().any(|fill| fill.behind == Some(id)) {
+            return None;
+        }
+        let fill = Fill::new(birth, true, Some(id));
+        fills.push(fill.clone());
+        Some((Reader::new(fill.clone()), fill))
+    }
+
     /// A fill that nobody can join, and its only reader.
     pub fn open_alone(&self, key: &Key, birth: Birth) -> (Reader, Arc<Fill>) {
-        let fill = Fill::new(birth, false);
+        let fill = Fill::new(birth, false, None);
         let mut open = self.lock();
         open.entry(key.clone()).or_default().push(fill.clone());
         (Reader::new(fill.clone()), fill)

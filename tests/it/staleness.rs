@@ -57,6 +57,66 @@ fn one_fetch_behind_is_enough_also_where_nothing_is_shared() {
 }
 
 #[test]
+fn a_fetch_behind_one_variant_is_none_behind_another() {
+    let origin = Origin::start();
+    let seawall = Seawall::run(&origin);
+    let page = |body: &str, age: &str| {
+        let control = format!("max-age={age}, stale-while-revalidate=60");
+        let page = ok(body).field("cache-control", &control);
+        page.field("vary", "x-shop")
+    };
+    let (north, gate) = page("new north", "60").gate();
+    let olds = [page("north", "0"), page("south", "0")];
+    let news = [north, page("new south", "60")];
+    origin.says_in_turn("/a", olds.into_iter().chain(news).collect());
+    let get = |shop: &str| seawall.get_with("/a", &[("x-shop", shop)]);
+    get("north").is("MISS", "north");
+    get("south").is("MISS", "south");
+    get("north").is("STALE", "north");
+    origin.wait_for("/a", 3);
+    get("south").is("STALE", "south");
+    eventually("the new one of the south is here", || {
+        get("south").text() == "new south"
+    });
+    get("north").is("STALE", "north");
+    assert_eq!(origin.requests("/a"), 4, "one behind each");
+    gate.open();
+    eventually("the new one of the north is here", || {
+        get("north").text() == "new north"
+    });
+}
+
+#[test]
+fn what_the_origin_does_not_send_any_more_is_not_served_stale() {
+    let origin = Origin::start();
+    let seawall = Seawall::run(&origin);
+    let check = |section: &str, target: &str, answer: Answer| {
+        let old = says("max-age=0, stale-while-revalidate=60");
+        origin.says_in_turn(target, vec![old, answer]);
+        seawall.get(target).is("MISS", "old");
+        seawall.get(target).is("STALE", "old");
+        eventually("the old one is gone", || {
+            seawall.get(target).text() != "old"
+        });
+        assert_eq!(seawall.get(target).status, 404, "{section}");
+    };
+    let gone = || ok("gone").status(404);
+    check("4.3.3", "/silent", gone());
+    let says = |control: &str| gone().field("cache-control", control);
+    check("4.3.3", "/no-store", says("no-store"));
+    check("4.3.3", "/private", says("private"));
+    // A failure is none of its answers.
+    let old = says("max-age=0, stale-while-revalidate=60");
+    origin.says_in_turn("/fails", vec![old, ok("").status(503)]);
+    seawall.get("/fails").is("MISS", "old");
+    seawall.get("/fails").is("STALE", "old");
+    origin.wait_for("/fails", 2);
+    for _ in 0..20 {
+        seawall.get("/fails").is("STALE", "old");
+    }
+}
+
+#[test]
 fn the_window_is_the_one_the_answer_says() {
     let origin = Origin::start();
     let seawall = lenient(&origin);

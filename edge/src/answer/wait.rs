@@ -166,11 +166,10 @@ pub(super) async fn alone(
 /// A stale answer goes out; one task asks the origin, whoever else comes meanwhile.
 pub(super) fn validate_behind(state: &Arc<State>, journey: &Arc<Journey>, object: &Arc<Object>) {
     // Whatever the site says of collapsing: one is enough.
-    let is_asked = |fill: &Fill| may_join(state, journey, fill);
-    let (reader, opened) = state
+    let opened = state
         .fills
-        .join_or_open(&journey.key, journey.birth, is_asked);
-    if let Some(fill) = opened {
+        .open_behind(&journey.key, journey.birth, object.id);
+    if let Some((reader, fill)) = opened {
         // The shared fetch of a HEAD is a GET: it brings what is stored.
         let journey = Arc::new(Journey {
             method: Method::GET,
@@ -281,10 +280,9 @@ pub fn would_join(state: &State, journey: &Journey) -> bool {
 
 /// Whether a request may wait for an open fill: one that arrives after a purge never joins an older fill.
 fn joins(state: &State, journey: &Journey, fill: &Fill) -> bool {
-    journey.policy().collapse && may_join(state, journey, fill)
-}
-
-fn may_join(state: &State, journey: &Journey, fill: &Fill) -> bool {
+    if !journey.policy().collapse {
+        return false;
+    }
     if journey.policy().on_partition != OnPartition::Serve && !state.relies_on(journey) {
         return false;
     }

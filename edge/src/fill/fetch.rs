@@ -105,6 +105,7 @@ impl Fetch {
         state.refusals.note(key, method, &self.fill, &arrived);
         // A failure does not take the place of what stands in for it.
         arrived.kept &= !(reuse::is_failure(status) && self.is_stood_in_for());
+        self.forget_asked(&arrived);
         if self.journey.method == Method::HEAD && arrived.status == StatusCode::OK {
             self.freshen(&answered);
         }
@@ -135,6 +136,7 @@ impl Fetch {
         whole.remove(http::header::TRANSFER_ENCODING);
         whole.insert(http::header::CONTENT_LENGTH, part.body.total().into());
         let arrived = self.judge(&Method::GET, part.status, &whole, &part.tags, &answered)?;
+        self.forget_asked(&arrived);
         let delivered = self.deliver(answered, arrived, Some(part), until).await;
         if let Err(Failure::BodyCut | Failure::BrokenAnswer) = delivered {
             // An origin that cannot send the rest may be able to send all of it.

@@ -4,15 +4,14 @@ use std::sync::Arc;
 
 use http::{Method, StatusCode, header};
 
-use super::fetch::{Answered, Fetch};
+use super::fetch::{Answered, Fetch, Stored};
 use super::{Arrived, Refreshed, Stage};
 use crate::ledger::{Birth, Life};
 use crate::object::{Body, Object, Parts};
 use crate::origin::Failure;
 use crate::rules::freshening::{self, Freshened};
-use crate::rules::ranges;
 use crate::rules::storing::Storing;
-use crate::rules::validation;
+use crate::rules::{ranges, reuse, validation};
 use crate::storage::Storage;
 
 impl Fetch {
@@ -73,10 +72,12 @@ impl Fetch {
             Storing::Keep => {
                 storage.put(&object);
             }
-            Storing::Refuse(_) if stored.selection.selects(&self.journey.fields) => {
+            Storing::Refuse(why)
+                if !why.is_of_client() && stored.selection.selects(&self.journey.fields) =>
+            {
                 storage.remove(&stored.key, &[stored.id]);
             }
-            // What this client is told says nothing to those whom the other variant is for.
+            // What this client is told says nothing to others, nor to those whom the other variant is for.
             Storing::Refuse(_) => {}
         }
         self.close();
@@ -84,6 +85,29 @@ impl Fetch {
         self.fill
             .reach(Stage::Refreshed(Arc::new(Refreshed { object, own })));
         Ok(())
+    }
+
+    /// A whole answer came that is not kept. RFC 9111 §4.3.3: "A full response … indicates that none of the stored
+    /// responses nominated in the conditional request are suitable."
+    pub(super) fn forget_asked(&self, arrived: &Arrived) {
+        let says_nothing = match arrived.storing {
+            Storing::Refuse(why) => why.is_of_client(),
+            // It is too large.
+            Storing::Keep => false,
+        };
+        // "if a cache receives a 5xx (Server Error) response while attempting to validate a response, it can … act as if
+        // the server failed to respond."
+        if arrived.kept || !self.fill.shared || says_nothing || reuse::is_failure(arrived.status) {
+            return;
+        }
+        let part = match &self.stored {
+            Stored::Part(part) => Some(part),
+            Stored::Nothing | Stored::Candidates(_) => None,
+        };
+        let asked = self.stand_in.as_ref().or(part);
+        if let Some(asked) = asked.filter(|asked| asked.birth <= self.fill.birth) {
+            self.state.storage.remove(&asked.key, &[asked.id]);
+        }
     }
 
     /// RFC 9111 §4.3.5: an answer to HEAD speaks of the stored answer to GET, too. It never raises a birth: it

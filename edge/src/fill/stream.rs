@@ -246,7 +246,7 @@ mod tests {
     use crate::ledger::Birth;
 
     fn fill(kept: bool) -> Arc<Fill> {
-        let fill = Fill::new(Birth::default(), true);
+        let fill = Fill::new(Birth::default(), true, None);
         if !kept {
             fill.flow().become_window();
         }

@@ -70,7 +70,7 @@ pub fn freshened(
 ) -> Freshened {
     let (status, stored, stored_bytes) = stored;
     // §3.5: what answers one client's Authorization says nothing to others.
-    if let Storing::Refuse(Why::Authorization | Why::ClientNoStore) = storing {
+    if matches!(storing, Storing::Refuse(why) if why.is_of_client()) {
         return Freshened::Silent;
     }
     let length = |head: &HeaderMap| {

@@ -185,6 +185,11 @@ impl Why {
         )
     }
 
+    /// Whether it lies in who asked: then it tells nothing of what is stored for others.
+    pub fn is_of_client(self) -> bool {
+        matches!(self, Self::ClientNoStore | Self::Authorization)
+    }
+
     /// For `Cache-Status` details and `explain`.
     pub fn as_str(self) -> &'static str {
         match self {
