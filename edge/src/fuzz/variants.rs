@@ -1,6 +1,8 @@
 //! Vary: a request selects what was stored for it, however it is spelled, and nothing that was stored for another.
 
-use http::header::{ACCEPT_ENCODING, ACCEPT_LANGUAGE, HeaderMap, HeaderName, HeaderValue, VARY};
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, HeaderMap, HeaderName, HeaderValue, VARY,
+};
 
 use super::input::{Input, field, joined};
 use crate::rules::variants::Selection;
@@ -25,11 +27,13 @@ const WORDS: [&str; 16] = [
     "identity",
 ];
 
-/// Fields of a request: those whose white space, case and order may mean nothing, and one of which nothing is known.
-fn fields() -> [HeaderName; 3] {
+/// Fields of a request: those whose white space, case and order may mean nothing, a list, and one of which nothing is
+/// known.
+fn fields() -> [HeaderName; 4] {
     [
         ACCEPT_LANGUAGE,
         ACCEPT_ENCODING,
+        ACCEPT,
         HeaderName::from_static("x-a"),
     ]
 }
@@ -86,18 +90,26 @@ fn normalised(name: &HeaderName, a: &[HeaderValue], b: &[HeaderValue]) {
     let vary = field(VARY, &[HeaderValue::from_str(name.as_str()).unwrap()]);
     let selection = Selection::new(&vary, &field(name.clone(), a));
     let selects = |lines: &[HeaderValue]| selection.selects(&field(name.clone(), lines));
-    let known = *name == ACCEPT_LANGUAGE || *name == ACCEPT_ENCODING;
-    let same = match known {
-        true => preferences(a) == preferences(b),
+    let numbers = |lines: &[HeaderValue]| {
+        let said = lines.iter().flat_map(|line| line.as_bytes());
+        let mut said = said.filter(|byte| !b" \t,".contains(byte)).peekable();
+        said.peek().is_some() && said.all(u8::is_ascii_digit)
+    };
+    let same = match name {
+        &ACCEPT_LANGUAGE | &ACCEPT_ENCODING => preferences(a) == preferences(b),
         // Within quotes a comma separates nothing: rows tell of that.
-        false
-            if a.iter()
-                .chain(b)
+        &ACCEPT
+            if [a, b]
+                .concat()
+                .iter()
                 .any(|line| line.as_bytes().contains(&b'"')) =>
         {
             return;
         }
-        false => members(a) == members(b),
+        &ACCEPT => members(a) == members(b),
+        _ if numbers(a) && numbers(b) => members(a) == members(b),
+        // It says the same only where every byte of it is the same.
+        _ => joined(a) == joined(b),
     };
     let same = same && a.is_empty() == b.is_empty();
     assert_eq!(selects(b), same, "{name}: {a:?} {b:?}");
