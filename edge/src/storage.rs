@@ -10,6 +10,7 @@ use moka::sync::Cache;
 
 use crate::key::Key;
 use crate::object::Object;
+use crate::rules::freshness::date;
 
 /// Variants of one URL; the one received longest ago makes room.
 pub const VARIANTS_MAX: usize = 64;
@@ -63,13 +64,19 @@ impl Storage {
         self.shelves.get(key)
     }
 
-    /// The variant that a request selects (RFC 9111 §4.1: of several, the most recent).
+    /// The variant that a request selects.
     pub fn select(shelf: &[Arc<Object>], request: &HeaderMap) -> Option<Arc<Object>> {
-        shelf
-            .iter()
-            .rev()
-            .find(|object| object.selection.selects(request))
-            .cloned()
+        let selects = |object: &&Arc<Object>| object.selection.selects(request);
+        let mut selected = shelf.iter().rev().filter(selects);
+        let last = selected.next()?;
+        let Some(other) = selected.next() else {
+            return Some(last.clone());
+        };
+        // RFC 9111 §4: "When more than one suitable response is stored, a cache MUST use the most recent one (as
+        // determined by the Date header field)"; of the same second the one that came last.
+        let said = |object: &&Arc<Object>| date(&object.head, object.freshness.received);
+        let newest_last = selected.collect::<Vec<_>>().into_iter().rev();
+        newest_last.chain([other, last]).max_by_key(said).cloned()
     }
 
     /// Whether a body of so many bytes may be kept.
@@ -294,6 +301,50 @@ mod tests {
         let there = storage.get(&first.key).unwrap()[0].id;
         storage.remove(&first.key, &[there]);
         assert!(storage.get(&first.key).is_none());
+    }
+
+    #[test]
+    fn of_several_that_a_request_selects_the_most_recent_is_used() {
+        let check = |section: &str, shelf: &[(u64, &str, Option<u64>)], expect: u64| {
+            let shelf: Vec<_> = shelf
+                .iter()
+                .map(|(birth, vary, date)| dated(*birth, vary, *date))
+                .collect();
+            let found = Storage::select(&shelf, &HeaderMap::new());
+            let found = found.map_or(0, |object| object.birth.revision.0);
+            assert_eq!(found, expect, "{section}: {shelf:?}");
+        };
+        let (late, early) = (Some(2000), Some(1000));
+        check("4", &[(1, "a", late)], 1);
+        check("4", &[(1, "a", late), (2, "b", early)], 1);
+        check("4", &[(1, "a", early), (2, "b", late)], 2);
+        check("4", &[(1, "a", late), (2, "b", early), (3, "c", early)], 1);
+        check("4", &[(1, "a", early), (2, "b", late), (3, "c", early)], 2);
+        // Of the same second, or without a Date, the one that came last.
+        check("4", &[(1, "a", late), (2, "b", late), (3, "c", late)], 3);
+        check("4", &[(1, "a", None), (2, "b", None)], 2);
+    }
+
+    /// One that every request without the field `vary` selects.
+    fn dated(birth: u64, vary: &str, date: Option<u64>) -> Arc<Object> {
+        let object = object(birth, "", "");
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let mut head = HeaderMap::new();
+        head.insert(http::header::VARY, vary.parse().unwrap());
+        let date = date.map(|seconds| httpdate::fmt_http_date(at(seconds)).parse().unwrap());
+        head.extend(date.map(|date| (http::header::DATE, date)));
+        Arc::new(Object::new(Parts {
+            site: object.site.clone(),
+            key: object.key.clone(),
+            birth: object.birth,
+            status: object.status,
+            selection: Selection::new(&head, &HeaderMap::new()),
+            head,
+            body: object.body.clone(),
+            tags: [].into(),
+            directives: object.directives.clone(),
+            freshness: object.freshness,
+        }))
     }
 
     #[test]
