@@ -165,7 +165,7 @@ fn of_no_use(exchange: Exchange<'_>) -> Option<Why> {
         return Some(Why::NoFreshness);
     }
     // §3: one of: public, private, Expires, max-age, s-maxage, a heuristically cacheable status.
-    let said = freshness.by.is_explicit() || directives.public || !directives.no_cache.is_absent();
+    let said = freshness.by.is_explicit() || directives.public;
     if !said && !heuristically_cacheable(status) {
         return Some(Why::Status);
     }

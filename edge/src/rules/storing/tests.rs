@@ -68,6 +68,11 @@ fn a_response_is_stored_only_when_every_sentence_allows_it() {
     check("3", "", 500, "etag: \"a\"", Refuse(Why::Status));
     check("3", "", 404, "etag: \"a\"", Refuse(Why::NoFreshness));
     check("3", "", 599, "cache-control: max-age=60", Keep);
+    let asks = "cache-control: no-cache | etag: \"a\"";
+    check("3", "", 302, asks, Refuse(Why::Status));
+    let named = "cache-control: no-cache=\"x\" | etag: \"a\"";
+    check("3", "", 302, named, Refuse(Why::Status));
+    check("3", "", 404, asks, Refuse(Why::NoFreshness));
     check("3", "", 206, "cache-control: max-age=60", Refuse(Why::Part));
     let part = "cache-control: max-age=60 | content-range: bytes 0-4/10";
     check("3.3", "", 206, part, Keep);
