@@ -210,4 +210,8 @@ pub struct Counted {
 pub struct Renewal {
     /// The revision of that write.
     pub head: Revision,
+    /// The revision that registered this start of the edge: receipts of older purges do not wait for it. None: an older
+    /// control plane does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registered: Option<Revision>,
 }

@@ -60,6 +60,8 @@ pub struct Heartbeats {
     deadline_ms: Option<u64>,
     /// Renewed, but not yet as far as it must be.
     waiting: Option<Waiting>,
+    /// The newest revision of this epoch that registered this edge, as far as it knows.
+    registered: Revision,
     next_ms: u64,
     hurry: bool,
     in_flight: usize,
@@ -103,6 +105,7 @@ impl Heartbeats {
         {
             // In the new history this edge has only just registered; nothing there waits for it yet.
             (self.deadline_ms, self.waiting) = (None, None);
+            self.registered = Revision::default();
         }
         self.applied = Some(applied);
         if let Some(waiting) = self
@@ -143,6 +146,13 @@ impl Heartbeats {
         if then.epoch != applied.epoch || renewal.head <= then.revision {
             return Verdict::OtherHistory;
         }
+        // Rule 2: receipts of purges before its registration do not wait for it. Deregistered while it ran, and registered
+        // again, it may have been answered all the time, and not have applied them.
+        let registered = renewal.registered.unwrap_or_default();
+        self.registered = self.registered.max(registered);
+        if applied.revision < self.registered {
+            self.may_no_longer(now_ms);
+        }
         // Rule 2: the deadline counts from *sending*.
         let deadline_ms = sent.at_ms.saturating_add(VOUCH_MS);
         if deadline_ms <= now_ms {
@@ -150,17 +160,15 @@ impl Heartbeats {
         }
         // Rule 2: who let the deadline pass, or never had one, must also have applied all that was complete
         // without it.
-        if self.vouches(now_ms) || applied.revision >= renewal.head {
+        let head = renewal.head.max(self.registered);
+        if self.vouches(now_ms) || applied.revision >= head {
             self.waiting = None;
             self.deadline_ms = self.deadline_ms.max(Some(deadline_ms));
             return Verdict::Vouches;
         }
         // The oldest is kept: it is reached first, and those that come after it then extend it.
         let waiting = self.waiting.filter(|waiting| waiting.deadline_ms > now_ms);
-        let waiting = waiting.unwrap_or(Waiting {
-            head: renewal.head,
-            deadline_ms,
-        });
+        let waiting = waiting.unwrap_or(Waiting { head, deadline_ms });
         self.waiting = Some(waiting);
         Verdict::WaitsFor(waiting.head)
     }
@@ -169,7 +177,7 @@ impl Heartbeats {
     pub fn refused(&mut self, now_ms: u64) {
         self.landed();
         self.waiting = None;
-        self.deadline_ms = self.deadline_ms.map(|deadline_ms| deadline_ms.min(now_ms));
+        self.may_no_longer(now_ms);
     }
 
     /// There was no answer, or none that says anything.
@@ -197,6 +205,14 @@ impl Heartbeats {
     fn vouches(&self, now_ms: u64) -> bool {
         self.deadline_ms
             .is_some_and(|deadline_ms| now_ms < deadline_ms)
+    }
+
+    /// What it waits for stays, if it is late enough.
+    fn may_no_longer(&mut self, now_ms: u64) {
+        self.deadline_ms = self.deadline_ms.map(|deadline_ms| deadline_ms.min(now_ms));
+        self.waiting = self
+            .waiting
+            .filter(|waiting| waiting.head >= self.registered);
     }
 
     fn landed(&mut self) {

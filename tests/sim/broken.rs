@@ -65,6 +65,11 @@ fn newcomers(fault: &Fault) -> bool {
     )
 }
 
+/// Edges are taken for gone while their feeds are silent.
+fn disowned_while_behind(fault: &Fault) -> bool {
+    matches!(fault, Fault::Disown(_) | Fault::Lose(..))
+}
+
 /// An edge's messages take their time, and then none arrives.
 fn late_answers(fault: &Fault) -> bool {
     matches!(fault, Fault::Slow(Node::Edge(_), ..) | Fault::Isolate(..))
@@ -98,6 +103,8 @@ broken! {
         Rules { counts_from_sending: false, ..Rules::default() };
     vouching_before_the_head_is_applied_is_noticed in any_weather:
         Rules { waits_for_head: false, ..Rules::default() };
+    vouching_on_when_registered_anew_is_noticed in disowned_while_behind:
+        Rules { heeds_registration: false, ..Rules::default() };
     calling_it_complete_while_one_may_serve_is_noticed in any_weather:
         Rules { names_who_may_serve: false, ..Rules::default() };
     fencing_without_a_read_is_noticed in divided_planes:

@@ -15,7 +15,10 @@ use crate::origin::Page;
 use crate::plane::PlaneEvent;
 use crate::world::{Event, PLANES, Promise, World};
 
+mod disowned;
 mod requests;
+
+pub use disowned::Disowned;
 
 /// After this a heartbeat, or a question, is taken for lost.
 const ANSWER_TIMEOUT_MS: u64 = 3_000;
@@ -46,6 +49,7 @@ pub struct EdgeNode {
     requests: HashMap<u64, Request>,
     next_request: u64,
     reached: (u64, u64),
+    pub disowned: Disowned,
 }
 
 #[derive(Clone)]
@@ -97,6 +101,7 @@ impl EdgeNode {
             requests: HashMap::new(),
             next_request: 0,
             reached: (0, 0),
+            disowned: Disowned::default(),
         }
     }
 
@@ -148,6 +153,7 @@ impl World {
             generation: edge.generation + 1,
             paused_until_ms: edge.paused_until_ms,
             disk: edge.disk.clone(),
+            disowned: edge.disowned,
             sim: Some(sim),
             registrations: self.store.registrations.len(),
             ..EdgeNode::new(edge.id.clone(), edge.clock)
@@ -360,6 +366,10 @@ impl World {
         match answer {
             Some(Ok(renewal)) => {
                 let mut renewal = *renewal;
+                edge.disowned.answered(sent, renewal);
+                if !self.rules.heeds_registration {
+                    renewal.registered = None;
+                }
                 if let (false, Some(applied)) = (self.rules.waits_for_head, sent.applied) {
                     renewal.head = applied.revision.next();
                     sim.heartbeats.applied(applied, boot_ms);

@@ -45,6 +45,8 @@ pub enum Fault {
     Twin(u64),
     /// An edge is gone for good, and after so long a new machine has its id.
     Deregister(usize, u64),
+    /// An operator takes it for gone, and it runs.
+    Disown(usize),
 }
 
 impl Fault {
@@ -57,7 +59,7 @@ impl Fault {
             Node::Edge(edge)
         };
         let long_ms = random.u64(500..16_000);
-        match random.u32(..32) {
+        match random.u32(..33) {
             0..3 => Self::Cut(plane, Node::Edge(edge), long_ms),
             3..6 => Self::Cut(Node::Edge(edge), plane, long_ms),
             6..8 => Self::Part(plane, Node::Edge(edge), long_ms),
@@ -81,6 +83,7 @@ impl Fault {
                 Self::Jump(any, if random.bool() { hour_ms } else { -hour_ms })
             }
             30 => Self::Twin(long_ms),
+            31 => Self::Disown(edge),
             _ => Self::Deregister(edge, long_ms),
         }
     }
@@ -103,6 +106,7 @@ impl Fault {
             Self::Restore => "backup restored, epoch raised",
             Self::Jump(..) => "wall clock jumped by an hour",
             Self::Twin(_) => "second machine with an edge's id",
+            Self::Disown(_) => "edge deregistered while it ran",
             Self::Deregister(..) => "edge deregistered, and replaced",
         }
     }

@@ -40,6 +40,8 @@ pub struct Rules {
     pub counts_from_sending: bool,
     /// Who comes back vouches only when it has applied the head.
     pub waits_for_head: bool,
+    /// And when it is registered anew, only when it has applied that.
+    pub heeds_registration: bool,
     /// A fenced edge that goes on serving is not done.
     pub names_who_may_serve: bool,
     /// Only a linearizable read makes a silent edge a fenced one.
@@ -67,6 +69,7 @@ impl Default for Rules {
             renews_after_write: true,
             counts_from_sending: true,
             waits_for_head: true,
+            heeds_registration: true,
             names_who_may_serve: true,
             reads_before_fencing: true,
             tells_boots_apart: true,

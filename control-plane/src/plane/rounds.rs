@@ -102,7 +102,10 @@ impl Plane {
         for (heard, outcome) in round.into_iter().zip(outcomes) {
             // Whoever went away before the answer is told with the next heartbeat.
             match outcome {
-                Outcome::Renewed => drop(heard.answer.send(Ok(Renewal { head }))),
+                Outcome::Renewed => {
+                    let renewal = renewal(&self.state(), &heard.id, &heard.heartbeat, head);
+                    drop(heard.answer.send(renewal));
+                }
                 Outcome::Refused(error) => {
                     self.note_refusal(&heard, &error);
                     drop(heard.answer.send(Err(error)));
@@ -172,6 +175,24 @@ impl Plane {
             self.metrics.edges_refused.inc();
             self.signals.edges.send_replace(());
         }
+    }
+}
+
+/// What a heartbeat is answered that was renewed at `head`. Whoever was deregistered meanwhile is not in the receipts
+/// again before it has registered again.
+pub(super) fn renewal(
+    state: &State,
+    id: &str,
+    heartbeat: &Heartbeat,
+    head: Revision,
+) -> Result<Renewal, PlaneError> {
+    let holder = state.fleet.holder(id);
+    let registered = holder
+        .filter(|holder| holder.boot == heartbeat.boot)
+        .map(|holder| holder.registered);
+    match registered {
+        Some(_) => Ok(Renewal { head, registered }),
+        None => Err(PlaneError::Busy),
     }
 }
 

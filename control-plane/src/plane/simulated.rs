@@ -139,7 +139,11 @@ impl Simulated {
         let mut answers = Vec::new();
         for (waiting, outcome) in round.into_iter().zip(outcomes.0) {
             match outcome {
-                Outcome::Renewed => answers.push((waiting.ticket, Ok(Renewal { head }))),
+                Outcome::Renewed => {
+                    let (edge, heartbeat) = (&waiting.edge, &waiting.heartbeat);
+                    let renewal = rounds::renewal(&self.state, edge, heartbeat, head);
+                    answers.push((waiting.ticket, renewal));
+                }
                 Outcome::Refused(error) => answers.push((waiting.ticket, Err(error))),
                 Outcome::Later => self.batch.hear(waiting, true),
             }

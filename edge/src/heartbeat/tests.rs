@@ -11,10 +11,20 @@ enum Step {
     Send,
     /// To the oldest that is not answered: the head.
     Answered(u64),
+    /// And the revision that registered it.
+    Registered(u64, u64),
     Refused,
     Failed,
 }
-use Step::{Answered, Applied as At, Failed, Refused, Send};
+use Step::{Answered, Applied as At, Failed, Refused, Registered, Send};
+
+/// As an older control plane says it.
+fn renewal(head: u64) -> Renewal {
+    Renewal {
+        head: Revision(head),
+        registered: None,
+    }
+}
 
 /// Plays `(time, step, whether it may vouch right after, and until when)`.
 #[track_caller]
@@ -33,13 +43,14 @@ fn play(steps: &[(u64, Step, Option<u64>)]) -> Heartbeats {
             }
             Send => sent.push_back(heartbeats.send(*now_ms)),
             Answered(head) => {
-                heartbeats.answered(
-                    sent.pop_front().unwrap(),
-                    Renewal {
-                        head: Revision(head),
-                    },
-                    *now_ms,
-                );
+                heartbeats.answered(sent.pop_front().unwrap(), renewal(head), *now_ms);
+            }
+            Registered(head, registered) => {
+                let renewal = Renewal {
+                    registered: Some(Revision(registered)),
+                    ..renewal(head)
+                };
+                heartbeats.answered(sent.pop_front().unwrap(), renewal, *now_ms);
             }
             Refused => {
                 sent.pop_front().unwrap();
@@ -88,7 +99,7 @@ fn an_edge_that_booted_vouches_when_renewed_and_as_far_as_the_head() {
         at_ms: 100,
         applied: None,
     };
-    let verdict = Heartbeats::default().answered(sent, Renewal { head: Revision(9) }, 150);
+    let verdict = Heartbeats::default().answered(sent, renewal(9), 150);
     assert_eq!(verdict, Verdict::Early);
 }
 
@@ -207,10 +218,7 @@ fn a_suspended_machine_knows_that_it_slept() {
         at_ms: 1_000,
         applied: asleep.applied,
     };
-    assert_eq!(
-        asleep.answered(sent, Renewal { head: Revision(10) }, 11_000),
-        Verdict::Late
-    );
+    assert_eq!(asleep.answered(sent, renewal(10), 11_000), Verdict::Late);
     assert_eq!(asleep.state(true, 11_000), EdgeState::Fenced);
     // Asleep between the answer and the revision it waits for.
     play(&[
@@ -230,27 +238,12 @@ fn another_history_renews_nothing() {
     };
     // A head that is not newer than what was applied before was not written after it.
     assert_eq!(
-        edge.answered(
-            sent,
-            Renewal {
-                head: Revision(1_000)
-            },
-            1
-        ),
+        edge.answered(sent, renewal(1_000), 1),
         Verdict::OtherHistory
     );
+    assert_eq!(edge.answered(sent, renewal(5), 1), Verdict::OtherHistory);
     assert_eq!(
-        edge.answered(sent, Renewal { head: Revision(5) }, 1),
-        Verdict::OtherHistory
-    );
-    assert_eq!(
-        edge.answered(
-            sent,
-            Renewal {
-                head: Revision(1_001)
-            },
-            1
-        ),
+        edge.answered(sent, renewal(1_001), 1),
         Verdict::WaitsFor(Revision(1_001))
     );
     // In a new epoch it has only just registered, whatever it was granted in the old one.
@@ -303,6 +296,60 @@ fn an_edge_whose_id_another_machine_holds_does_not_vouch() {
         (2_020, At(1, 20), Some(12_000)),
     ];
     play(&[&live[..], &refused, &back].concat());
+}
+
+#[test]
+fn an_edge_that_was_deregistered_while_it_lagged_does_not_go_on() {
+    let live = [
+        (0, At(1, 7), None),
+        (100, Send, None),
+        (120, At(1, 9), None),
+        (150, Registered(9, 8), Some(10_100)),
+        (1_000, Send, Some(10_100)),
+        (1_100, Send, Some(10_100)),
+    ];
+    // Deregistered at 20, registered again at 25: a receipt of a purge at 18 does not wait for it.
+    let lags = [
+        (1_010, Registered(25, 25), None),
+        (1_020, At(1, 24), None),
+        (1_030, At(1, 25), Some(11_000)),
+    ];
+    play(&[&live[..], &lags].concat());
+    // An answer from before, that comes after: it grants nothing.
+    let overtaken = [
+        (1_010, Registered(25, 25), None),
+        (1_020, Registered(15, 8), None),
+        (1_030, At(1, 15), None),
+        (1_040, At(1, 25), Some(11_000)),
+    ];
+    play(&[&live[..], &overtaken].concat());
+    // What it waited for before it was deregistered is not late enough.
+    let waiting = [
+        (0, At(1, 7), None),
+        (100, Send, None),
+        (110, Registered(9, 9), None),
+        (200, Send, None),
+        (210, Registered(20, 20), None),
+        (220, At(1, 9), None),
+        (230, At(1, 20), Some(10_200)),
+    ];
+    play(&waiting);
+    // It does not lag: it goes on.
+    let fast = [
+        (1_005, At(1, 25), Some(10_100)),
+        (1_010, Registered(25, 25), Some(11_000)),
+    ];
+    play(&[&live[..], &fast].concat());
+    // In another history the number means nothing.
+    let other = [
+        (1_005, At(2, 3), None),
+        (1_200, Send, None),
+        (1_210, Failed, None),
+        (1_210, Failed, None),
+        (1_220, Registered(4, 2), None),
+        (1_230, At(2, 4), Some(11_200)),
+    ];
+    play(&[&live[..], &other].concat());
 }
 
 #[test]

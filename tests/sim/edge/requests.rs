@@ -111,8 +111,14 @@ impl World {
         // Whom another machine of the same id has outlived is taken for gone, and no receipt speaks of it.
         let edge = &self.edges[n];
         let is_outlived = self.store.is_outlived(&edge.id, n, edge.registrations);
+        let applied = edge
+            .sim
+            .as_ref()
+            .and_then(|sim| sim.follower.position().applied);
+        let on_partition = request.route.on_partition;
         let promise = match vouches {
-            false if is_outlived && request.route.on_partition == OnPartition::Serve => 0,
+            _ if edge.disowned.excuses(applied, vouches, on_partition) => 0,
+            false if is_outlived && on_partition == OnPartition::Serve => 0,
             true => request.promise.vouching.max(request.promise.all),
             false => request.promise.all,
         };

@@ -4,6 +4,7 @@ use seawall_control_plane::keys;
 use seawall_control_plane::store::{Txn, Write};
 
 use super::{BREAKS_UNTIL_MS, EDGES, Event, PLANES, TWIN, World};
+use crate::edge::Disowned;
 use crate::faults::{Fault, Node};
 
 impl World {
@@ -71,6 +72,7 @@ impl World {
                 lasts(for_ms);
                 self.deregister(n);
             }
+            Fault::Disown(n) => self.disown(n),
             Fault::Crash(Node::Store, _)
             | Fault::Pause(Node::Store, _)
             | Fault::Jump(Node::Store, _) => {}
@@ -114,6 +116,20 @@ impl World {
         if n == 0 {
             self.stop_edge(TWIN);
         }
+        self.unregister(n);
+    }
+
+    /// As the operator does it who is wrong: until it has registered again, and knows it, no receipt speaks for it.
+    fn disown(&mut self, n: usize) {
+        if self.unregister(n) {
+            let disowned = Disowned::at(self.store.epoch, self.store.revision);
+            let edges = self.edges.iter_mut();
+            let of_id = edges.filter(|edge| edge.id == format!("e{n}") && edge.is_up());
+            of_id.for_each(|edge| edge.disowned = disowned);
+        }
+    }
+
+    fn unregister(&mut self, n: usize) -> bool {
         if self.store.up {
             let id = self.edges[n].id.clone();
             let txn = Txn {
@@ -123,6 +139,7 @@ impl World {
             self.store.commit(&txn);
             self.notify_planes();
         }
+        self.store.up
     }
 
     pub(super) fn mend(&mut self, fault: Fault) {

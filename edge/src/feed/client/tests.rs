@@ -78,6 +78,7 @@ impl Plane {
             beats.send(heartbeat).unwrap();
             Json(Renewal {
                 head: Revision(head),
+                registered: None,
             })
         };
         let router = Router::new()
