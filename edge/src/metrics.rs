@@ -84,6 +84,7 @@ pub struct Metrics {
     encoded: Family<CodingLabel, Counter>,
     encoding_skipped: Counter,
     purge_objects: Counter,
+    purges_uncounted: Counter,
     tags_cut: Counter,
     heartbeats_refused: Counter,
     log_lines_dropped: Counter,
@@ -108,6 +109,7 @@ impl Metrics {
             encoded: Family::default(),
             encoding_skipped: Counter::default(),
             purge_objects: Counter::default(),
+            purges_uncounted: Counter::default(),
             tags_cut: Counter::default(),
             heartbeats_refused: Counter::default(),
             log_lines_dropped: Counter::default(),
@@ -156,7 +158,7 @@ impl Metrics {
     }
 
     /// Those without labels.
-    fn counters(&self) -> [(&'static str, &'static str, Counter); 7] {
+    fn counters(&self) -> [(&'static str, &'static str, Counter); 8] {
         [
             (
                 "collapsed",
@@ -172,6 +174,11 @@ impl Metrics {
                 "purge_objects",
                 "Objects matched by purges",
                 self.purge_objects.clone(),
+            ),
+            (
+                "purges_uncounted",
+                "Purges whose objects were not counted because too many waited",
+                self.purges_uncounted.clone(),
             ),
             (
                 "tags_cut",
@@ -256,6 +263,10 @@ impl Metrics {
     pub fn purged(&self, counted: &[feed::Counted]) {
         self.purge_objects
             .inc_by(counted.iter().map(|counted| counted.objects).sum());
+    }
+
+    pub fn uncounted(&self, uncounted: bool) {
+        self.purges_uncounted.inc_by(u64::from(uncounted));
     }
 
     pub fn tags_cut(&self, cut: bool) {

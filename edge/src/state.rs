@@ -36,6 +36,8 @@ use crate::snapshot::{Served, Sites, Snapshot};
 use crate::storage::Storage;
 use crate::sweep::Sweeper;
 
+/// Counts that wait to be reported; of more, the oldest go.
+const COUNTED_MAX: usize = 100_000;
 /// Open fills together keep at most this share of the cache's bound for it.
 const RETAINED_SHARE: u64 = 2;
 
@@ -141,9 +143,13 @@ impl State {
                     settle_ms,
                 } => {
                     self.settling.begin(scopes, *settle_ms);
-                    self.sweeper.count(frame.revision, scopes, Some(*mode));
+                    let counts = self.sweeper.count(frame.revision, scopes, Some(*mode));
+                    self.metrics.uncounted(!counts);
                 }
-                Change::Count { scopes, .. } => self.sweeper.count(frame.revision, scopes, None),
+                Change::Count { scopes, .. } => {
+                    let counts = self.sweeper.count(frame.revision, scopes, None);
+                    self.metrics.uncounted(!counts);
+                }
                 Change::PutSite(_) | Change::DeleteSite { .. } | Change::Beacon(_) => {}
             }
         }
@@ -218,10 +224,10 @@ impl State {
     }
 
     pub fn put_back_counted(&self, counted: Vec<Counted>) {
-        self.counted
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .extend(counted);
+        let mut waiting = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.extend(counted);
+        let over = waiting.len().saturating_sub(COUNTED_MAX);
+        waiting.drain(..over);
     }
 
     /// Whether this edge may vouch, now, for what it stored.

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use seawall_config::Revision;
 use seawall_config::feed::Counted;
@@ -25,13 +25,22 @@ const REST_TIMES: u32 = 9;
 const REST_MIN: Duration = Duration::from_millis(10);
 const REST_MAX: Duration = Duration::from_secs(10);
 
+/// Scopes of purges that wait to be counted; what is purged past it is not counted. Of what is only counted, as many more.
+const SCOPES_WAITING_MAX: usize = 100_000;
+
 /// The purges that wait to be counted.
 #[derive(Default)]
 pub struct Sweeper {
-    waiting: Mutex<Vec<Waiting>>,
+    waiting: Mutex<Queue>,
     wake: Notify,
     /// Signalled when counts are ready to be reported.
     pub counted: Notify,
+}
+
+#[derive(Default)]
+struct Queue {
+    purges: Vec<Waiting>,
+    scopes: usize,
 }
 
 struct Waiting {
@@ -50,18 +59,13 @@ struct Found {
 }
 
 impl Sweeper {
-    /// `mode` None: nothing was purged, and what would be is counted.
-    pub fn count(&self, revision: Revision, scopes: &[Scope], mode: Option<Mode>) {
-        let waiting = Waiting {
-            revision,
-            scopes: scopes.to_vec(),
-            mode,
-        };
-        self.waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(waiting);
+    /// `mode` None: nothing was purged, and what would be is counted. False: too many wait, and it will not be.
+    pub fn count(&self, revision: Revision, scopes: &[Scope], mode: Option<Mode>) -> bool {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = waiting.push(revision, scopes, mode);
+        drop(waiting);
         self.wake.notify_one();
+        counts
     }
 
     pub fn look_soon(&self) {
@@ -69,29 +73,69 @@ impl Sweeper {
     }
 }
 
+impl Queue {
+    fn push(&mut self, revision: Revision, scopes: &[Scope], mode: Option<Mode>) -> bool {
+        let room = match mode {
+            Some(_) => SCOPES_WAITING_MAX,
+            // Somebody waits for it.
+            None => 2 * SCOPES_WAITING_MAX,
+        };
+        let fits = self.scopes + scopes.len() <= room;
+        if fits {
+            self.scopes += scopes.len();
+            self.purges.push(Waiting {
+                revision,
+                scopes: scopes.to_vec(),
+                mode,
+            });
+        }
+        fits
+    }
+}
+
+/// Which entries of the ledger no object and no fill can be older than. One is forgotten only when it is older than
+/// everything at *two* sweeps that are so far apart that a request which was routed before the first has opened its
+/// fill by the second.
+struct Forgetting {
+    next: Instant,
+    horizon: Option<Birth>,
+}
+
+impl Forgetting {
+    fn new(now: Instant) -> Self {
+        Self {
+            next: now + SWEEP_EVERY,
+            horizon: None,
+        }
+    }
+
+    /// A sweep that began then has found what is oldest. None: nothing is to be forgotten yet.
+    fn swept(&mut self, began: Instant, oldest: Birth) -> Option<Birth> {
+        if began < self.next {
+            return None;
+        }
+        self.next = began + SWEEP_EVERY;
+        let before = self.horizon.replace(oldest);
+        before.map(|before| oldest.floor(before))
+    }
+}
+
 /// Sweeps after every purge, and now and then, until `stop`.
 pub async fn run(state: Arc<State>, mut stop: watch::Receiver<bool>) {
-    // An entry is forgotten only when it is older than everything at *two* sweeps: a request that was routed
-    // before the first has opened its fill by the second.
-    let mut horizon: Option<Birth> = None;
+    let mut forgetting = Forgetting::new(clock::instant());
     loop {
-        let timed = tokio::select! {
-            () = state.sweeper.wake.notified() => false,
-            () = tokio::time::sleep(SWEEP_EVERY) => true,
+        tokio::select! {
+            () = state.sweeper.wake.notified() => {}
+            () = tokio::time::sleep(forgetting.next.saturating_duration_since(clock::instant())) => {}
             _ = stop.wait_for(|stop| *stop) => return,
-        };
+        }
         let (sweeping, began) = (state.clone(), clock::instant());
         // Looking through a million objects takes a while: not on the threads that serve.
         let Ok(oldest) = tokio::task::spawn_blocking(move || sweep(&sweeping)).await else {
             continue;
         };
-        if timed {
-            if let Some(horizon) = horizon {
-                state
-                    .ledger
-                    .change(|ledger| ledger.forget(oldest.floor(horizon)));
-            }
-            horizon = Some(oldest);
+        if let Some(oldest) = forgetting.swept(began, oldest) {
+            state.ledger.change(|ledger| ledger.forget(oldest));
         }
         let took = clock::instant() - began;
         let rest = (took * REST_TIMES).clamp(REST_MIN, REST_MAX);
@@ -109,13 +153,9 @@ fn sweep(state: &State) -> Birth {
         .ledger
         .read(|ledger| ledger.birth(state.snapshot.load().revision));
     let fills = state.fills.oldest();
-    let waiting = std::mem::take(
-        &mut *state
-            .sweeper
-            .waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner),
-    );
+    let waiting = &state.sweeper.waiting;
+    let waiting = std::mem::take(&mut *waiting.lock().unwrap_or_else(PoisonError::into_inner));
+    let waiting = waiting.purges;
     let prints = state.ledger.read(|ledger| ledger.prints().clone());
     let found = look(state, &waiting, &prints);
     for (key, ids) in &found.dead {
@@ -205,4 +245,39 @@ fn matched(
         counts
     });
     numbers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ledger_forgets_however_often_something_is_purged() {
+        let start = clock::instant();
+        let mut forgetting = Forgetting::new(start);
+        let birth = |second: u64| Birth {
+            revision: Revision(second),
+            ..Birth::default()
+        };
+        let forgets: Vec<_> = (1..=185)
+            .filter_map(|second| {
+                let began = start + Duration::from_secs(second);
+                let oldest = forgetting.swept(began, birth(second))?;
+                Some((second, oldest.revision.0))
+            })
+            .collect();
+        assert_eq!(forgets, [(120, 60), (180, 120)]);
+    }
+
+    #[test]
+    fn too_many_purges_are_not_counted_and_a_dry_run_is() {
+        let mut queue = Queue::default();
+        let scopes = vec![Scope::Everything; SCOPES_WAITING_MAX / 2];
+        let mut push = |mode| queue.push(Revision(1), &scopes, mode);
+        assert!(push(Some(Mode::Hard)) && push(Some(Mode::Soft)));
+        assert!(!push(Some(Mode::Hard)));
+        assert!(push(None) && push(None) && !push(None));
+        let one = [Scope::Everything];
+        assert!(!queue.push(Revision(1), &one, Some(Mode::Hard)));
+    }
 }
