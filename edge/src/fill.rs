@@ -6,13 +6,14 @@
 //! [`stream`] how they reach the readers, [`seal`] what is left behind. [`posted`] keeps what passes by.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::header::HeaderName;
 use http::{HeaderMap, StatusCode};
 use tokio::sync::{Notify, watch};
 
+use crate::clock;
 use crate::key::Key;
 use crate::ledger::{Birth, Fingerprint};
 use crate::object::Object;
@@ -39,11 +40,15 @@ const FINISH_BYTES_MAX: u64 = 1024 * 1024;
 /// One fetch under way.
 pub struct Fill {
     pub birth: Birth,
+    /// By CLOCK_BOOTTIME; the origin is asked later.
+    pub began_ms: u64,
     /// False: for one client only, whose own conditions and range the origin answers (HEAD, a range, caching is off).
     /// What it brings may still be kept.
     pub shared: bool,
     /// The stored object that is served stale meanwhile.
     behind: Option<u64>,
+    /// Nobody can join it any more; it may still leave an object behind.
+    closed: AtomicBool,
     progress: watch::Sender<Progress>,
     flow: Mutex<Flow>,
     /// A reader took something, or left.
@@ -145,8 +150,10 @@ impl Fill {
         });
         Arc::new(Self {
             birth,
+            began_ms: clock::boottime_ms(),
             shared,
             behind,
+            closed: AtomicBool::new(false),
             progress,
             flow: Mutex::default(),
             moved: Notify::new(),
@@ -170,6 +177,10 @@ impl Fill {
     fn flow(&self) -> MutexGuard<'_, Flow> {
         // std Mutex: nothing awaits while it is held, and nothing in it can panic half-way.
         self.flow.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn may_be_joined(&self) -> bool {
+        self.shared && !self.closed.load(Ordering::Acquire)
     }
 
     fn reach(&self, stage: Stage) {
@@ -211,7 +222,10 @@ impl Fills {
     ) -> (Reader, Option<Arc<Fill>>) {
         let mut open = self.lock();
         let fills = open.entry(key.clone()).or_default();
-        if let Some(fill) = fills.iter().find(|fill| fill.shared && joins(fill)) {
+        if let Some(fill) = fills
+            .iter()
+            .find(|fill| fill.may_be_joined() && joins(fill))
+        {
             return (Reader::new(fill.clone()), None);
         }
         let fill = Fill::new(birth, true, None);
@@ -223,7 +237,7 @@ impl Fills {
     pub fn join(&self, key: &Key, joins: impl Fn(&Fill) -> bool) -> Option<Reader> {
         let open = self.lock();
         let mut fills = open.get(key)?.iter();
-        let fill = fills.find(|fill| fill.shared && joins(fill))?;
+        let fill = fills.find(|fill| fill.may_be_joined() && joins(fill))?;
         Some(Reader::new(fill.clone()))
     }
 
@@ -231,7 +245,18 @@ impl Fills {
     pub fn is_open(&self, key: &Key, joins: impl Fn(&Fill) -> bool) -> bool {
         let open = self.lock();
         let fills = open.get(key);
-        fills.is_some_and(|fills| fills.iter().any(|fill| fill.shared && joins(fill)))
+        fills.is_some_and(|fills| {
+            let mut fills = fills.iter();
+            fills.any(|fill| fill.may_be_joined() && joins(fill))
+        })
+    }
+
+    /// Whether any fill of `key`, but `own`, may still leave an object behind.
+    pub fn has_others(&self, key: &Key, own: Option<&Arc<Fill>>) -> bool {
+        let open = self.lock();
+        let is_other = |fill: &Arc<Fill>| own.is_none_or(|own| !Arc::ptr_eq(own, fill));
+        open.get(key)
+            .is_some_and(|fills| fills.iter().any(is_other))
     }
 
     /// A new fill behind the object with this id, and its reader; None where one is open already. One of another
@@ -239,7 +264,8 @@ impl Fills {
     pub fn open_behind(&self, key: &Key, birth: Birth, id: u64) -> Option<(Reader, Arc<Fill>)> {
         let mut open = self.lock();
         let fills = open.entry(key.clone()).or_default();
-        if fills.iter().any(|fill| fill.behind == Some(id)) {
+        let is_asked = |fill: &Arc<Fill>| fill.behind == Some(id) && fill.may_be_joined();
+        if fills.iter().any(is_asked) {
             return None;
         }
         let fill = Fill::new(birth, true, Some(id));
@@ -255,8 +281,14 @@ impl Fills {
         (Reader::new(fill.clone()), fill)
     }
 
-    /// Nobody can join it any more.
-    pub fn close(&self, key: &Key, fill: &Arc<Fill>) {
+    /// Nobody can join it any more. Under the lock, so that nobody is just about to.
+    pub fn close(&self, fill: &Fill) {
+        let _open = self.lock();
+        fill.closed.store(true, Ordering::Release);
+    }
+
+    /// It has left behind what it does.
+    pub fn end(&self, key: &Key, fill: &Arc<Fill>) {
         let mut open = self.lock();
         if let Some(fills) = open.get_mut(key) {
             fills.retain(|other| !Arc::ptr_eq(other, fill));
@@ -266,7 +298,7 @@ impl Fills {
         }
     }
 
-    /// The oldest birth of all that are open.
+    /// The oldest birth of all that may still leave an object behind.
     pub fn oldest(&self) -> Option<Birth> {
         self.lock()
             .values()
@@ -306,8 +338,37 @@ pub fn worth_finishing(received: u64, length: Option<u64>) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
+    use seawall_config::Revision;
+    use seawall_config::scope::Scheme;
+
     use super::*;
+
+    #[test]
+    fn a_closed_fill_is_joined_by_nobody_and_is_there_until_its_end() {
+        let fills = Fills::default();
+        let key = Key::new(Revision(1), Scheme::Http, "a", "/").unwrap();
+        let birth = Birth {
+            revision: Revision(7),
+            ..Birth::default()
+        };
+        let (_reader, own) = fills.open_alone(&key, birth);
+        assert!(!fills.has_others(&key, Some(&own)));
+        let (_reader, opened) = fills.join_or_open(&key, birth, |_| true);
+        let fill = opened.unwrap();
+        assert!(fills.has_others(&key, Some(&own)));
+        assert!(fills.join(&key, |_| true).is_some());
+        fills.close(&fill);
+        assert!(fills.join(&key, |_| true).is_none());
+        assert!(!fills.is_open(&key, |_| true));
+        assert!(fills.has_others(&key, Some(&own)), "it is still under way");
+        fills.end(&key, &own);
+        assert_eq!(fills.oldest(), Some(birth));
+        fills.end(&key, &fill);
+        assert_eq!(fills.oldest(), None);
+        assert!(!fills.has_others(&key, None));
+    }
 
     #[test]
     fn an_abandoned_fetch_is_finished_when_little_is_left() {

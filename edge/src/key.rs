@@ -94,6 +94,23 @@ impl Key {
         })
     }
 
+    /// The same place under the other scheme.
+    pub fn other_scheme(&self) -> Self {
+        let site = self.bytes.split(':').next().unwrap_or_default();
+        let other = match self.scheme() {
+            Scheme::Http => Scheme::Https,
+            Scheme::Https => Scheme::Http,
+        };
+        let (host, target) = (self.host(), self.target());
+        let head = format!("{site}:{}:{}:", other.as_str(), host.len());
+        let host_at = head.len();
+        Self {
+            bytes: format!("{head}{host}{target}").into(),
+            host_at,
+            target_at: host_at + host.len(),
+        }
+    }
+
     /// What it weighs in memory, in bytes.
     pub fn weight(&self) -> usize {
         self.bytes.len()
@@ -230,6 +247,10 @@ mod tests {
                             (key.scheme(), key.host(), key.target()),
                             (scheme, host, target)
                         );
+                        let other = key.other_scheme();
+                        assert_ne!(other.scheme(), scheme);
+                        assert_eq!((other.host(), other.target()), (host, target));
+                        assert_eq!(other.other_scheme(), key);
                         assert!(seen.insert(key, ()).is_none(), "{site} {host} {target}");
                     }
                 }

@@ -17,7 +17,7 @@ pub mod shared;
 
 pub use against::Against;
 
-/// URL and prefix entries of one host; past it they fold into one purge of that host.
+/// URL, prefix and group entries of one host; past it they fold into one purge of that host.
 pub const HOST_ENTRIES_MAX: usize = 100_000;
 /// Entries of the whole ledger; past it they fold into one purge of everything.
 pub const LEDGER_ENTRIES_MAX: usize = 1_000_000;
@@ -79,7 +79,7 @@ struct Marks {
 #[derive(Debug)]
 struct Entry {
     marks: Marks,
-    /// The host a URL or prefix folds into.
+    /// The host a URL, prefix or group folds into.
     host: Option<Fingerprint>,
 }
 
@@ -184,7 +184,8 @@ impl Ledger {
         };
         // A group may be among the tags of an answer that is still awaited.
         self.tags.raise(marks);
-        self.enter(self.prints.group(key, group), marks, None);
+        let host = self.prints.host(key.host());
+        self.enter(self.prints.group(key, group), marks, Some(host));
     }
 
     /// The birth of a fetch that begins now for a request routed at `revision`.

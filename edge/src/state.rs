@@ -20,8 +20,8 @@ use crate::clock;
 use crate::encode::Encoders;
 use crate::feed::Followed;
 use crate::feed::followed;
-use crate::fill::Fills;
 use crate::fill::fetch::Connections;
+use crate::fill::{Fill, Fills};
 use crate::heartbeat::Vouching;
 use crate::ledger::shared::SharedLedger;
 use crate::ledger::{Birth, Fingerprint, Life};
@@ -159,15 +159,19 @@ impl State {
 
     /// An unsafe method was answered without an error: what its answer names is not used again. What the answer itself
     /// is born as, should it be kept under `tags`: this change is behind it, and all after it will count. None where
-    /// it was overtaken on its way: something took what is stored there since the request was routed.
+    /// it was overtaken on its way: something took what is stored there since the request was routed. `own`: what stands
+    /// for the request itself among the open fills.
     pub fn invalidate(
         &self,
         journey: &Journey,
         tags: &[Fingerprint],
         response: &HeaderMap,
+        own: Option<&Arc<Fill>>,
     ) -> Option<Birth> {
         let (site, key, birth) = (&journey.served.name, &journey.key, journey.birth);
-        let keys = invalidation::invalidated(key, response);
+        let mut keys = invalidation::invalidated(key, response);
+        // Strangers choose these URLs: where there is nothing to take, the ledger need not grow.
+        keys.retain(|key| self.may_hold(key, own) || self.may_hold(&key.other_scheme(), own));
         let (groups, _) = fields::groups(response, "cache-group-invalidation");
         self.ledger.change(|ledger| {
             let life = ledger.judge(site, key, Some(tags), birth);
@@ -178,6 +182,12 @@ impl State {
             let local = ledger.birth(birth.revision).local;
             (life == Life::Alive).then_some(Birth { local, ..birth })
         })
+    }
+
+    /// Whether something is stored, or may come to be by what the origin said until now: a fetch is among the fills before
+    /// the origin is asked, and until what it brought is stored.
+    fn may_hold(&self, key: &Key, own: Option<&Arc<Fill>>) -> bool {
+        self.fills.has_others(key, own) || self.storage.get(key).is_some()
     }
 
     fn serve_from(&self, next: Snapshot) {

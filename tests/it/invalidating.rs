@@ -40,6 +40,29 @@ fn an_unsafe_method_beats_a_get_under_way() {
 }
 
 #[test]
+fn strangers_do_not_fill_the_ledger() {
+    let origin = Origin::start();
+    let seawall = Seawall::run(&origin);
+    let entries = || seawall.metric("seawall_ledger_entries");
+    let before = entries();
+    for n in 0..20 {
+        let target = format!("/form?{n}");
+        origin.says(&target, ok("done"));
+        seawall
+            .request("POST", &target, &[], b"a=b")
+            .is("BYPASS", "done");
+    }
+    assert_eq!(entries(), before, "there was nothing to take");
+    origin.says("/a", ok("body").max_age(3600));
+    seawall.get("/a").is("MISS", "body");
+    seawall
+        .request("POST", "/a", &[], b"a=b")
+        .is("BYPASS", "body");
+    assert_eq!(entries(), before + 1.0);
+    seawall.get("/a").is("MISS", "body");
+}
+
+#[test]
 fn what_an_unsafe_method_names_is_taken_too_on_the_same_host() {
     let origin = Origin::start();
     let seawall = Seawall::run(&origin);

@@ -281,7 +281,7 @@ impl Fetch {
 
     /// Nobody can join it any more.
     pub(super) fn close(&self) {
-        self.state.fills.close(&self.journey.key, &self.fill);
+        self.state.fills.close(&self.fill);
     }
 
     async fn release(&self, answered: Answered) {
@@ -302,7 +302,7 @@ fn is_rest(part: &Object, head: &HeaderMap) -> bool {
 
 impl Drop for Fetch {
     fn drop(&mut self) {
-        self.close();
+        self.state.fills.end(&self.journey.key, &self.fill);
         self.fill.finish(End::Cut(Failure::BrokenAnswer));
     }
 }

@@ -7,10 +7,10 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 
-use super::Arrived;
 use super::body::Retained;
 use super::fetch::{Fetch, Stored};
 use super::judge::{Heard, judge};
+use super::{Arrived, Fill};
 use crate::answer::Journey;
 use crate::ledger::Birth;
 use crate::origin::interim::Interims;
@@ -38,6 +38,11 @@ impl Posted {
             fetch: open(state, journey, journey.birth),
             requested: now,
         })
+    }
+
+    /// What stands for it among the open fills.
+    pub fn fill(&self) -> &Arc<Fill> {
+        &self.fetch.fill
     }
 
     /// The head is here. None: the answer only passes through.

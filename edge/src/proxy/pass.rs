@@ -13,6 +13,7 @@ use super::{Ctx, Proxy, internal};
 use crate::answer::Journey;
 use crate::clock;
 use crate::door::X_CACHE;
+use crate::fill::posted::Posted;
 use crate::origin::interim::Interim;
 use crate::origin::{Failure, HEAD_BYTES_MAX, INTERIM_MAX, exchange};
 use crate::rules::cache_status::{Fwd, Handling, Told};
@@ -106,8 +107,9 @@ impl Proxy {
             .and_then(|posted| posted.judge(status, head, now));
         let tags = arrived.as_ref().map(|arrived| &*arrived.tags);
         let tags = tags.unwrap_or_default();
+        let own = posted.as_ref().map(Posted::fill);
         let birth = match invalidation::invalidates(&journey.method, status) {
-            true => self.0.state.invalidate(journey, tags, head),
+            true => self.0.state.invalidate(journey, tags, head, own),
             false => None,
         };
         let mut told = Told::forwarded(match journey.method.is_safe() {
