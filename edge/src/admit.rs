@@ -8,7 +8,7 @@ use http::{Method, StatusCode};
 use seawall_config::scope::Scheme;
 use seawall_config::{Epoch, Revision, Token};
 
-use crate::answer::Journey;
+use crate::answer::{Journey, Wanted};
 use crate::key::{Named, TARGET_BYTES_MAX, Unkeyable};
 use crate::ledger::Birth;
 use crate::origin::request::Pseudonym;
@@ -124,7 +124,12 @@ pub fn admit(
     let journey = Journey {
         key: named.of(served.document.created),
         birth: birth(&served),
-        wanted: wanted.filter(|wanted| *wanted > snapshot.revision),
+        wanted: wanted
+            .filter(|wanted| *wanted > snapshot.revision)
+            .map(|revision| Wanted {
+                revision,
+                since_ms: u64::MAX,
+            }),
         snapshot: snapshot.clone(),
         served,
         method: method.clone(),

@@ -37,7 +37,7 @@ mod refusal;
 mod reply;
 mod wait;
 
-use cut_off::{has_its_turn, is_refetch};
+use cut_off::{Refetch, has_its_turn, refetch};
 pub use refusal::Refusal;
 pub use reply::{Answer, Content, is_current, range};
 use wait::{Outcome, alone, join_or_fetch, validate_behind};
@@ -59,7 +59,15 @@ pub struct Journey {
     /// What a fetch for it is born as.
     pub birth: Birth,
     /// A revision the client wants to be served from at least, and this edge has not reached.
-    pub wanted: Option<Revision>,
+    pub wanted: Option<Wanted>,
+}
+
+/// What this edge cannot know is in the answer yet, unless the origin is asked after the request came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    pub revision: Revision,
+    /// When the request came, by CLOCK_BOOTTIME.
+    pub since_ms: u64,
 }
 
 /// What to do with a request.
@@ -90,8 +98,6 @@ pub enum Verdict {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Apart {
     CacheOff,
-    /// The client wants to be served from a revision that this edge has not reached.
-    TooEarly,
     /// It brings no body.
     Head,
     /// One range is asked for as it is.
@@ -163,7 +169,7 @@ pub fn decide(
     let verdict = match (selected, shelf) {
         _ if !policy.cache => apart(Fwd::Bypass, Apart::CacheOff, None),
         // What the client knows to be purged may still be in the cache: only the origin can tell.
-        _ if journey.wanted.is_some() => apart(Fwd::Miss, Apart::TooEarly, None),
+        _ if journey.wanted.is_some() => fetch(Fwd::Miss),
         (Some(object), _) => {
             let question = question(journey, &object, life(&object), vouches, now);
             let here = is_here(journey, &object);
@@ -307,7 +313,11 @@ pub fn is_here(journey: &Journey, object: &Object) -> bool {
 /// it is felt at once by what it waits for.
 pub async fn answer(state: &Arc<State>, journey: &Arc<Journey>, interims: &Interims) -> Answer {
     let vouches = state.relies_on(journey);
-    let mut answer = plain(state, journey, interims, vouches).await;
+    let mut way = journey.clone();
+    let mut answer = plain(state, &mut way, interims, vouches).await;
+    if way.wanted != journey.wanted {
+        answer.told.detail = Some(cut_off::BEHIND);
+    }
     if !vouches {
         let detail = cut_off::detail(journey.policy().on_partition, answer.told.handling);
         answer.told.detail = answer.told.detail.or(detail);
@@ -318,30 +328,40 @@ pub async fn answer(state: &Arc<State>, journey: &Arc<Journey>, interims: &Inter
 /// The answer with its body as the origin sent it.
 async fn plain(
     state: &Arc<State>,
-    journey: &Arc<Journey>,
+    journey: &mut Arc<Journey>,
     interims: &Interims,
     mut vouches: bool,
 ) -> Answer {
-    let mut journey = journey.clone();
     for _ in 0..ROUNDS_MAX {
         let shelf = state.storage.get(&journey.key);
         let now = clock::now();
         let life = |object: &Object| object.life(&state.ledger);
-        let verdict = decide(&journey, shelf.as_deref(), life, vouches, now);
+        let verdict = decide(journey, shelf.as_deref(), life, vouches, now);
         let verdict = verdict.unless_for_one(state.refusals.is_for_one(&journey.key));
-        if is_refetch(&journey, &verdict, vouches) && !has_its_turn(&journey).await {
-            return Answer::refused(Refusal::RefetchRate);
+        match refetch(state, journey, &verdict, vouches) {
+            Some(why) if !has_its_turn(journey, why).await => match why {
+                Refetch::CutOff => return Answer::refused(Refusal::RefetchRate),
+                // Never an error for being early: it gets what it would have got without asking for more.
+                Refetch::Early => {
+                    *journey = Arc::new(Journey {
+                        wanted: None,
+                        ..(**journey).clone()
+                    });
+                    continue;
+                }
+            },
+            _ => {}
         }
         let (why, stored, stand_in) = match verdict {
             Verdict::Serve { object, behind } => {
                 if behind {
-                    validate_behind(state, &journey, &object);
+                    validate_behind(state, journey, &object);
                 }
-                return Answer::stored(&journey, &object, now);
+                return Answer::stored(journey, &object, now);
             }
             Verdict::Refuse(refusal) => return Answer::refused(refusal),
             Verdict::Alone { why, stand_in, .. } => {
-                return alone(state, &journey, why, stand_in, interims).await;
+                return alone(state, journey, why, stand_in, interims).await;
             }
             Verdict::Fetch {
                 why,
@@ -349,14 +369,14 @@ async fn plain(
                 stand_in,
             } => (why, stored, stand_in),
         };
-        match join_or_fetch(state, &journey, why, stored, stand_in.clone(), interims).await {
+        match join_or_fetch(state, journey, why, stored, stand_in.clone(), interims).await {
             Outcome::Answered(answer) => return *answer,
-            Outcome::NotForUs => return alone(state, &journey, why, stand_in, interims).await,
-            Outcome::LookAgain => journey = begin_again(state, journey),
+            Outcome::NotForUs => return alone(state, journey, why, stand_in, interims).await,
+            Outcome::LookAgain => *journey = begin_again(state, journey.clone()),
         }
-        vouches = state.relies_on(&journey);
+        vouches = state.relies_on(journey);
     }
-    alone(state, &journey, Fwd::Miss, None, interims).await
+    alone(state, journey, Fwd::Miss, None, interims).await
 }
 
 /// The request has fetched nothing yet. Where it would be routed the very same way now, what it fetches is born

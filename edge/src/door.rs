@@ -88,8 +88,16 @@ impl Door {
                 wanted: Some(wanted),
                 ..
             })) => {
-                let _ = tokio::time::timeout(MIN_REVISION_WAIT, self.state.reaches(wanted)).await;
-                self.admit_now(asked)
+                let since_ms = clock::boottime_ms();
+                let reached = self.state.reaches(wanted.revision);
+                let _ = tokio::time::timeout(MIN_REVISION_WAIT, reached).await;
+                let mut admitted = self.admit_now(asked)?;
+                if let Admitted::Ours(journey) = &mut admitted
+                    && let Some(wanted) = &mut journey.wanted
+                {
+                    wanted.since_ms = since_ms;
+                }
+                Ok(admitted)
             }
             admitted => admitted,
         }

@@ -42,8 +42,9 @@ pub static SITE: Table = Table {
             },
             default: Default::Value("100"),
             about: "How many requests a second one edge sends the origin for what it may not answer from its cache: \
-                    while it is cut off, where `on_partition` is `\"revalidate\"`; and for a `Seawall-Min-Revision` \
-                    that it has not reached. What comes faster waits for at most a second, then it is answered 503.",
+                    while it is cut off, where `on_partition` is `\"revalidate\"`; and, counted apart, for a \
+                    `Seawall-Min-Revision` that it has not reached. What comes faster waits for at most a second; \
+                    then the one is answered 503, and the other as if it had not asked for a revision.",
         },
         Word {
             name: "cache",

@@ -4,24 +4,55 @@ use std::time::Duration;
 
 use seawall_config::site::OnPartition;
 
-use super::{Journey, Verdict};
+use super::{Journey, Verdict, would_join};
 use crate::clock;
 use crate::rules::cache_status::Handling;
+use crate::state::State;
 
-/// Whether the origin is asked though what is stored may be as good: only that this edge may not say so.
-pub(super) fn is_refetch(journey: &Journey, verdict: &Verdict, vouches: bool) -> bool {
-    let policy = journey.policy();
-    let cut_off = !vouches && policy.on_partition == OnPartition::Revalidate;
-    let is_fetched = matches!(verdict, Verdict::Fetch { .. } | Verdict::Alone { .. });
-    is_fetched && policy.cache && (cut_off || journey.wanted.is_some())
+/// The detail of an answer to a request that wanted more than it could have.
+pub(super) const BEHIND: &str = "older than Seawall-Min-Revision: refetch_rate is reached";
+
+/// Why the origin is asked though what is stored may be as good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refetch {
+    /// This edge may not say so.
+    CutOff,
+    /// It is behind what the client asks for.
+    Early,
 }
 
-/// Waits for the site's turn; false: it would be too long.
-pub(super) async fn has_its_turn(journey: &Journey) -> bool {
+/// None: not for such a reason, or nobody is asked for this request alone.
+pub(super) fn refetch(
+    state: &State,
+    journey: &Journey,
+    verdict: &Verdict,
+    vouches: bool,
+) -> Option<Refetch> {
+    let policy = journey.policy();
+    let shares = match verdict {
+        Verdict::Fetch { .. } => true,
+        Verdict::Alone { .. } => false,
+        Verdict::Serve { .. } | Verdict::Refuse(_) => return None,
+    };
+    if !policy.cache {
+        return None;
+    }
+    if !vouches && policy.on_partition == OnPartition::Revalidate {
+        return Some(Refetch::CutOff);
+    }
+    let waits = shares && would_join(state, journey);
+    (journey.wanted.is_some() && !waits).then_some(Refetch::Early)
+}
+
+/// Waits for the site's turn; false: it would be too long. What clients make up about revisions takes no turns from
+/// those who have no choice.
+pub(super) async fn has_its_turn(journey: &Journey, why: Refetch) -> bool {
     let served = &journey.served;
-    let turn = served
-        .refetching
-        .take(served.site.refetch_rate, clock::boottime_ms());
+    let turns = match why {
+        Refetch::CutOff => &served.refetching,
+        Refetch::Early => &served.early,
+    };
+    let turn = turns.take(served.site.refetch_rate, clock::boottime_ms());
     match turn {
         Some(wait) if wait > Duration::ZERO => tokio::time::sleep(wait).await,
         _ => {}

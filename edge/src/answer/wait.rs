@@ -286,6 +286,13 @@ fn joins(state: &State, journey: &Journey, fill: &Fill) -> bool {
     if journey.policy().on_partition != OnPartition::Serve && !state.relies_on(journey) {
         return false;
     }
+    // Asked before the request came, the origin may have answered from before what the client has read about.
+    if journey
+        .wanted
+        .is_some_and(|wanted| fill.began_ms <= wanted.since_ms)
+    {
+        return false;
+    }
     match fill.stage() {
         Stage::Asking => is_alive(state, journey, fill, None),
         Stage::Arrived(arrived) => {

@@ -23,10 +23,14 @@ pub fn rules(looked: &Looked<'_>, verdict: &Verdict, joins: bool) -> Vec<Spoken>
     match verdict {
         Verdict::Refuse(Refusal::Fenced) => return rules,
         Verdict::Alone {
-            apart: apart @ (Apart::CacheOff | Apart::TooEarly),
+            apart: apart @ Apart::CacheOff,
             ..
         } => {
             rules.push(words::apart(*apart));
+            return rules;
+        }
+        _ if looked.journey.wanted.is_some() => {
+            rules.push(words::too_early());
             return rules;
         }
         _ => {}

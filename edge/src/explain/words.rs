@@ -188,10 +188,6 @@ pub fn apart(apart: Apart) -> Spoken {
             "cache = \"off\"",
             "every request goes to the origin, nothing is stored",
         ),
-        Apart::TooEarly => (
-            "Seawall-Min-Revision",
-            "this edge is not there yet: it would wait a moment, then ask the origin",
-        ),
         Apart::Head => (
             "RFC 9110 §9.3.2",
             "a HEAD brings no body that others could share",
@@ -206,6 +202,11 @@ pub fn apart(apart: Apart) -> Spoken {
         ),
     };
     Spoken::new(section, says)
+}
+
+pub fn too_early() -> Spoken {
+    let says = "this edge is not there yet: it would wait a moment, then ask the origin";
+    Spoken::new("Seawall-Min-Revision", says)
 }
 
 pub fn refusal(refusal: Refusal) -> Spoken {

@@ -39,6 +39,8 @@ pub struct Served {
     pub pool: Pool,
     pub refetching: Turns,
     pub meters: Meters,
+    /// Of those who want a revision that this edge has not reached.
+    pub early: Turns,
 }
 
 /// A document that does not validate here.
@@ -260,6 +262,7 @@ impl Served {
             document: document.clone(),
             refetching: Turns::default(),
             meters: Meters::default(),
+            early: Turns::default(),
             site,
         })
     }
