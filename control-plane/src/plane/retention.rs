@@ -1,7 +1,8 @@
 //! The live purge records, and when one may be forgotten. Pure.
 //!
 //! A record stays for an hour and until every vouching edge has applied it. Beyond [`RECORDS_MAX`] records, or
-//! their bytes, the oldest go earlier. The revision of the newest forgotten one is the floor: an edge that takes a
+//! their bytes, the oldest go earlier, but not before that either; unless an edge lags so far that there are twice as
+//! many. The revision of the newest forgotten one is the floor: an edge that takes a
 //! snapshot treats everything born before it as purged. So forgetting costs an edge that has been away a refill,
 //! and never lets an old copy through; one that follows the feed is past what is forgotten and loses nothing.
 
@@ -89,11 +90,12 @@ pub(crate) fn forgettable(
     let (mut count, mut bytes) = (purges.len(), purges.bytes());
     let goes = |(revision, purge): &(&Revision, &Purge)| {
         let over = count > RECORDS_MAX || bytes > RECORDS_BYTES_MAX;
+        let far_over = count > 2 * RECORDS_MAX || bytes > 2 * RECORDS_BYTES_MAX;
         let old = wall_ms.saturating_sub(purge.record.at_ms) >= RETAINED_MS;
         let passed = vouched_from.is_none_or(|from| from >= **revision);
         count -= 1;
         bytes = bytes.saturating_sub(purge.bytes);
-        over || (old && passed)
+        far_over || (passed && (over || old))
     };
     let gone = purges.iter().take_while(goes).take(FORGOTTEN_AT_ONCE_MAX);
     gone.map(|(revision, _)| *revision).collect()
@@ -139,12 +141,21 @@ mod tests {
 
     #[test]
     fn too_many_go_earlier_oldest_first() {
-        let young: Vec<_> = (1..=RECORDS_MAX as u64 + 2)
-            .map(|revision| (revision, 0))
-            .collect();
-        let gone = forgettable(&purges(&young, 1), Some(Revision(0)), 0);
-        assert_eq!(gone, [Revision(1), Revision(2)]);
-        let big = purges(&[(1, 0), (2, 0), (3, 0)], RECORDS_BYTES_MAX / 2);
-        assert_eq!(forgettable(&big, Some(Revision(0)), 0), [Revision(1)]);
+        let check = |count: usize, bytes: usize, vouched_from: Option<u64>, expect: &[u64]| {
+            let young: Vec<_> = (1..=count as u64).map(|revision| (revision, 0)).collect();
+            let gone = forgettable(&purges(&young, bytes), vouched_from.map(Revision), 0);
+            let expect: Vec<_> = expect.iter().copied().map(Revision).collect();
+            assert_eq!(gone, expect, "{count} of {bytes}, {vouched_from:?}");
+        };
+        check(RECORDS_MAX, 1, None, &[]);
+        check(RECORDS_MAX + 2, 1, None, &[1, 2]);
+        check(RECORDS_MAX + 2, 1, Some(9), &[1, 2]);
+        // What an edge has yet to apply that vouches is not taken from under it, unless it lags too far.
+        check(RECORDS_MAX + 2, 1, Some(1), &[1]);
+        check(RECORDS_MAX + 2, 1, Some(0), &[]);
+        check(2 * RECORDS_MAX + 2, 1, Some(0), &[1, 2]);
+        check(3, RECORDS_BYTES_MAX / 2, Some(9), &[1]);
+        check(3, RECORDS_BYTES_MAX / 2, Some(0), &[]);
+        check(5, RECORDS_BYTES_MAX / 2, Some(0), &[1]);
     }
 }

@@ -198,8 +198,8 @@ impl State {
                     record,
                     bytes: value.len(),
                 };
+                self.tally.open(revision, accepted_ms, purge.record.dry_run);
                 self.purges.insert(revision, purge);
-                self.tally.open(revision, accepted_ms);
             }
             Key::Beacon => {
                 let Some(beacon) = decode(key, value) else {

@@ -10,10 +10,14 @@ use super::records::{CountedRecord, Matched};
 
 /// Purges whose counts are kept; receipts of older ones say no more than who has applied them.
 const TALLIED_MAX: usize = 1_000;
+/// Beside them: whoever asked what a purge would match waits for nothing else.
+const DRY_RUNS_MAX: usize = 100;
 
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     purges: BTreeMap<Revision, Purge>,
+    /// Those of them that only count.
+    dry_runs: BTreeSet<Revision>,
     /// The `counted/…` keys the store holds.
     stored: BTreeSet<(Revision, String)>,
     /// Purges with counts that were heard here and are not stored yet.
@@ -36,10 +40,20 @@ pub(crate) struct Said {
 }
 
 impl Tally {
-    pub(crate) fn open(&mut self, purge: Revision, seen_ms: Option<u64>) {
+    pub(crate) fn open(&mut self, purge: Revision, seen_ms: Option<u64>, dry_run: bool) {
         self.purges.entry(purge).or_default().seen_ms = seen_ms;
-        while self.purges.len() > TALLIED_MAX {
-            self.purges.pop_first();
+        if dry_run {
+            self.dry_runs.insert(purge);
+        }
+        if self.dry_runs.len() > DRY_RUNS_MAX
+            && let Some(oldest) = self.dry_runs.pop_first()
+        {
+            self.purges.remove(&oldest);
+        }
+        if self.purges.len() - self.dry_runs.len() > TALLIED_MAX {
+            let mut purges = self.purges.keys();
+            let oldest = purges.find(|purge| !self.dry_runs.contains(purge)).copied();
+            oldest.and_then(|oldest| self.purges.remove(&oldest));
         }
     }
 
@@ -97,15 +111,16 @@ impl Tally {
 
     /// Stored counts that no receipt shows any more.
     pub(crate) fn outlived(&self) -> impl Iterator<Item = &(Revision, String)> {
-        let oldest = self.purges.keys().next().copied();
+        let is_shown = |purge: &Revision| self.purges.contains_key(purge);
         self.stored
             .iter()
-            .take_while(move |(purge, _)| oldest.is_none_or(|oldest| *purge < oldest))
+            .filter(move |(purge, _)| !is_shown(purge))
     }
 
     /// The record of a purge is forgotten.
     pub(crate) fn close(&mut self, purge: Revision) {
         self.purges.remove(&purge);
+        self.dry_runs.remove(&purge);
         self.unstored.remove(&purge);
     }
 
@@ -141,9 +156,9 @@ mod tests {
     #[test]
     fn an_edge_is_timed_for_every_purge_it_passed() {
         let mut tally = Tally::default();
-        tally.open(Revision(5), Some(1_000));
-        tally.open(Revision(7), None);
-        tally.open(Revision(9), Some(1_500));
+        tally.open(Revision(5), Some(1_000), false);
+        tally.open(Revision(7), None, false);
+        tally.open(Revision(9), Some(1_500), false);
         tally.moved(&moved(None, 4), 1_600);
         tally.moved(&moved(Some(4), 9), 1_700);
         let ms = |purge| tally.said(Revision(purge), "e").ms;
@@ -159,7 +174,7 @@ mod tests {
             bytes: 2,
         };
         for revision in 1..=TALLIED_MAX as u64 + 1 {
-            tally.open(Revision(revision), None);
+            tally.open(Revision(revision), None, false);
         }
         tally.heard("e", &counted(1));
         tally.heard("e", &counted(2));
@@ -177,5 +192,33 @@ mod tests {
         assert_eq!(unstored, [Revision(2)]);
         let outlived: Vec<_> = tally.outlived().map(|(purge, _)| *purge).collect();
         assert_eq!(outlived, [Revision(1)]);
+    }
+
+    #[test]
+    fn a_dry_run_is_counted_amid_a_storm_of_purges() {
+        let mut tally = Tally::default();
+        let counted = |revision| Counted {
+            revision: Revision(revision),
+            objects: 1,
+            bytes: 2,
+        };
+        let is_counted = |tally: &mut Tally, revision| {
+            tally.heard("e", &counted(revision));
+            tally.said(Revision(revision), "e").matched.is_some()
+        };
+        tally.open(Revision(1), None, true);
+        for revision in 2..3_000 {
+            tally.open(Revision(revision), None, false);
+        }
+        assert!(is_counted(&mut tally, 1));
+        assert_eq!(tally.purges.len(), TALLIED_MAX + 1);
+        for revision in 3_000..=3_000 + DRY_RUNS_MAX as u64 {
+            tally.open(Revision(revision), None, true);
+        }
+        assert!(!is_counted(&mut tally, 1), "these are bounded, too");
+        tally.close(Revision(3_050));
+        tally.open(Revision(4_000), None, true);
+        assert!(is_counted(&mut tally, 3_001));
+        assert_eq!(tally.purges.len(), TALLIED_MAX + DRY_RUNS_MAX);
     }
 }
