@@ -132,6 +132,7 @@ fn cloudflares_purges_are_understood() {
     };
     refused(zone, "{}", 400);
     refused(zone, r#"{"files": ["/a"]}"#, 400);
+    refused(zone, r#"{"hosts": ["other.test"]}"#, 400);
     refused(
         "/zones/nobody/purge_cache",
         r#"{"purge_everything": true}"#,

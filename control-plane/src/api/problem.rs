@@ -3,7 +3,7 @@
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use seawall_config::{Problem, Revision};
+use seawall_config::{Problem, Revision, Scope};
 use serde::Serialize;
 
 use crate::PlaneError;
@@ -163,6 +163,12 @@ pub(super) fn unauthorized() -> Refusal {
     let detail = "show a token that this control plane knows (Authorization: Bearer …, or SEAWALL_TOKEN for \
                   the commands), or the certificate of an edge";
     Refusal::new(401, "unauthorized", "Who are you?", detail)
+}
+
+/// Purged in the name of a site that it is not of.
+pub(super) fn foreign_scope(scope: &Scope, site: &str) -> Refusal {
+    let message = format!("{scope} is on no host of the site {site:?}");
+    not_readable("scopes", &message)
 }
 
 pub(super) fn forbidden(why: String) -> Refusal {

@@ -70,7 +70,7 @@ pub(in crate::api) async fn keys(
     Ok(purged.answer(ids))
 }
 
-/// `POST /service/{id}/purge_all`
+/// `POST /service/{id}/purge_all`. Always hard: as there, `Fastly-Soft-Purge` says nothing of it.
 pub(in crate::api) async fn all(
     State(plane): Plan,
     Extension(who): Extension<Who>,
