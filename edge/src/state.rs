@@ -23,6 +23,7 @@ use crate::feed::followed;
 use crate::fill::fetch::Connections;
 use crate::fill::{Fill, Fills};
 use crate::heartbeat::Vouching;
+use crate::key::Key;
 use crate::ledger::shared::SharedLedger;
 use crate::ledger::{Birth, Fingerprint, Life};
 use crate::metrics::Metrics;
