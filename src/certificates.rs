@@ -4,12 +4,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use seawall_certs::{Keyring, Resolver, development_ca};
+use seawall_certs::{Keyring, Resolver, Stamp, development_ca};
 use tokio::task::block_in_place;
+use tokio::time::sleep;
 
 use crate::clock;
 
 const RENEWAL_INTERVAL: Duration = Duration::from_secs(60 * 60);
+/// How often the folder is looked at …
+const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+/// … or, if a look takes long, after so many times as long.
+const LOOK_PAUSES: u32 = 50;
 
 /// A keyring that is served, and how to make it anew.
 #[derive(Debug)]
@@ -27,23 +32,46 @@ enum Source {
 
 impl Certificates {
     /// Of `folder`; where there is none, of a development CA in `state`.
-    /// From then on they are read again now and then, so that one that was replaced, or of the development CA one
-    /// that would end, is not served for ever.
+    /// From then on a folder is followed: what changes there is served as soon as it stays the same from one look to the
+    /// next. The development CA's are made anew before they end.
     pub(crate) fn open(folder: Option<&Path>, state: &Path) -> anyhow::Result<Arc<Self>> {
         let source = match folder {
             Some(folder) => Source::Folder(folder.to_owned()),
             None => Source::DevelopmentCa(state.to_owned()),
         };
+        let stamp = source.stamp();
         let resolver = Arc::new(Resolver::new(source.keyring()?));
         let certificates = Arc::new(Self { source, resolver });
-        let renewed = certificates.clone();
-        tokio::spawn(async move {
-            loop {
-                tokio::time::sleep(RENEWAL_INTERVAL).await;
-                renewed.reload_or_keep();
-            }
-        });
+        match stamp {
+            Some(stamp) => tokio::spawn(certificates.clone().follow(stamp)),
+            None => tokio::spawn(certificates.clone().renew()),
+        };
         Ok(certificates)
+    }
+
+    async fn renew(self: Arc<Self>) {
+        loop {
+            sleep(RENEWAL_INTERVAL).await;
+            self.reload_or_keep();
+        }
+    }
+
+    /// `read`: how the folder looked when it was read last.
+    async fn follow(self: Arc<Self>, mut read: Option<Stamp>) {
+        let mut seen = read.clone();
+        let mut pause = LOOK_INTERVAL;
+        loop {
+            sleep(pause).await;
+            let began = clock::instant();
+            let looks = block_in_place(|| self.source.stamp()).flatten();
+            pause = LOOK_INTERVAL.max((clock::instant() - began) * LOOK_PAUSES);
+            // Who writes a certificate and then its key is between the two for a moment.
+            if looks == seen && looks != read {
+                read = looks.clone();
+                self.reload_or_keep();
+            }
+            seen = looks;
+        }
     }
 
     /// Serves what is there now; where that is no good, the old ones stay.
@@ -51,9 +79,12 @@ impl Certificates {
         match block_in_place(|| self.source.keyring()) {
             Ok(keyring) => {
                 self.resolver.replace(keyring);
-                tracing::debug!("certificates read again");
+                tracing::info!("certificates read again");
             }
-            Err(error) => tracing::error!("the certificates are as before: {error:#}"),
+            Err(error) => {
+                self.resolver.keep();
+                tracing::error!("the certificates are as before: {error:#}");
+            }
         }
     }
 
@@ -71,6 +102,14 @@ impl Certificates {
 }
 
 impl Source {
+    /// None: there is no folder of somebody else's to follow.
+    fn stamp(&self) -> Option<Option<Stamp>> {
+        match self {
+            Self::Folder(folder) => Some(seawall_certs::stamp(folder)),
+            Self::DevelopmentCa(_) => None,
+        }
+    }
+
     fn keyring(&self) -> anyhow::Result<Keyring> {
         match self {
             Self::Folder(folder) => {

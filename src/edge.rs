@@ -78,6 +78,7 @@ pub(crate) async fn run(args: EdgeArgs) -> Result<Exit, Failure> {
             .unwrap_or_else(seawall_edge::default_cache_bytes),
         access_log: args.access_log,
         front_door: args.front_door,
+        door: config.door,
         own_addresses: vec![listener.address()],
     };
     let edge = start(options, &mut registry, "listen in [edge]").await?;

@@ -13,6 +13,7 @@ use clap::{ArgAction, Args};
 use seawall_config::feed::Applied;
 use seawall_config::file::SiteFile;
 use seawall_config::reader::{size, socket_address};
+use seawall_config::roles::DoorConfig;
 use seawall_control_plane::api::{self, Access};
 use seawall_control_plane::{Plane, PlaneError};
 use seawall_edge::{AccessLog, Credentials, Edge, EdgeOptions};
@@ -122,6 +123,7 @@ pub(crate) async fn run(args: RunArgs) -> Result<Exit, Failure> {
             .unwrap_or_else(seawall_edge::default_cache_bytes),
         access_log: args.access_log,
         front_door: args.front_door,
+        door: DoorConfig::default(),
         own_addresses: vec![listener.address()],
     };
     let edge = edge::start(options, &mut registry, "--listen").await?;

@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::Read;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -57,6 +59,29 @@ pub enum CertsError {
         folder: PathBuf,
         problems: Vec<FileProblem>,
     },
+}
+
+/// How the pairs of a folder look from outside: as long as that stays the same, so do they.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stamp(u64);
+
+/// None: it cannot be looked at.
+pub fn stamp(folder: &Path) -> Option<Stamp> {
+    let mut hasher = DefaultHasher::new();
+    for (name, pair) in pairs(folder).ok()? {
+        name.hash(&mut hasher);
+        for file in pair.certificates.iter().chain(&pair.key) {
+            file.hash(&mut hasher);
+            // Behind a link the file may be another one.
+            let Ok(file) = std::fs::metadata(file) else {
+                continue;
+            };
+            (file.dev(), file.ino(), file.len()).hash(&mut hasher);
+            (file.mtime(), file.mtime_nsec()).hash(&mut hasher);
+            (file.ctime(), file.ctime_nsec()).hash(&mut hasher);
+        }
+    }
+    Some(Stamp(hasher.finish()))
 }
 
 impl Keyring {

@@ -70,6 +70,14 @@ impl Keyring {
             }
     }
 
+    /// Whether a client that named no server was shown a certificate for this name.
+    pub fn shows_all(&self, name: &str) -> bool {
+        match (&self.only, self.certificate(Some(name))) {
+            (Some(only), Some(named)) => Arc::ptr_eq(only, &named),
+            _ => false,
+        }
+    }
+
     /// Each name and when the certificate that answers for it expires, in no order.
     pub fn expires(&self) -> impl Iterator<Item = (String, SystemTime)> {
         let exact = self

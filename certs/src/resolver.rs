@@ -1,9 +1,11 @@
 //! What rustls asks during a handshake: the certificate for the name a client sent.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
@@ -13,18 +15,32 @@ use crate::keyring::Keyring;
 #[derive(Debug)]
 pub struct Resolver {
     keyring: ArcSwap<Keyring>,
+    /// What was to follow could not be used.
+    is_behind: AtomicBool,
 }
 
 impl Resolver {
     pub fn new(keyring: Keyring) -> Self {
         Self {
             keyring: ArcSwap::from_pointee(keyring),
+            is_behind: AtomicBool::new(false),
         }
     }
 
     /// Every handshake that begins after this sees `keyring`, whole.
     pub fn replace(&self, keyring: Keyring) {
         self.keyring.store(Arc::new(keyring));
+        self.is_behind.store(false, Ordering::Relaxed);
+    }
+
+    /// What should be served now cannot be used: the keyring stays.
+    pub fn keep(&self) {
+        self.is_behind.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether what should be served is another keyring, which cannot be used.
+    pub fn is_behind(&self) -> bool {
+        self.is_behind.load(Ordering::Relaxed)
     }
 
     /// The keyring that is served now.
@@ -40,14 +56,25 @@ impl ResolvesServerCert for Resolver {
     }
 }
 
-/// TLS 1.2 and 1.3 by ring, HTTP/2 before HTTP/1.1, no client certificates.
-/// No 0-RTT (rustls accepts none unless told to): early data can be replayed.
+/// For clients of which no certificate is asked.
 pub fn server_config(resolver: Arc<Resolver>) -> Result<Arc<ServerConfig>, rustls::Error> {
+    config(resolver, None)
+}
+
+/// TLS 1.2 and 1.3 by ring, HTTP/2 before HTTP/1.1.
+/// No 0-RTT (rustls accepts none unless told to): early data can be replayed.
+pub(crate) fn config(
+    resolver: Arc<Resolver>,
+    clients: Option<Arc<dyn ClientCertVerifier>>,
+) -> Result<Arc<ServerConfig>, rustls::Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
-        .with_no_client_auth()
-        .with_cert_resolver(resolver);
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?;
+    let config = match clients {
+        Some(clients) => config.with_client_cert_verifier(clients),
+        None => config.with_no_client_auth(),
+    };
+    let mut config = config.with_cert_resolver(resolver);
     // Stateless tickets, so that any number of clients can resume; their keys change every six hours, and the one
     // before is known for six more.
     config.ticketer = rustls::crypto::ring::Ticketer::new()?;

@@ -9,8 +9,10 @@ use crate::reader::{Fields, echo, socket_address};
 use crate::schema;
 use crate::site;
 
+mod door;
 mod etcd;
 
+pub use door::{CONNECTIONS_MAX, DoorConfig, REQUESTS_MAX, TRUSTED_PROXIES_MAX, TrustedField};
 pub use etcd::EtcdConfig;
 
 /// Control planes one edge may name.
@@ -34,6 +36,7 @@ pub struct EdgeConfig {
     /// Who it is to its control planes, and whom it trusts there.
     pub peer_certs: Option<PathBuf>,
     pub token_file: Option<PathBuf>,
+    pub door: DoorConfig,
 }
 
 /// `[control_plane]`, checked.
@@ -76,6 +79,7 @@ impl EdgeConfig {
         let certs = fields.text("certs").map(PathBuf::from);
         let peer_certs = fields.text("peer_certs").map(PathBuf::from);
         let token_file = fields.text("token_file").map(PathBuf::from);
+        let door = DoorConfig::from_fields(&mut fields, problems);
         if peer_certs.is_none()
             && control_planes
                 .iter()
@@ -97,6 +101,7 @@ impl EdgeConfig {
             certs,
             peer_certs,
             token_file,
+            door,
         })
     }
 }

@@ -11,7 +11,7 @@ use crate::reader::echo;
 mod address;
 mod document;
 
-pub use address::{origin_address, server};
+pub use address::{block, origin_address, server};
 pub use document::DOCUMENT_BYTES_MAX;
 pub(crate) use document::Taken;
 
@@ -42,6 +42,10 @@ pub struct Site {
     pub name: String,
     pub hosts: Vec<HostPattern>,
     pub origin: Origin,
+    /// PEM of the authorities that sign its clients' certificates. None: no certificate is asked for.
+    pub client_ca: Option<String>,
+    /// Whether a client may speak to the origin over a web socket.
+    pub websocket: bool,
     /// Which clients are told the key of an answer, and details of why it is as it is.
     pub debug_from: Vec<IpNet>,
     /// Which clients may purge a URL at an edge.
@@ -200,7 +204,8 @@ impl Site {
     }
 }
 
-fn is_among(client: IpAddr, blocks: &[IpNet]) -> bool {
+/// Whether a client's address is in one of the blocks.
+pub fn is_among(client: IpAddr, blocks: &[IpNet]) -> bool {
     let client = client.to_canonical();
     blocks.iter().any(|block| block.contains(&client))
 }

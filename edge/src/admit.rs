@@ -74,8 +74,10 @@ pub enum Refused {
     NoConfiguration,
     NoSite,
     Loop,
-    /// The certificate that the client was shown is not this host's.
+    /// The certificate that the client was shown is not this host's, or the one it had to show was for another's.
     Misdirected,
+    /// The site asks for a certificate, which nobody can show in clear.
+    NoCertificate,
 }
 
 /// `birth` says what a fetch for the site it is routed to is born as.
@@ -107,7 +109,7 @@ pub fn admit(
     if fields::nominates_protected(fields) {
         return Err(Refused::ProtectedNominated);
     }
-    if snapshot.revision == Revision(0) {
+    if !snapshot.is_configured() {
         return Err(Refused::NoConfiguration);
     }
     // Routed by the same host the key will hold.
@@ -117,6 +119,9 @@ pub fn admit(
         .find(&named.host)
         .ok_or(Refused::NoSite)?
         .clone();
+    if scheme == Scheme::Http && served.clients.is_some() {
+        return Err(Refused::NoCertificate);
+    }
     if by.loops(fields, snapshot.epoch.0) {
         return Err(Refused::Loop);
     }
@@ -138,7 +143,7 @@ pub fn admit(
     };
     let ours = matches!(*method, Method::GET | Method::HEAD)
         && !has_body
-        && !asks_for_websocket(method, fields);
+        && !(journey.served.site.websocket && asks_for_websocket(method, fields));
     Ok(match journey.served.site.purge_from.is_empty() {
         _ if ours => Admitted::Ours(journey),
         false if method.as_str() == PURGE => match !has_body && may_purge(&journey) {
@@ -172,7 +177,7 @@ fn own_words(fields: &Arc<HeaderMap>) -> Arc<HeaderMap> {
     Arc::new(own)
 }
 
-/// The one protocol that is passed on: RFC 9110 §7.8 lets any other wish be ignored.
+/// The one protocol that is passed on, where the site allows it: RFC 9110 §7.8 lets any other wish be ignored.
 fn asks_for_websocket(method: &Method, fields: &HeaderMap) -> bool {
     let upgrade = fields.get(header::UPGRADE).map(HeaderValue::as_bytes);
     *method == Method::GET && upgrade.is_some_and(|wish| wish.eq_ignore_ascii_case(b"websocket"))
@@ -234,7 +239,7 @@ impl Refused {
             | Self::ProtectedNominated
             | Self::BadToken => StatusCode::BAD_REQUEST,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::MayNotPurge => StatusCode::FORBIDDEN,
+            Self::MayNotPurge | Self::NoCertificate => StatusCode::FORBIDDEN,
             Self::NoConfiguration => StatusCode::SERVICE_UNAVAILABLE,
             Self::NoSite => StatusCode::NOT_FOUND,
             Self::Loop => StatusCode::LOOP_DETECTED,
@@ -262,7 +267,8 @@ impl Refused {
             Self::NoConfiguration => "no configuration yet; the control plane has not been reached",
             Self::NoSite => "no site answers for this host",
             Self::Loop => "this request has been here before (CDN-Loop)",
-            Self::Misdirected => "the certificate of this connection is not for this host",
+            Self::Misdirected => "this connection was made for another host",
+            Self::NoCertificate => "this site asks for a client certificate; ask over https",
         }
     }
 
@@ -270,7 +276,12 @@ impl Refused {
     pub fn closes(self) -> bool {
         !matches!(
             self,
-            Self::BadToken | Self::NoConfiguration | Self::NoSite | Self::Loop | Self::Misdirected
+            Self::BadToken
+                | Self::NoConfiguration
+                | Self::NoSite
+                | Self::Loop
+                | Self::Misdirected
+                | Self::NoCertificate
         )
     }
 }

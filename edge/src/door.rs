@@ -1,17 +1,18 @@
 //! What every door does with a request, whatever protocol it came by: lets it in, signs the answer, and tells of it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use http::Method;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use seawall_certs::Resolver;
+use seawall_certs::{AuthoritiesId, Resolver};
 use seawall_config::scope::Scheme;
 
 use crate::admit::{Admitted, Asked, Refused, admit};
 use crate::answer::{Answer, Journey};
 use crate::clock;
+use crate::front::trusted::Trusted;
 use crate::key::Key;
 use crate::log::{Line, Log};
 use crate::metrics::Counted;
@@ -33,8 +34,18 @@ pub struct Door {
     pub log: Log,
     /// What TLS answers with.
     pub keyring: Option<Arc<Resolver>>,
+    pub trusted: Trusted,
     /// What clients purge here goes there.
     pub orders: Orders,
+}
+
+/// What a client and this edge agreed on before TLS carried a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Handshake<'a> {
+    /// The server name whose certificate the client was shown.
+    pub shown: Option<&'a str>,
+    /// Who signed the certificate that the client had to show.
+    pub verified: Option<AuthoritiesId>,
 }
 
 /// One request's notes, for the log.
@@ -52,6 +63,7 @@ pub struct Outcome<'a> {
     /// As it came; the key's counts where there is one.
     pub target: &'a str,
     pub fields: &'a HeaderMap,
+    /// The other end of the connection.
     pub client: Option<SocketAddr>,
     pub scheme: Scheme,
     pub protocol: &'static str,
@@ -75,12 +87,16 @@ impl Visit {
 
 impl Door {
     /// Who may come in. A request may ask for a revision that is still under way: it is waited for, but not for long.
-    /// `shown`: the server name whose certificate the client was shown.
-    pub async fn admit(&self, asked: Asked<'_>, shown: Option<&str>) -> Result<Admitted, Refused> {
+    /// `handshake`: where it came over TLS.
+    pub async fn admit(
+        &self,
+        mut asked: Asked<'_>,
+        handshake: Option<Handshake<'_>>,
+    ) -> Result<Admitted, Refused> {
         self.state.saw_request();
+        asked.client = self.client(asked.client, asked.fields);
         let admitted = self.admit_now(asked)?;
-        let journey = admitted.journey();
-        if shown.is_some_and(|shown| self.is_misdirected(shown, journey.key.host())) {
+        if handshake.is_some_and(|handshake| self.is_misdirected(handshake, admitted.journey())) {
             return Err(Refused::Misdirected);
         }
         match Ok(admitted) {
@@ -103,12 +119,33 @@ impl Door {
         }
     }
 
-    /// RFC 9110 §15.5.20: a certificate is good for its own names only.
-    fn is_misdirected(&self, shown: &str, host: &str) -> bool {
+    /// RFC 9110 §15.5.20: a certificate is good for its own names only; and what was agreed on with a client, for the
+    /// site it named. A browser that asks another one's host on the same connection (RFC 9113 §9.1.1) opens one more.
+    fn is_misdirected(&self, handshake: Handshake<'_>, journey: &Journey) -> bool {
+        let host = journey.key.host();
         let port = host.rfind(':').filter(|_| !host.ends_with(']'));
         let host = host.get(..port.unwrap_or(host.len())).unwrap_or(host);
-        let keyring = self.keyring.as_ref().map(|resolver| resolver.keyring());
-        keyring.is_some_and(|keyring| !keyring.is_one_for(shown, host))
+        let Some(keyring) = self.keyring.as_ref().map(|resolver| resolver.keyring()) else {
+            return false;
+        };
+        let is_named = match handshake.shown {
+            Some(shown) if shown.eq_ignore_ascii_case(host) => true,
+            Some(shown) => {
+                let site = journey.snapshot.routes().find(&shown.to_ascii_lowercase());
+                let same = site.is_some_and(|site| site.name == journey.served.name);
+                same && keyring.is_one_for(shown, host)
+            }
+            // It connected to an address, and a literal address is not sent as a name (RFC 6066 §3).
+            None => is_address(host) || keyring.shows_all(host),
+        };
+        let clients = journey.served.clients.as_ref();
+        let is_let_in = clients.is_none_or(|clients| handshake.verified == Some(clients.id()));
+        !(is_named && is_let_in)
+    }
+
+    /// Who asks, whoever passed it on.
+    fn client(&self, peer: Option<SocketAddr>, fields: &HeaderMap) -> Option<SocketAddr> {
+        peer.map(|peer| self.trusted.client(peer, fields))
     }
 
     fn admit_now(&self, asked: Asked<'_>) -> Result<Admitted, Refused> {
@@ -162,7 +199,7 @@ impl Door {
         self.log.write(&Line {
             at: visit.at,
             site: served.map_or("", |served| &served.name),
-            client: outcome.client,
+            client: self.client(outcome.client, outcome.fields),
             method: outcome.method.as_str(),
             scheme: outcome.scheme.as_str(),
             host: key.map_or_else(|| host.as_deref().unwrap_or_default(), Key::host),
@@ -178,6 +215,13 @@ impl Door {
             referer: field(header::REFERER),
         });
     }
+}
+
+fn is_address(host: &str) -> bool {
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    bare.unwrap_or(host).parse::<IpAddr>().is_ok()
 }
 
 /// The answer to a request that was not let in.

@@ -9,12 +9,13 @@ use std::time::Duration;
 use pingora_core::apps::HttpServerOptions;
 use pingora_core::connectors::ConnectorOptions;
 use pingora_core::connectors::http::Connector;
-use pingora_core::protocols::http::v2::server::H2Options;
+use pingora_core::protocols::http::v2::server::{H2Options, default_h2_options};
 use pingora_core::server::configuration::ServerConf;
 use pingora_proxy::HttpProxy;
 use prometheus_client::registry::Registry;
 use seawall_certs::Resolver;
 use seawall_config::feed::{Applied, EdgeState};
+use seawall_config::roles::DoorConfig;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -24,7 +25,10 @@ use crate::explain::{Question, Report, explain};
 use crate::feed::client::{FollowConfig, follow};
 use crate::feed::credentials::Credentials;
 use crate::front::Front;
+use crate::front::tls::Tls;
+use crate::front::trusted::Trusted;
 use crate::log::{AccessLog, Log};
+use crate::metrics::certificates::Certificates;
 use crate::metrics::{Levels, Metrics};
 use crate::ordering::Orders;
 use crate::proxy::Proxy;
@@ -33,8 +37,6 @@ use crate::{settling, sweep};
 
 /// Connections to origins kept for reuse.
 const POOLED_CONNECTIONS_MAX: usize = 1024;
-/// An HTTP/2 connection without a stream is kept this long.
-const H2_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// The default bound of the cache, when the machine's memory cannot be read.
 const CACHE_BYTES_FALLBACK: u64 = 256 * 1024 * 1024;
 const CACHE_BYTES_DEFAULT_MAX: u64 = 4 * 1024 * 1024 * 1024;
@@ -58,6 +60,8 @@ pub struct EdgeOptions {
     pub access_log: AccessLog,
     /// Whether HTTP/1 is answered by our own reader. Off: by Pingora's, with the same answers.
     pub front_door: bool,
+    /// Whom it lets in, and whom it believes.
+    pub door: DoorConfig,
     /// Other listeners of this process, which no origin may be.
     pub own_addresses: Vec<SocketAddr>,
 }
@@ -99,7 +103,7 @@ impl Edge {
                     .clone()
                     .ok_or(StartError::NoKeyring(address))?;
                 let (listener, address) = bind(address).await?;
-                Some((listener, address, seawall_certs::server_config(keyring)?))
+                Some((listener, address, Tls::new(keyring)?))
             }
             None => None,
         };
@@ -122,6 +126,9 @@ impl Edge {
             metrics,
         ));
         Levels::register(registry, &state);
+        if let Some(keyring) = &options.keyring {
+            Certificates::register(registry, keyring.clone());
+        }
 
         let (stop, stopped) = watch::channel(false);
         follow(
@@ -136,12 +143,14 @@ impl Edge {
             state: state.clone(),
             log,
             keyring: options.keyring.clone(),
+            trusted: Trusted::new(&options.door),
             orders: Orders::new(&options),
         });
-        let front = Front::new(door.clone(), proxy(door.clone()), options.front_door);
+        let proxy = proxy(door.clone(), options.door.idle_timeout);
+        let front = Front::new(door.clone(), proxy, options.front_door, options.door);
         front.open(clear, None);
-        if let Some((listener, _, config)) = secure {
-            front.open(listener, Some(config));
+        if let Some((listener, _, tls)) = secure {
+            front.open(listener, Some(tls));
         }
         Ok(Self {
             state,
@@ -232,7 +241,7 @@ fn connections() -> Connector<()> {
     Connector::new(Some(options))
 }
 
-fn proxy(door: Arc<Door>) -> HttpProxy<Proxy> {
+fn proxy(door: Arc<Door>, idle: Duration) -> HttpProxy<Proxy> {
     let conf = ServerConf {
         upstream_keepalive_pool_size: POOLED_CONNECTIONS_MAX,
         max_retries: crate::origin::RETRIES_MAX,
@@ -241,17 +250,17 @@ fn proxy(door: Arc<Door>) -> HttpProxy<Proxy> {
     let mut proxy = HttpProxy::new(Proxy(door), Arc::new(conf));
     proxy.h2_options = Some(h2_options());
     let mut options = HttpServerOptions::default();
-    options.h2_idle_timeout = Some(H2_IDLE_TIMEOUT);
+    options.h2_idle_timeout = Some(idle);
     proxy.server_options = Some(options);
     proxy.handle_init_modules();
     proxy
 }
 
-/// Supplying options replaces Pingora's bounds by h2's looser ones: each is named here.
+/// Own options replace Pingora's bounds, so they begin from those: a hundred streams at once, and a list of fields that
+/// is smaller still.
 fn h2_options() -> H2Options {
-    let mut options = H2Options::new();
+    let mut options = default_h2_options();
     options
-        .max_concurrent_streams(100)
         .max_header_list_size(crate::admit::HEAD_BYTES_MAX as u32)
         .max_concurrent_reset_streams(32)
         .max_local_error_reset_streams(Some(100))

@@ -1,10 +1,11 @@
 //! The door: accepts connections, speaks TLS, reads HTTP/1, and answers what can be answered from here.
 //!
-//! - [`accept`]: who may come in. [`tls`]: the handshake. [`wire`]: bytes, clear or over TLS.
+//! - [`accept`]: who may come in. [`announced`]: whose connection a load balancer passes on. [`tls`]: the handshake.
+//!   [`wire`]: bytes, clear or over TLS. [`trusted`]: whose word is taken for where a client is.
 //! - [`head`], [`body`]: a request out of bytes, strict and pure. [`h1`]: one connection, request after request.
 //! - [`hit`]: an answer into bytes. [`dates`]: when it was made.
 //! - [`handed`]: a connection while Pingora has it: HTTP/2, and what only passes through. [`dated`]: its Date.
-//!   [`floods`]: what one connection of HTTP/2 may make us do.
+//!   [`preface`], [`floods`]: how one of HTTP/2 begins, and what it may make us do.
 //!
 //! Our own, and not Pingora's listeners and reader: it binds before anything starts, so that port 0 works and a taken
 //! port is an error with a name; everything has a deadline and a bound; and it drains in the time it is given.
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use pingora_core::apps::HttpServerApp;
 use pingora_proxy::HttpProxy;
+use seawall_config::roles::DoorConfig;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
@@ -22,6 +24,7 @@ use crate::door::Door;
 use crate::proxy::Proxy;
 
 mod accept;
+mod announced;
 pub mod body;
 pub mod dated;
 mod dates;
@@ -30,11 +33,14 @@ mod h1;
 pub mod handed;
 pub mod head;
 mod hit;
-mod tls;
+mod preface;
+pub mod tls;
+pub mod trusted;
 mod wire;
 
-use accept::{CONNECTIONS_MAX, Clients};
+use accept::Clients;
 use dates::Dates;
+use tls::Tls;
 
 /// All connections of an edge.
 pub struct Front {
@@ -47,6 +53,7 @@ struct Shared {
     proxy: Arc<HttpProxy<Proxy>>,
     /// Off: everything is handed to Pingora, whose hooks give the same answers.
     answers: bool,
+    limits: DoorConfig,
     permits: Arc<Semaphore>,
     clients: Arc<Clients>,
     stop: watch::Sender<bool>,
@@ -54,13 +61,19 @@ struct Shared {
 }
 
 impl Front {
-    pub fn new(door: Arc<Door>, proxy: HttpProxy<Proxy>, answers: bool) -> Self {
+    pub fn new(
+        door: Arc<Door>,
+        proxy: HttpProxy<Proxy>,
+        answers: bool,
+        limits: DoorConfig,
+    ) -> Self {
         let shared = Shared {
             door,
             proxy: Arc::new(proxy),
             answers,
-            permits: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
-            clients: Arc::default(),
+            permits: Arc::new(Semaphore::new(limits.connections_max)),
+            clients: Arc::new(Clients::new(limits.connections_per_client_max)),
+            limits,
             stop: watch::channel(false).0,
             dates: Dates::new(),
         };
@@ -70,7 +83,7 @@ impl Front {
     }
 
     /// Accepts until the front is drained.
-    pub fn open(&self, listener: TcpListener, tls: Option<Arc<rustls::ServerConfig>>) {
+    pub fn open(&self, listener: TcpListener, tls: Option<Tls>) {
         tokio::spawn(accept::run(self.shared.clone(), listener, tls));
     }
 
@@ -79,7 +92,7 @@ impl Front {
     pub async fn drain(&self, grace: Duration) -> bool {
         self.shared.stop.send_replace(true);
         self.shared.proxy.http_cleanup().await;
-        let all = u32::try_from(CONNECTIONS_MAX).unwrap_or(u32::MAX);
+        let all = u32::try_from(self.shared.limits.connections_max).unwrap_or(u32::MAX);
         let all = self.shared.permits.acquire_many(all);
         timeout(grace, all).await.is_ok()
     }

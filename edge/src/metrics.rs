@@ -7,7 +7,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use seawall_config::feed;
@@ -16,6 +16,8 @@ use seawall_config::site::ContentCoding;
 use crate::rules::cache_status::Fwd;
 use crate::snapshot::Served;
 use crate::state::State;
+
+pub mod certificates;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
@@ -88,7 +90,18 @@ pub struct Metrics {
     tags_cut: Counter,
     heartbeats_refused: Counter,
     log_lines_dropped: Counter,
+    connections: Gauge,
     connections_refused: Counter,
+}
+
+/// One that is open, until it is dropped.
+#[derive(Debug)]
+pub struct OpenConnection(Gauge);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 /// From 50 us to 13 s.
@@ -113,6 +126,7 @@ impl Metrics {
             tags_cut: Counter::default(),
             heartbeats_refused: Counter::default(),
             log_lines_dropped: Counter::default(),
+            connections: Gauge::default(),
             connections_refused: Counter::default(),
         };
         let m = metrics.clone();
@@ -150,6 +164,11 @@ impl Metrics {
             "encoded",
             "Answers compressed here, by content coding",
             m.encoded,
+        );
+        registry.register(
+            "connections",
+            "Connections of clients that are open",
+            m.connections,
         );
         for (name, help, counter) in metrics.counters() {
             registry.register(name, help, counter);
@@ -275,6 +294,11 @@ impl Metrics {
 
     pub fn heartbeat_refused(&self) {
         self.heartbeats_refused.inc();
+    }
+
+    pub fn connection(&self) -> OpenConnection {
+        self.connections.inc();
+        OpenConnection(self.connections.clone())
     }
 
     pub fn connection_refused(&self) {

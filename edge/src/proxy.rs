@@ -13,12 +13,13 @@ use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, ErrorSource, ErrorType};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
+use seawall_certs::AuthoritiesId;
 use seawall_config::scope::Scheme;
 
 use crate::admit::{Admitted, Asked};
 use crate::answer::Answer;
 use crate::clock;
-use crate::door::{Door, Outcome, Visit, refuse};
+use crate::door::{Door, Handshake, Outcome, Visit, refuse};
 use crate::fill::posted::{Kept, Posted};
 use crate::front::handed::{self, Broken};
 use crate::origin::{Failure, exchange};
@@ -104,8 +105,11 @@ impl ProxyHttp for Proxy {
         let tls = session
             .digest()
             .and_then(|digest| digest.ssl_digest.clone());
-        let shown = tls.as_ref().and_then(|tls| tls.organization.as_deref());
-        let journey = match self.0.admit(asked, shown).await {
+        let handshake = tls.as_ref().map(|tls| Handshake {
+            shown: tls.organization.as_deref(),
+            verified: AuthoritiesId::from_bytes(&tls.cert_digest),
+        });
+        let journey = match self.0.admit(asked, handshake).await {
             Ok(Admitted::Ours(journey)) => Arc::new(journey),
             Ok(Admitted::Purges(journey)) => {
                 let answer = self.0.orders.purge(&journey).await;

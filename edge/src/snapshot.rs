@@ -103,6 +103,11 @@ impl Snapshot {
         self.sites.refused.iter().filter_map(kept).collect()
     }
 
+    /// Whether a control plane, or the disk, has said which sites there are.
+    pub fn is_configured(&self) -> bool {
+        self.revision > Revision(0)
+    }
+
     pub fn routes(&self) -> &Routes {
         &self.sites.routes
     }

@@ -270,7 +270,7 @@ impl State {
 
     /// Whether there is a configuration to serve from.
     pub fn is_configured(&self) -> bool {
-        self.snapshot.load().revision > Revision(0)
+        self.snapshot.load().is_configured()
     }
 }
 

@@ -54,7 +54,7 @@ impl Source {
 }
 
 /// The site `default`, for every host. The origin sees its own name, as behind nginx's `proxy_pass`: a server
-/// that is told apart by its name answers whatever name the client used.
+/// that is told apart by its name answers whatever name the client used. All that it serves passes, web sockets too.
 fn default_site(url: &str) -> Result<SiteFile, String> {
     let origin = server(url)?;
     let default_port = if origin.tls { 443 } else { 80 };
@@ -72,6 +72,7 @@ fn default_site(url: &str) -> Result<SiteFile, String> {
         "name": "default",
         "hosts": ["*"],
         "origin": {"host": authority, "server": [{"url": url}]},
+        "websocket": true,
     });
     let site = Site::from_document(&document).map_err(|problems| messages(&problems))?;
     Ok(SiteFile {

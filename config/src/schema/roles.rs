@@ -1,7 +1,7 @@
 //! The words of an edge and of a control plane.
 
 use super::{Default, Form, Table, Word};
-use crate::roles::CONTROL_PLANES_MAX;
+use crate::roles::{CONNECTIONS_MAX, CONTROL_PLANES_MAX, REQUESTS_MAX, TRUSTED_PROXIES_MAX};
 
 pub(super) static EDGE: Table = Table {
     path: "edge",
@@ -77,6 +77,62 @@ pub(super) static EDGE: Table = Table {
             default: Default::None("no token"),
             about: "The file with the token, of scope `edge`, that it shows its control planes; not needed with \
                     `peer_certs`. Read again on SIGHUP.",
+        },
+        Word {
+            name: "trusted_proxies",
+            form: Form::Texts {
+                max: TRUSTED_PROXIES_MAX,
+            },
+            default: Default::None("nobody"),
+            about: "The addresses, and blocks of them, of the load balancers in front of this edge: they are believed \
+                    when they say whose request they pass on. What anyone else says of that is thrown away.",
+        },
+        Word {
+            name: "trusted_field",
+            form: Form::OneOf(&["x-forwarded-for", "forwarded"]),
+            default: Default::Value("\"x-forwarded-for\""),
+            about: "The field by which they say it. Of its addresses the last counts that is no trusted proxy itself.",
+        },
+        Word {
+            name: "proxy_protocol",
+            form: Form::Switch,
+            default: Default::Value("false"),
+            about: "Whether connections of trusted proxies begin with a header of the PROXY protocol, version 1 or 2, \
+                    before TLS and HTTP. One that does not is closed; nobody else's is looked for one.",
+        },
+        Word {
+            name: "connections_max",
+            form: Form::Number {
+                min: 1,
+                max: CONNECTIONS_MAX,
+            },
+            default: Default::Value("20000"),
+            about: "Connections of clients at once. More wait until one ends.",
+        },
+        Word {
+            name: "connections_per_client_max",
+            form: Form::Number {
+                min: 1,
+                max: CONNECTIONS_MAX,
+            },
+            default: Default::Value("4000"),
+            about: "Of one address, or one IPv6 network of 64 bits; more are closed at once. Trusted proxies have no such \
+                    bound, but those for whom they announce a connection by the PROXY protocol do.",
+        },
+        Word {
+            name: "requests_per_connection_max",
+            form: Form::Number {
+                min: 1,
+                max: REQUESTS_MAX,
+            },
+            default: Default::Value("100000"),
+            about: "Requests over HTTP/1 on one connection; it is closed after the last.",
+        },
+        Word {
+            name: "idle_timeout",
+            form: Form::Duration,
+            default: Default::Value("\"60s\""),
+            about: "How long a connection without a request is kept: 1s to 1h.",
         },
     ],
 };

@@ -59,6 +59,20 @@ pub static SITE: Table = Table {
             about: "What a client reads where there is no answer from the origin and nothing to serve in its place.",
         },
         Word {
+            name: "client_ca",
+            form: Form::Pem,
+            default: Default::None("no certificate is asked for"),
+            about: "The authorities that sign the certificates of its clients, in PEM, as text, not as the name of a \
+                    file. Who shows none of theirs gets no TLS connection for these hosts, and a 403 over HTTP.",
+        },
+        Word {
+            name: "websocket",
+            form: Form::Switch,
+            default: Default::Value("false"),
+            about: "Whether clients may turn a connection into a web socket with the origin. `false`: such a wish is \
+                    ignored, and the request answered like any other.",
+        },
+        Word {
             name: "debug_from",
             form: Form::Texts {
                 max: DEBUG_FROM_MAX,

@@ -55,7 +55,7 @@ pub fn server(text: &str) -> Result<Server, String> {
 }
 
 /// One address, or a block of them.
-pub(super) fn block(text: &str) -> Result<IpNet, String> {
+pub fn block(text: &str) -> Result<IpNet, String> {
     let single = text.parse::<IpAddr>().map(IpNet::from);
     single.or_else(|_| text.parse()).map_err(|_| {
         format!(

@@ -59,6 +59,8 @@ impl Site {
             hosts.push(host);
         }
         let origin = origin(&mut fields, problems);
+        let client_ca = fields.text("client_ca").map(str::to_owned);
+        let websocket = fields.switch("websocket").unwrap_or(false);
         let mut blocks = |name| -> Vec<_> {
             let blocks = fields.each_parsed(name, problems, address::block);
             blocks.into_iter().map(|(_, block)| block).collect()
@@ -85,6 +87,8 @@ impl Site {
             name: name?,
             hosts,
             origin: origin?,
+            client_ca,
+            websocket,
             debug_from,
             purge_from,
             refetch_rate,

@@ -229,7 +229,7 @@ fn a_shape_that_does_not_fit_is_named() {
     check(
         "ssl",
         json!(1),
-        "ssl: [[site]] does not know this word; it knows name, hosts, origin, on_partition, refetch_rate, cache, error_page, debug_from, purge_from, rule",
+        "ssl: [[site]] does not know this word; it knows name, hosts, origin, on_partition, refetch_rate, cache, error_page, client_ca, websocket, debug_from, purge_from, rule",
     );
     assert_eq!(
         lines(Site::from_document(&json!(null))),

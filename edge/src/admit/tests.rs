@@ -3,8 +3,7 @@
 use super::*;
 
 fn snapshot() -> Arc<Snapshot> {
-    let site =
-        serde_json::json!({"name": "a", "hosts": ["a.test"], "origin": "http://127.0.0.1:9"});
+    let site = serde_json::json!({"name": "a", "hosts": ["a.test"], "origin": "http://127.0.0.1:9", "websocket": true});
     Arc::new(Snapshot::of_one(Epoch(7), &site))
 }
 

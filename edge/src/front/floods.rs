@@ -18,8 +18,6 @@ const IDLE_FRAMES_MAX: u32 = 1_000;
 const UPDATES_MAX: u32 = 1_000;
 const UPDATE_BYTES: u64 = 1024;
 
-/// "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" (RFC 9113 §3.4); whether it is right is for h2 to see.
-const PREFACE_BYTES: usize = 24;
 /// Length, type, flags, stream (RFC 9113 §4.1).
 const FRAME_HEAD_BYTES: usize = 9;
 
@@ -50,7 +48,7 @@ pub struct Floods {
 }
 
 /// Finds the frames in bytes that come cut anywhere.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Frames {
     /// Bytes until the next frame begins.
     ahead: usize,
@@ -78,8 +76,8 @@ pub enum Flood {
 impl Floods {
     pub fn new(now: Instant) -> Self {
         Self {
-            from_client: Frames::behind(PREFACE_BYTES),
-            to_client: Frames::behind(0),
+            from_client: Frames::default(),
+            to_client: Frames::default(),
             since: now,
             resets: 0,
             answered: 0,
@@ -89,7 +87,7 @@ impl Floods {
         }
     }
 
-    /// The client sent these, cut anywhere.
+    /// The client sent these behind its preface, cut anywhere.
     pub fn read(&mut self, mut bytes: &[u8], now: Instant) -> Result<(), Flood> {
         if now.saturating_duration_since(self.since) >= WINDOW {
             self.since = now;
@@ -141,15 +139,6 @@ impl Floods {
 }
 
 impl Frames {
-    /// After `ahead` bytes the first frame begins.
-    fn behind(ahead: usize) -> Self {
-        Self {
-            ahead,
-            head: [0; FRAME_HEAD_BYTES],
-            here: 0,
-        }
-    }
-
     /// The next head that ends within `bytes`, which are left where it ends.
     fn next(&mut self, bytes: &mut &[u8]) -> Option<FrameHead> {
         let passed = self.ahead.min(bytes.len());
@@ -187,8 +176,6 @@ mod tests {
     use super::*;
     use crate::clock;
 
-    const PREFACE: &[u8; PREFACE_BYTES] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
     fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
         let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
         let head = [length[1], length[2], length[3], kind, flags, 0, 0, 0, 1];
@@ -201,7 +188,6 @@ mod tests {
         let check = |frame: Vec<u8>, max: Option<u32>, flood: Flood| {
             let now = clock::instant();
             let mut floods = Floods::new(now);
-            floods.read(PREFACE, now).unwrap();
             let max = max.unwrap_or(10_000);
             for _ in 0..max {
                 floods.read(&frame, now).unwrap();
@@ -211,7 +197,6 @@ mod tests {
             // Another second, another count.
             let later = now + WINDOW;
             let mut floods = Floods::new(now);
-            floods.read(PREFACE, now).unwrap();
             for now in [now, later] {
                 for _ in 0..max {
                     floods.read(&frame, now).unwrap();
@@ -234,7 +219,6 @@ mod tests {
     fn what_was_sent_earns_window_updates() {
         let now = clock::instant();
         let mut floods = Floods::new(now);
-        floods.read(PREFACE, now).unwrap();
         for _ in 0..10 {
             floods.wrote(&frame(DATA, 0, &[0; 991]));
         }
@@ -248,7 +232,6 @@ mod tests {
         let now = clock::instant();
         let reset = frame(RST_STREAM, 0, &[0; 4]);
         let mut floods = Floods::new(now);
-        floods.read(PREFACE, now).unwrap();
         for _ in 0..10_000 {
             floods.wrote(&frame(HEADERS, 4, b"\x88"));
             floods.wrote(&frame(DATA, END_STREAM, b"body"));
@@ -262,7 +245,7 @@ mod tests {
     fn frames_are_counted_however_the_bytes_are_cut() {
         // A payload that looks like a flood of resets is a payload.
         let inside = frame(RST_STREAM, 0, &[0; 4]).repeat(200);
-        let harmless = [&PREFACE[..], &frame(DATA, 0, &inside)].concat();
+        let harmless = frame(DATA, 0, &inside);
         let flood = frame(RST_STREAM, 0, &[0; 4]).repeat(101);
         for size in [1, 2, 3, 8, 9, 10, 1_000] {
             let now = clock::instant();

@@ -30,12 +30,10 @@ use crate::rules::cache_status::Told;
 
 mod answering;
 
-/// An idle connection is kept this long.
-pub const IDLE: Duration = Duration::from_secs(60);
+/// When the front is drained, who has just had an answer may be about to ask again: so long after it he is answered.
+const LAST_CALL: Duration = Duration::from_secs(1);
 /// From the first byte of a head to its last.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// Requests on one connection.
-const REQUESTS_MAX: u32 = 100_000;
 /// After the last answer: so long is read, and thrown away, what would else make the kernel take the answer back.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES_MAX: usize = 1024 * 1024;
@@ -69,12 +67,12 @@ pub(super) async fn serve(shared: &Shared, wire: Wire, client: SocketAddr) {
         wire,
         read: BytesMut::new(),
         client,
-        requests_left: REQUESTS_MAX,
-        timer: Box::pin(sleep(IDLE)),
+        requests_left: shared.limits.requests_per_connection_max,
+        timer: Box::pin(sleep(shared.limits.idle_timeout)),
     };
     let mut stop = shared.stop.subscribe();
     loop {
-        let next = match connection.next(&mut stop).await {
+        let next = match connection.next(shared.limits.idle_timeout, &mut stop).await {
             Next::Head(head) if shared.answers(&head) => connection.answer(shared, *head).await,
             Next::Head(head) => connection.hand_over(shared, &head).await,
             Next::Malformed(why) => {
@@ -95,14 +93,14 @@ pub(super) async fn serve(shared: &Shared, wire: Wire, client: SocketAddr) {
 }
 
 impl Connection {
-    /// Waits for a head. An idle connection ends when the front does.
-    async fn next(&mut self, stop: &mut watch::Receiver<bool>) -> Next {
-        let mut seen = 0;
+    /// Waits for a head. When the front is drained an idle connection ends.
+    async fn next(&mut self, idle: Duration, stop: &mut watch::Receiver<bool>) -> Next {
+        let (mut seen, mut last_call) = (0, false);
         // RFC 9112 §2.2: "SHOULD ignore at least one empty line (CRLF) received prior to the request-line".
         if self.read.starts_with(b"\r\n") {
             self.read.advance(2);
         }
-        let patience = |begun: bool| if begun { HEAD_TIMEOUT } else { IDLE };
+        let patience = |begun: bool| if begun { HEAD_TIMEOUT } else { idle };
         let mut is_set = false;
         loop {
             if let Some(end) = head::end(&self.read, seen) {
@@ -130,7 +128,14 @@ impl Connection {
                     Ok(0) | Err(_) => return Next::Nothing,
                 },
                 () = timer.as_mut() => return if seen == 0 { Next::Nothing } else { Next::Late },
-                _ = stop.wait_for(|stop| *stop), if seen == 0 => return Next::Nothing,
+                _ = stop.wait_for(|stop| *stop), if seen == 0 && !last_call => {
+                    let now = clock::instant();
+                    let left = timer.deadline().into_std().saturating_duration_since(now);
+                    let waited = idle.saturating_sub(left);
+                    timer.as_mut().reset((now + LAST_CALL.saturating_sub(waited)).into());
+                    last_call = true;
+                    continue;
+                }
             }
             if seen == 0 {
                 if self.read.starts_with(b"\r\n") {
@@ -187,7 +192,7 @@ impl Connection {
         let mut session = ServerSession::new_http1(Box::new(Dated::new(Box::new(handed))));
         let stop = shared.stop.subscribe();
         let persists = requests_left > 0 && !*stop.borrow();
-        session.set_keepalive(persists.then_some(IDLE.as_secs()));
+        session.set_keepalive(persists.then_some(shared.limits.idle_timeout.as_secs()));
         let reused = shared.proxy.process_new_http(session, &stop).await?;
         let (stream, _) = reused.consume();
         let dated = stream.into_any().downcast::<Dated>().ok()?;

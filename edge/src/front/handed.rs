@@ -27,8 +27,10 @@ use tokio::time::{Sleep, sleep};
 use super::body::Body;
 use super::floods::{Flood, Floods};
 use super::head::Head;
+use super::preface::PREFACE;
 use super::wire::Wire;
 use crate::clock;
+use crate::door::Handshake;
 
 /// What a client may send ahead while it waits for an answer.
 pub const AHEAD_BYTES_MAX: usize = 64 * 1024;
@@ -92,10 +94,11 @@ impl Handed {
         Self::new(wire, client, BytesMut::from(&head.bytes[..]), behind, stage)
     }
 
-    /// All of a connection of HTTP/2.
+    /// All of a connection of HTTP/2, of which the preface is here.
     pub fn frames(wire: Wire, client: SocketAddr) -> Self {
         let stage = Stage::Frames(Floods::new(clock::instant()));
-        Self::new(wire, client, BytesMut::new(), BytesMut::new(), stage)
+        let preface = BytesMut::from(&PREFACE[..]);
+        Self::new(wire, client, preface, BytesMut::new(), stage)
     }
 
     fn new(wire: Wire, client: SocketAddr, next: BytesMut, behind: BytesMut, stage: Stage) -> Self {
@@ -334,12 +337,13 @@ impl UniqueID for Handed {
 }
 
 impl Ssl for Handed {
-    /// That there is one says that the client came over TLS. Of what Pingora lets us put into it we need one text: the
-    /// server name whose certificate the client was shown.
+    /// That there is one says that the client came over TLS. Of what Pingora lets us put into it we need one text, the
+    /// server name whose certificate the client was shown, and some bytes: which authorities it was let in by.
     fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
-        let shown = self.wire.server_name().map(str::to_owned);
-        let digest = || SslDigest::new("", "", shown, None, Vec::new());
-        self.wire.is_secure().then(|| Arc::new(digest()))
+        let Handshake { shown, verified } = self.wire.handshake()?;
+        let verified = verified.map_or_else(Vec::new, |id| id.bytes().to_vec());
+        let digest = SslDigest::new("", "", shown.map(str::to_owned), None, verified);
+        Some(Arc::new(digest))
     }
 
     fn selected_alpn_proto(&self) -> Option<ALPN> {

@@ -5,41 +5,48 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use seawall_certs::AuthoritiesId;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
+use crate::door::Handshake;
+
 #[derive(Debug)]
 pub enum Wire {
     Clear(TcpStream),
-    Secure(Box<TlsStream<TcpStream>>),
+    /// And whose certificate the client had to show, if any.
+    Secure(Box<TlsStream<TcpStream>>, Option<AuthoritiesId>),
 }
 
 impl Wire {
     pub fn is_secure(&self) -> bool {
-        matches!(self, Self::Secure(_))
+        matches!(self, Self::Secure(..))
     }
 
     /// Whether client and edge agreed on HTTP/2.
     pub fn is_http2(&self) -> bool {
         match self {
             Self::Clear(_) => false,
-            Self::Secure(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
+            Self::Secure(stream, _) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
         }
     }
 
-    /// Whose certificate the client was shown.
-    pub fn server_name(&self) -> Option<&str> {
+    /// What was agreed on before the first request.
+    pub fn handshake(&self) -> Option<Handshake<'_>> {
         match self {
             Self::Clear(_) => None,
-            Self::Secure(stream) => stream.get_ref().1.server_name(),
+            Self::Secure(stream, verified) => Some(Handshake {
+                shown: stream.get_ref().1.server_name(),
+                verified: *verified,
+            }),
         }
     }
 
     fn tcp(&self) -> &TcpStream {
         match self {
             Self::Clear(tcp) => tcp,
-            Self::Secure(stream) => stream.get_ref().0,
+            Self::Secure(stream, _) => stream.get_ref().0,
         }
     }
 
@@ -64,7 +71,7 @@ impl AsyncRead for Wire {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Clear(tcp) => Pin::new(tcp).poll_read(cx, buffer),
-            Self::Secure(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Secure(stream, _) => Pin::new(stream).poll_read(cx, buffer),
         }
     }
 }
@@ -77,7 +84,7 @@ impl AsyncWrite for Wire {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Clear(tcp) => Pin::new(tcp).poll_write(cx, bytes),
-            Self::Secure(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Secure(stream, _) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
 
@@ -88,7 +95,7 @@ impl AsyncWrite for Wire {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Clear(tcp) => Pin::new(tcp).poll_write_vectored(cx, slices),
-            Self::Secure(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Self::Secure(stream, _) => Pin::new(stream).poll_write_vectored(cx, slices),
         }
     }
 
@@ -99,14 +106,14 @@ impl AsyncWrite for Wire {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Clear(tcp) => Pin::new(tcp).poll_flush(cx),
-            Self::Secure(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Secure(stream, _) => Pin::new(stream).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Clear(tcp) => Pin::new(tcp).poll_shutdown(cx),
-            Self::Secure(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Secure(stream, _) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

@@ -23,43 +23,48 @@ const PROXY_AUTHENTICATION: [HeaderName; 4] = [
 ];
 
 /// Fields by which a stranger would tell the origin another host, path, scheme or method than the key says
-/// (web cache poisoning): never forwarded.
-const UNKEYED: [&str; 21] = [
-    "forwarded",
+/// (web cache poisoning), or another address than its own: never forwarded.
+const UNKEYED: [&str; 19] = [
+    "cf-connecting-ip",
+    "client-ip",
+    "fastly-client-ip",
+    FORWARDED,
     "front-end-https",
     "proxy",
     "surrogate-capability",
-    FORWARDED_FOR,
-    "x-forwarded-host",
-    "x-forwarded-port",
-    "x-forwarded-prefix",
-    "x-forwarded-proto",
-    "x-forwarded-scheme",
-    "x-forwarded-server",
-    "x-forwarded-ssl",
+    "true-client-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
     "x-host",
     "x-http-host-override",
     "x-http-method",
     "x-http-method-override",
     "x-method-override",
-    "x-original-host",
-    "x-original-url",
-    "x-rewrite-url",
+    "x-real-ip",
+    "x-remote-addr",
+    "x-remote-ip",
     "x-url-scheme",
 ];
+/// And all that begin like this: who asked for what, before somebody changed it.
+const UNKEYED_BEGINNINGS: [&str; 3] = ["x-forwarded", "x-original-", "x-rewrite-"];
 
+/// RFC 7239.
+pub const FORWARDED: &str = "forwarded";
 /// Who asks, as this edge tells it to the origin.
 pub const FORWARDED_FOR: &str = "x-forwarded-for";
 
 /// Fields that may not be nominated away by `Connection`: they are how this hop speaks of a request.
-const PROTECTED: [&str; 7] = [
+const PROTECTED: [&str; 10] = [
     "authorization",
     "cache-control",
     "cdn-loop",
+    "content-length",
+    "content-type",
     "cookie",
+    FORWARDED,
     "host",
+    "transfer-encoding",
     "via",
-    FORWARDED_FOR,
 ];
 
 /// Removes what belongs to one connection, and what `Connection` names.
@@ -98,13 +103,23 @@ pub fn strip_unkeyed(head: &mut HeaderMap) {
     for name in UNKEYED {
         head.remove(name);
     }
+    let begins = |name: &&HeaderName| begins_unkeyed(name);
+    let names: Vec<HeaderName> = head.keys().filter(begins).cloned().collect();
+    for name in names {
+        head.remove(name);
+    }
+}
+
+fn begins_unkeyed(name: &HeaderName) -> bool {
+    let mut beginnings = UNKEYED_BEGINNINGS.iter();
+    beginnings.any(|beginning| name.as_str().starts_with(beginning))
 }
 
 /// Whether `Connection` names a field it must not (answered 400).
 pub fn nominates_protected(head: &HeaderMap) -> bool {
     nominated(head)
         .iter()
-        .any(|name| PROTECTED.contains(&name.as_str()))
+        .any(|name| PROTECTED.contains(&name.as_str()) || begins_unkeyed(name))
 }
 
 fn nominated(head: &HeaderMap) -> Vec<HeaderName> {

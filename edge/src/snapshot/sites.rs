@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use seawall_certs::ClientAuthorities;
 use seawall_config::feed::{REFUSED_SITES_MAX, RefusedSite};
 use seawall_config::{Problem, Problems, Revision, Site};
 
@@ -41,6 +42,8 @@ pub struct Served {
     pub meters: Meters,
     /// Of those who want a revision that this edge has not reached.
     pub early: Turns,
+    /// Whose certificates it asks of clients.
+    pub clients: Option<ClientAuthorities>,
 }
 
 /// A document that does not validate here.
@@ -256,6 +259,11 @@ impl Refused {
 impl Served {
     fn build(document: &Arc<Document>) -> Result<Self, Problems> {
         let site = document.site()?;
+        let clients = site.client_ca.as_deref().map(ClientAuthorities::from_pem);
+        let clients = clients.transpose().map_err(|why| {
+            // Without them it would let in anyone.
+            Problems(vec![Problem::new("client_ca", why)])
+        })?;
         Ok(Self {
             name: site.name.as_str().into(),
             pool: Pool::new(&site.origin, document.created, document.revision),
@@ -263,6 +271,7 @@ impl Served {
             refetching: Turns::default(),
             meters: Meters::default(),
             early: Turns::default(),
+            clients,
             site,
         })
     }

@@ -18,6 +18,8 @@ fn site(hosts: &[HostPattern], on_partition: OnPartition) -> Site {
         purge_from: Vec::new(),
         refetch_rate: 100,
         error_page: None,
+        client_ca: None,
+        websocket: false,
         policy: Policy {
             on_partition,
             ..Policy::default()

@@ -36,7 +36,7 @@ impl Connection {
             version: head.version,
             persists: head.persists && self.requests_left > 0 && !*shared.stop.borrow(),
         };
-        let answer = match shared.door.admit(asked, self.wire.server_name()).await {
+        let answer = match shared.door.admit(asked, self.wire.handshake()).await {
             Ok(Admitted::Ours(journey)) => {
                 let journey = Arc::new(journey);
                 visit.journey = Some(journey.clone());
