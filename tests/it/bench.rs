@@ -4,7 +4,7 @@ mod hits;
 mod load;
 mod million;
 mod purges;
-mod servers;
+pub mod servers;
 
 use std::io::Write as _;
 use std::sync::Arc;

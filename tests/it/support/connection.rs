@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 use std::io::{BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+
+use tokio::net::TcpSocket;
 
 use super::message::{self, Fields, Framing};
 use super::response::Response;
@@ -16,7 +18,34 @@ pub struct Connection {
 
 impl Connection {
     pub fn open(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).unwrap();
+        Self::on(TcpStream::connect(address).unwrap(), address)
+    }
+
+    /// None where nobody listens.
+    pub fn try_open(address: SocketAddr) -> Option<Self> {
+        let stream = TcpStream::connect(address).ok()?;
+        Some(Self::on(stream, address))
+    }
+
+    /// From this address of the machine's own.
+    pub fn open_from(from: Ipv4Addr, address: SocketAddr) -> Self {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let stream = runtime.enable_all().build().unwrap().block_on(async {
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.set_reuseaddr(true).unwrap();
+            socket.bind((from, 0).into()).unwrap();
+            socket.connect(address).await.unwrap().into_std().unwrap()
+        });
+        stream.set_nonblocking(false).unwrap();
+        Self::on(stream, address)
+    }
+
+    /// For who reads it byte by byte; nothing was read ahead.
+    pub fn into_stream(self) -> TcpStream {
+        self.stream.into_inner()
+    }
+
+    fn on(stream: TcpStream, address: SocketAddr) -> Self {
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(WAIT_MAX)).unwrap();
         stream.set_write_timeout(Some(WAIT_MAX)).unwrap();

@@ -40,18 +40,15 @@ impl Role {
         Self::edge_in(id, &[plane.admin()], &Folder::new())
     }
 
+    /// With more words of `[edge]`.
+    pub fn edge_with(words: &str, plane: &Self) -> Self {
+        let config = edge_config("edge-x", &[plane.admin()], words);
+        Self::start("edge", &config)
+    }
+
     /// Of several control planes, in a folder that may hold its state already.
     pub fn edge_in(id: &str, planes: &[SocketAddr], folder: &Folder) -> Self {
-        let planes: Vec<_> = planes
-            .iter()
-            .map(|plane| format!("\"http://{plane}\""))
-            .collect();
-        let planes = planes.join(", ");
-        let config = format!(
-            "[edge]\nid = \"{id}\"\nplace = \"here\"\nlisten = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n\
-             control_planes = [{planes}]\nstate = \"state\"\n"
-        );
-        Self::start_in("edge", &config, folder)
+        Self::start_in("edge", &edge_config(id, planes, ""), folder)
     }
 
     fn start(name: &'static str, config: &str) -> Self {
@@ -144,6 +141,12 @@ impl Role {
         self.addresses["listen"].as_str().unwrap().parse().unwrap()
     }
 
+    /// And over TLS.
+    pub fn listen_tls(&self) -> SocketAddr {
+        let listen = self.addresses["listen_tls"].as_str().unwrap();
+        listen.parse().unwrap()
+    }
+
     pub fn admin(&self) -> SocketAddr {
         self.addresses["admin"].as_str().unwrap().parse().unwrap()
     }
@@ -173,6 +176,16 @@ impl Role {
     pub fn put_site(&self, name: &str, origin: &Origin) {
         let site = json!({"hosts": [format!("{name}.test")], "origin": origin.url()});
         self.ask("PUT", &format!("/v1/sites/{name}"), &site);
+    }
+
+    pub fn resident_kib(&self) -> u64 {
+        self.process.resident_kib()
+    }
+
+    /// As an init system does, and waits for its end.
+    pub fn terminate(&mut self) {
+        self.process.terminate();
+        assert_eq!(self.process.end().code(), Some(0), "{}", self.name);
     }
 
     /// Seconds of CPU it has used, its own and the kernel's for it.
@@ -214,6 +227,18 @@ impl Role {
                 .contains(host)
         });
     }
+}
+
+fn edge_config(id: &str, planes: &[SocketAddr], words: &str) -> String {
+    let planes: Vec<_> = planes
+        .iter()
+        .map(|plane| format!("\"http://{plane}\""))
+        .collect();
+    let planes = planes.join(", ");
+    format!(
+        "[edge]\nid = \"{id}\"\nplace = \"here\"\nlisten = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n\
+         control_planes = [{planes}]\nstate = \"state\"\n{words}"
+    )
 }
 
 /// A control plane of a test asks nobody who he is.

@@ -82,6 +82,10 @@ impl Seawall {
         self.process.pid()
     }
 
+    pub fn resident_kib(&self) -> u64 {
+        self.process.resident_kib()
+    }
+
     pub fn kill_9(&mut self) {
         self.process.kill_9();
     }
