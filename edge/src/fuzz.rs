@@ -61,6 +61,22 @@ mod tests {
     const INPUTS: u64 = 20_000;
     const INPUT_BYTES_MAX: usize = 256;
 
+    /// Those that a person thought of, or libFuzzer found.
+    #[test]
+    fn what_must_hold_holds_for_the_inputs_that_are_kept() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus");
+        let mut inputs = 0;
+        for target in std::fs::read_dir(folder).unwrap() {
+            let target = target.unwrap();
+            let name = target.file_name().into_string().unwrap();
+            for input in std::fs::read_dir(target.path()).unwrap() {
+                run(&name, &std::fs::read(input.unwrap().path()).unwrap());
+                inputs += 1;
+            }
+        }
+        assert!(inputs > 0);
+    }
+
     #[test]
     fn what_must_hold_for_all_inputs_holds_for_thousands() {
         let breaks = |name: &str, seed: u64| {

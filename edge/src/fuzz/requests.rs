@@ -81,6 +81,28 @@ pub fn heads(input: &mut Input<'_>) {
             assert!(says("content-length") <= 1 && says("transfer-encoding") == 0)
         }
     }
+    assert_eq!(Some(head.body), framing(theirs.headers), "{theirs:?}");
+}
+
+/// RFC 9112 §6.3, of a request that says it in one way only; None for any other.
+fn framing(fields: &[httparse::Header<'_>]) -> Option<Framing> {
+    let lines = |name: &str| -> Vec<&[u8]> {
+        let named = |field: &&httparse::Header<'_>| field.name.eq_ignore_ascii_case(name);
+        let values = fields.iter().filter(named);
+        values.map(|field| field.value.trim_ascii()).collect()
+    };
+    match (
+        &lines("content-length")[..],
+        &lines("transfer-encoding")[..],
+    ) {
+        ([], []) => Some(Framing::Length(0)),
+        ([length], []) if length.iter().all(u8::is_ascii_digit) => {
+            let length = std::str::from_utf8(length).unwrap().parse();
+            length.ok().map(Framing::Length)
+        }
+        ([], [coding]) if coding.eq_ignore_ascii_case(b"chunked") => Some(Framing::Chunked),
+        _ => None,
+    }
 }
 
 /// A body says the same however it is cut into pieces; what comes out is framed right, and ends where the input does.
@@ -100,10 +122,42 @@ pub fn bodies(input: &mut Input<'_>) {
                 (body.is_done(), &content, &rest),
                 (again.is_done(), &same, &left)
             );
+            if framing == Framing::Chunked && body.is_done() {
+                let read = bytes.len() - rest.len();
+                let (data, end) = chunks(&bytes).expect("what we accept others do");
+                assert_eq!(end, read);
+                assert_eq!(chunks(&content), Some((data, content.len())));
+            }
         }
         (None, None) => {}
         // Whoever has more of the line may see sooner that it is wrong.
         (whole, cut) => panic!("{:?} {:?}", whole.is_some(), cut.is_some()),
+    }
+}
+
+/// What chunks hold, and where they end, as httparse reads their sizes.
+fn chunks(bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
+    let (mut data, mut at) = (Vec::new(), 0);
+    loop {
+        let Ok(httparse::Status::Complete((line, size))) = httparse::parse_chunk_size(&bytes[at..])
+        else {
+            return None;
+        };
+        let size = usize::try_from(size).ok()?;
+        at += line;
+        if size == 0 {
+            break;
+        }
+        data.extend_from_slice(bytes.get(at..at.checked_add(size)?)?);
+        at += size;
+        at += bytes[at..].starts_with(b"\r\n").then_some(2)?;
+    }
+    loop {
+        let trailer = bytes[at..].windows(2).position(|two| two == b"\r\n")?;
+        at += trailer + 2;
+        if trailer == 0 {
+            return Some((data, at));
+        }
     }
 }
 
