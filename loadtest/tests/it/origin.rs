@@ -136,6 +136,36 @@ async fn a_large_file_and_its_ranges_are_exact() {
     origin.stop().await;
 }
 
+/// How many requests the origin has had, this one too.
+async fn asked(origin: &Origin) -> u64 {
+    let said = origin.get("/api/time?latency=0", &[]).await;
+    let said: serde_json::Value = serde_json::from_slice(said.body()).unwrap();
+    said["requests"].as_u64().unwrap()
+}
+
+/// As a page that was read from a database before somebody changed it there, and comes after the purge.
+#[tokio::test]
+async fn an_answer_that_takes_its_time_is_of_the_edition_it_was_asked_at() {
+    let origin = Origin::start().await;
+    let path = "/objects/1?latency=1000";
+    let fast = "/objects/1?latency=0";
+    let before = text(origin.get(fast, &[]).await.headers(), "etag");
+    let start = asked(&origin).await;
+    let slow = origin.get(path, &[]);
+    let changed = async {
+        // Each look is a request of its own: one more is the slow one.
+        let mut looks = 1;
+        while asked(&origin).await == start + looks {
+            looks += 1;
+        }
+        origin.send(Method::POST, "/edition?latency=0", &[]).await;
+        text(origin.get(fast, &[]).await.headers(), "etag")
+    };
+    let (slow, after) = tokio::join!(slow, changed);
+    assert_ne!(before, after);
+    assert_eq!(text(slow.headers(), "etag"), before);
+}
+
 #[tokio::test]
 async fn a_page_is_unchanged_until_its_next_edition() {
     let origin = Origin::start().await;

@@ -59,6 +59,21 @@ async fn http2_carries_many_requests_at_a_time() {
 }
 
 #[tokio::test]
+async fn a_slow_reader_takes_as_long_as_its_line_does() {
+    let url = origin().await;
+    for path in ["/objects/1?size=30000", "/objects/1?size=1000"] {
+        let closed = Mode::Closed { connections: 1 };
+        let mut plan = Plan::new(format!("{url}{path}"), closed, Duration::from_millis(700));
+        plan.how.slow = Some((1.0, 100_000));
+        let report = run(plan, never()).await.unwrap();
+        let latency = &report.classes[&Class::Miss].from_send;
+        let bytes = report.bytes / report.requests;
+        // Ten microseconds a byte.
+        assert!(latency.p50_us >= 10 * bytes * 99 / 100, "{path}: {report}");
+    }
+}
+
+#[tokio::test]
 async fn a_body_that_changes_without_its_etag_is_wrong() {
     let check = async |answer: fn(&str) -> String, expect: bool| {
         let (address, mut told) = crate::server(answer).await;
