@@ -10,6 +10,7 @@ use crate::command::explain::ExplainArgs;
 use crate::command::export::ExportArgs;
 use crate::command::import::ImportArgs;
 use crate::command::loadtest::LoadtestArgs;
+use crate::command::origins::OriginsArgs;
 use crate::command::purge::PurgeArgs;
 use crate::command::site::SiteCommand;
 use crate::command::token::TokenArgs;
@@ -80,6 +81,8 @@ pub(crate) enum Command {
     Import(ImportArgs),
     /// List the edges, how far each has followed, and what is wrong there
     Edges(EdgesArgs),
+    /// List the servers behind the sites, and who sees which in trouble; drain one, or restore it
+    Origins(OriginsArgs),
     /// Make the certificates that control planes and edges show each other
     Certs(CertsArgs),
     /// Make a token that control planes let in
@@ -141,6 +144,7 @@ impl Command {
             | Self::Export(_)
             | Self::Import(_)
             | Self::Edges(_)
+            | Self::Origins(_)
             | Self::Certs(_)
             | Self::Token(_)
             | Self::Explain(_)
@@ -231,6 +235,15 @@ mod tests {
         check("seawall import backup.toml --dry-run --replace", None);
         check("seawall import", Some(ErrorKind::MissingRequiredArgument));
         check("seawall edges", None);
+        check("seawall origins --site a", None);
+        check(
+            "seawall origins drain a http://b --server http://127.0.0.1:9080",
+            None,
+        );
+        check(
+            "seawall origins restore a",
+            Some(ErrorKind::MissingRequiredArgument),
+        );
         check(
             "seawall certs d --control-plane cp1=10.0.0.1,a.example --edge e1",
             None,

@@ -6,6 +6,7 @@ pub(crate) mod explain;
 pub(crate) mod export;
 pub(crate) mod import;
 pub(crate) mod loadtest;
+pub(crate) mod origins;
 pub(crate) mod purge;
 pub(crate) mod site;
 mod table;

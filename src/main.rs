@@ -64,6 +64,7 @@ fn serve_or_ask(cli: Cli) -> Result<Exit, Failure> {
             Command::Export(args) => command::export::run(args).await,
             Command::Import(args) => command::import::run(args).await,
             Command::Edges(args) => command::edges::run(args).await,
+            Command::Origins(args) => command::origins::run(args).await,
             Command::Certs(args) => command::certs::run(&args),
             Command::Token(args) => command::token::run(&args),
             Command::Explain(args) => command::explain::run(args).await,

@@ -29,6 +29,8 @@ pub const BEACON_MS: u64 = 1_000;
 pub const FRAME_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Sites that a heartbeat names as refused; more are told as all.
 pub const REFUSED_SITES_MAX: usize = 16;
+/// Servers that a heartbeat names as not in order; of more, the first by site.
+pub const ORIGINS_MAX: usize = 32;
 /// Bytes of one snapshot.
 pub const SNAPSHOT_BYTES_MAX: usize = 256 * 1024 * 1024;
 
@@ -66,7 +68,21 @@ pub enum Change {
         /// True: an edge that does not know this word does not count.
         optional: bool,
     },
+    /// These servers of a site get no requests, and all others of it do. An edge that does not know this word goes on as it
+    /// did.
+    Drain(Drain),
     Beacon(Beacon),
+}
+
+/// The servers of one site that an operator has drained.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drain {
+    pub site: String,
+    /// By their URLs; empty: none any more.
+    pub servers: Vec<String>,
+    /// True: an edge that does not know of drained servers need not.
+    #[serde(default)]
+    pub optional: bool,
 }
 
 /// A site as the store holds it; whoever uses it checks it again.
@@ -118,6 +134,9 @@ pub struct Snapshot {
     /// Every live purge record, oldest first.
     #[serde(deserialize_with = "newer::purges")]
     pub purges: Vec<PurgeRecord>,
+    /// Of each site that has drained servers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drained: Vec<Drain>,
 }
 
 /// A purge that a client ordered at an edge, by the method `PURGE`.
@@ -155,6 +174,22 @@ pub struct Heartbeat {
     /// Purges whose objects have been counted since the last answered heartbeat.
     #[serde(default)]
     pub counted: Vec<Counted>,
+    /// The servers of origins that are not in order, seen from here; no more than [`ORIGINS_MAX`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub origins: Vec<OriginSight>,
+}
+
+/// A server that an edge does not find in order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OriginSight {
+    pub site: String,
+    /// Its URL.
+    pub server: String,
+    /// `down`, `ejected` or `open`; perhaps a word of a newer edge.
+    pub state: String,
+    /// What the last check found wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 /// A site whose newest document an edge refuses.

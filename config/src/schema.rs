@@ -3,13 +3,16 @@
 //! [`crate::reader`] walks documents against these tables, and `REFERENCE.md` is written from them, so a
 //! word cannot be read and not documented, nor the other way round.
 
+mod origin;
 mod roles;
 mod site;
 
-use roles::{CONTROL_PLANE, CONTROL_PLANE_ETCD, EDGE, TOKEN};
-use site::{
-    SITE_CACHE, SITE_ERROR_PAGE, SITE_ORIGIN, SITE_ORIGIN_SERVER, SITE_ORIGIN_TLS, SITE_RULE,
+use origin::{
+    SITE_ORIGIN, SITE_ORIGIN_BREAKER, SITE_ORIGIN_EJECTION, SITE_ORIGIN_HEALTH, SITE_ORIGIN_SERVER,
+    SITE_ORIGIN_TLS,
 };
+use roles::{CONTROL_PLANE, CONTROL_PLANE_ETCD, EDGE, TOKEN};
+use site::{SITE_CACHE, SITE_ERROR_PAGE, SITE_RULE};
 
 pub use site::SITE;
 
@@ -44,6 +47,8 @@ pub enum Form {
     Lines {
         bytes_max: usize,
     },
+    /// A private key as text of several lines.
+    PemKey,
     /// A list of one-line texts, at least 1 and at most so many.
     Texts {
         max: usize,
@@ -88,11 +93,14 @@ pub enum Default {
 }
 
 /// Every table with words of its own, in the order of the reference.
-pub static TABLES: [&Table; 11] = [
+pub static TABLES: [&Table; 14] = [
     &SITE,
     &SITE_ORIGIN,
     &SITE_ORIGIN_SERVER,
     &SITE_ORIGIN_TLS,
+    &SITE_ORIGIN_HEALTH,
+    &SITE_ORIGIN_EJECTION,
+    &SITE_ORIGIN_BREAKER,
     &SITE_CACHE,
     &SITE_ERROR_PAGE,
     &SITE_RULE,
@@ -195,7 +203,7 @@ impl Form {
     pub fn words(&self) -> String {
         match self {
             Self::Text => "a text".into(),
-            Self::Pem => "a PEM text".into(),
+            Self::Pem | Self::PemKey => "a PEM text".into(),
             Self::Lines { bytes_max } => {
                 format!("a text of one or more lines, at most {bytes_max} bytes")
             }

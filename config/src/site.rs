@@ -10,15 +10,18 @@ use crate::reader::echo;
 
 mod address;
 mod document;
+mod origin;
 
 pub use address::{block, origin_address, server};
 pub use document::DOCUMENT_BYTES_MAX;
 pub(crate) use document::Taken;
+pub use origin::{
+    Balance, Breaker, Check, ClientCertificate, Ejection, Health, ORIGIN_DENY_MAX, Origin,
+    OriginTls, PRIORITY_MAX, REQUESTS_MAX, SERVERS_MAX, STATUSES_MAX, Server,
+};
 
 /// Hosts of one site.
 pub const HOSTS_MAX: usize = 1_000;
-/// Servers of one origin.
-pub const SERVERS_MAX: usize = 256;
 /// Blocks of addresses whose clients may debug.
 pub const DEBUG_FROM_MAX: usize = 64;
 /// Blocks of addresses whose clients may purge at an edge.
@@ -71,45 +74,12 @@ pub enum HostPattern {
     Exact(String),
 }
 
-/// The pool of servers behind a site.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Origin {
-    /// Never empty.
-    pub servers: Vec<Server>,
-    /// The Host the origin sees. None: the one the client asked for.
-    pub host: Option<String>,
-    pub tls: OriginTls,
-    /// How long an answer may take in all.
-    pub fetch_timeout: Duration,
-}
-
 /// `[site.error_page]`: what a client reads where there is nothing else to say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ErrorPage {
     /// With `{status}` where the status stands.
     pub body: String,
     pub content_type: String,
-}
-
-/// One server of a pool.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Server {
-    pub tls: bool,
-    /// A name or an address (IPv6 without brackets).
-    pub host: String,
-    pub port: u16,
-    /// Its share of the requests, against the others'; at least 1.
-    pub weight: u32,
-}
-
-/// How a server that speaks TLS is trusted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OriginTls {
-    pub verify: bool,
-    /// The name asked for and verified. None: the server's host.
-    pub server_name: Option<String>,
-    /// PEM of the authorities trusted instead of the system's.
-    pub ca: Option<String>,
 }
 
 /// What a path rule or the site itself says of caching.
@@ -294,16 +264,6 @@ impl Policy {
                 .filter_map(|(name, time)| time.map(|time| word(name, &time))),
         );
         words
-    }
-}
-
-impl Default for OriginTls {
-    fn default() -> Self {
-        Self {
-            verify: true,
-            server_name: None,
-            ca: None,
-        }
     }
 }
 

@@ -33,6 +33,7 @@ mod gate;
 mod guard;
 mod habits;
 mod openapi;
+mod origins;
 mod problem;
 mod purges;
 mod rate;
@@ -97,6 +98,13 @@ fn routes() -> Vec<Route> {
             "post",
             PurgeAsEdge,
             post(edges::purge),
+        ),
+        ("/v1/origins", "get", SeeAll, get(origins::list)),
+        (
+            "/v1/origins/{name}",
+            "post",
+            WriteSite,
+            post(origins::drain),
         ),
         ("/v1/feed", "get", Follow, get(feed::follow)),
         ("/v1/snapshot", "get", Follow, get(feed::snapshot)),

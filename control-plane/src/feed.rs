@@ -5,11 +5,13 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::{Bytes, BytesMut};
-use seawall_config::feed::{Beacon, Change, FRAME_BYTES_MAX, Frame, SiteDocument};
+use seawall_config::feed::{Beacon, Change, Drain, FRAME_BYTES_MAX, Frame, SiteDocument};
 use seawall_config::{Epoch, Revision};
 
 use crate::keys::{self, Key};
-use crate::plane::records::{PurgeRecord, SiteRecord, decode, purge_record, site_record};
+use crate::plane::records::{
+    DrainedRecord, PurgeRecord, SiteRecord, decode, purge_record, site_record,
+};
 use crate::store::{Changed, Step};
 
 /// Lines kept for followers that come back.
@@ -173,6 +175,15 @@ fn change(revision: Revision, changed: &Changed) -> Option<Change> {
                 created,
                 revision,
                 site,
+            }))
+        }
+        (Key::Drained(site), value) => {
+            let record: Option<DrainedRecord> =
+                value.as_ref().and_then(|value| decode(&changed.key, value));
+            Some(Change::Drain(Drain {
+                site: site.to_owned(),
+                servers: record.unwrap_or_default().servers,
+                optional: true,
             }))
         }
         (Key::Purge(_), Some(value)) => {

@@ -32,6 +32,11 @@ pub fn site(name: &str) -> String {
     format!("{SITES}{name}")
 }
 
+/// The servers of a site that get no requests.
+pub fn drained(site: &str) -> String {
+    format!("/seawall/v1/drained/{site}")
+}
+
 /// A purge, by the random id it was given.
 pub fn purge(id: &str) -> String {
     format!("/seawall/v1/purge/{id}")
@@ -61,6 +66,7 @@ pub fn counted(purge: Revision, plane: &str) -> String {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Key<'a> {
     Site(&'a str),
+    Drained(&'a str),
     Purge(&'a str),
     Beacon,
     Floor,
@@ -85,6 +91,7 @@ pub fn parse(key: &str) -> Key<'_> {
         (true, "floor", "") => Key::Floor,
         (_, _, "") => Key::Other,
         (true, "site", name) if site_name(name).is_ok() => Key::Site(name),
+        (true, "drained", name) if site_name(name).is_ok() => Key::Drained(name),
         (true, "purge", id) => Key::Purge(id),
         (false, "edge", id) => Key::Edge(id),
         (false, "refusal", id) => Key::Refusal(id),
@@ -107,6 +114,7 @@ mod tests {
     #[test]
     fn what_is_spelt_is_read_back() {
         assert_eq!(parse(&site("a")), Key::Site("a"));
+        assert_eq!(parse(&drained("a")), Key::Drained("a"));
         assert_eq!(parse(&purge("a")), Key::Purge("a"));
         assert_eq!(parse(BEACON), Key::Beacon);
         assert_eq!(parse(FLOOR), Key::Floor);

@@ -33,7 +33,7 @@ use crate::metrics::{Levels, Metrics};
 use crate::ordering::Orders;
 use crate::proxy::Proxy;
 use crate::state::State;
-use crate::{settling, sweep};
+use crate::{origin, settling, sweep};
 
 /// Connections to origins kept for reuse.
 const POOLED_CONNECTIONS_MAX: usize = 1024;
@@ -138,6 +138,7 @@ impl Edge {
             stopped.clone(),
         );
         tokio::spawn(sweep::run(state.clone(), stopped.clone()));
+        tokio::spawn(origin::checks::run(state.clone(), stopped.clone()));
         tokio::spawn(settling::run(state.clone(), stopped));
         let door = Arc::new(Door {
             state: state.clone(),

@@ -250,7 +250,7 @@ impl Follower {
                 }
                 Change::Purge { .. } => (purges, keeps) = (true, true),
                 Change::Count { .. } => purges = true,
-                Change::PutSite(_) | Change::DeleteSite { .. } => keeps = true,
+                Change::PutSite(_) | Change::DeleteSite { .. } | Change::Drain(_) => keeps = true,
             }
         }
         let after = [(purges, Effect::HeartbeatNow), (keeps, Effect::Persist)];

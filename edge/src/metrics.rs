@@ -82,6 +82,7 @@ pub struct Metrics {
     origin_requests: Family<FetchLabels, Counter>,
     origin_ttfb: Histogram,
     origin_bytes: Counter,
+    origin_retries: Counter,
     collapsed: Counter,
     encoded: Family<CodingLabel, Counter>,
     encoding_skipped: Counter,
@@ -118,6 +119,7 @@ impl Metrics {
             origin_requests: Family::default(),
             origin_ttfb: seconds(),
             origin_bytes: Counter::default(),
+            origin_retries: Counter::default(),
             collapsed: Counter::default(),
             encoded: Family::default(),
             encoding_skipped: Counter::default(),
@@ -159,6 +161,11 @@ impl Metrics {
             "Body bytes received from origins",
             Unit::Bytes,
             m.origin_bytes,
+        );
+        registry.register(
+            "origin_retries",
+            "Second tries of requests that got no byte of an answer",
+            m.origin_retries,
         );
         registry.register(
             "encoded",
@@ -256,6 +263,10 @@ impl Metrics {
             reason: why.as_str(),
         };
         self.origin_requests.get_or_create(&labels).inc();
+    }
+
+    pub fn origin_retried(&self) {
+        self.origin_retries.inc();
     }
 
     pub fn origin_ttfb(&self, took: Duration) {
@@ -386,6 +397,12 @@ impl Collector for Levels {
                 "1 while this edge may vouch for its objects",
                 None,
                 u64::from(state.vouches()),
+            ),
+            (
+                "origins_troubled",
+                "Servers of origins that are not in order, seen from here",
+                None,
+                state.troubled_origins().len() as u64,
             ),
         ];
         for (name, help, unit, value) in gauges {

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, Version};
 use pingora_core::modules::http::HttpModules;
-use pingora_core::protocols::Digest;
+use pingora_core::protocols::{ALPN, Digest};
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, ErrorSource, ErrorType};
 use pingora_http::{RequestHeader, ResponseHeader};
@@ -22,7 +22,7 @@ use crate::clock;
 use crate::door::{Door, Handshake, Outcome, Visit, refuse};
 use crate::fill::posted::{Kept, Posted};
 use crate::front::handed::{self, Broken};
-use crate::origin::{Failure, exchange};
+use crate::origin::{Failure, Lease, exchange};
 use crate::rules::cache_status::{Fwd, Told};
 
 mod pass;
@@ -46,6 +46,9 @@ pub struct Ctx {
     visit: Visit,
     /// Why the origin gave no answer, where it passes through.
     failure: Option<Failure>,
+    /// The request under way, and the servers it has been to.
+    lease: Option<Lease>,
+    tried: Vec<usize>,
     /// Interim answers that passed through.
     interims: usize,
     /// When the last byte of an answer that passes through has to be here.
@@ -66,6 +69,8 @@ impl ProxyHttp for Proxy {
         Ctx {
             visit: Visit::begin(),
             failure: None,
+            lease: None,
+            tried: Vec::new(),
             interims: 0,
             until: None,
             body_bytes: 0,
@@ -152,14 +157,18 @@ impl ProxyHttp for Proxy {
         let Some(journey) = &ctx.visit.journey else {
             return Err(internal("no journey"));
         };
-        match journey
-            .served
-            .pool
-            .peer(&self.0.state.own_addresses, 0)
-            .await
-        {
-            Ok(mut peer) => {
+        let (pool, asking) = (
+            &journey.served.pool,
+            journey.asking(&self.0.state.own_addresses),
+        );
+        // The try before this one is over, and must not be waited for.
+        ctx.lease = None;
+        match pool.reach(asking, &mut ctx.tried).await {
+            Ok((mut peer, lease)) => {
+                ctx.lease = Some(lease);
                 if session.is_upgrade_req() {
+                    // RFC 9113 §8.6: HTTP/2 has no Upgrade.
+                    peer.options.alpn = ALPN::H1;
                     peer.options.read_timeout = Some(UPGRADED_IDLE);
                     peer.options.write_timeout = Some(UPGRADED_IDLE);
                 }
@@ -174,6 +183,25 @@ impl ProxyHttp for Proxy {
                 Err(Error::explain(ErrorType::ConnectError, failure.detail()).into_up())
             }
         }
+    }
+
+    /// Not a byte was sent, so it may be sent elsewhere, also where it is not idempotent.
+    fn fail_to_connect(
+        &self,
+        _: &mut Session,
+        _: &HttpPeer,
+        ctx: &mut Ctx,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        if let Some(mut lease) = ctx.lease.take() {
+            lease.failed();
+        }
+        if let Some(journey) = &ctx.visit.journey {
+            let failure = exchange::failure(&error);
+            let again = journey.served.pool.may_retry(failure, false, &ctx.tried);
+            error.set_retry(again);
+        }
+        error
     }
 
     /// How slow a body may be over HTTP/2; over HTTP/1 our own reader sees to it.
@@ -234,6 +262,9 @@ impl ProxyHttp for Proxy {
         error: &Error,
         ctx: &mut Ctx,
     ) -> FailToProxy {
+        if let (Some(lease), ErrorSource::Upstream) = (&mut ctx.lease, error.esource()) {
+            lease.failed();
+        }
         let error_code = match (ctx.visit.first_byte, error.esource()) {
             // Something was sent already: the connection is cut, so that the body never looks whole.
             (Some(_), _) => {
@@ -268,7 +299,10 @@ impl ProxyHttp for Proxy {
         }
     }
 
-    async fn logging(&self, session: &mut Session, _: Option<&Error>, ctx: &mut Ctx) {
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Ctx) {
+        if let (Some(mut lease), None) = (ctx.lease.take(), error) {
+            lease.whole();
+        }
         let request = session.req_header();
         let target = request.uri.path_and_query();
         self.0.tell(

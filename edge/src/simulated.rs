@@ -152,9 +152,8 @@ impl Simulated {
                 _ => {}
             }
         }
-        if let Some(applied) = self.follower.position().applied {
-            self.heartbeats.applied(applied, now.boot_ms);
-        }
+        let applied = self.follower.position().applied.into_iter();
+        applied.for_each(|applied| self.heartbeats.applied(applied, now.boot_ms));
     }
 
     pub fn send(&mut self, boot_ms: u64, wall_ms: u64) -> (Sent, Heartbeat) {
@@ -171,6 +170,7 @@ impl Simulated {
             refused: self.snapshot.sites.refusals.clone(),
             load: Load::default(),
             counted: Vec::new(),
+            origins: Vec::new(),
         };
         (sent, heartbeat)
     }

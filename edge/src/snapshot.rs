@@ -3,6 +3,7 @@
 //! One request sees one snapshot, from its first byte to its last. A new one is built from the one before,
 //! and only for the sites that changed. [`disk`] keeps the last-known-good one.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use seawall_config::feed::{self, Frame};
@@ -25,16 +26,23 @@ pub struct Snapshot {
     pub epoch: Epoch,
     pub revision: Revision,
     pub sites: Arc<Sites>,
+    /// The servers that an operator has drained, by site.
+    pub drained: Arc<Drained>,
 }
+
+/// The URLs of drained servers, by site; none is empty.
+pub type Drained = BTreeMap<String, Vec<String>>;
 
 impl Snapshot {
     /// The same sites at a later revision.
     pub fn at(&self, revision: Revision) -> Self {
         let (epoch, sites) = (self.epoch, self.sites.clone());
+        let drained = self.drained.clone();
         Self {
             epoch,
             revision,
             sites,
+            drained,
         }
     }
 
@@ -63,7 +71,11 @@ impl Snapshot {
             let document = followed.sites.get(name);
             Some(document.map_or(Change::Delete(name), Change::Put))
         });
-        self.after(frame.revision, changes)
+        let next = self.after(frame.revision, changes);
+        Self {
+            drained: followed.drained.clone(),
+            ..next
+        }
     }
 
     /// The sites of `documents` and no others; those that say what they said before are shared.
@@ -79,6 +91,7 @@ impl Snapshot {
                 epoch,
                 revision: Revision(0),
                 sites: Arc::new(self.sites.in_new_epoch()),
+                drained: Arc::default(),
             },
         };
         let refused = before.sites.refused.keys().map(String::as_str);
@@ -106,6 +119,11 @@ impl Snapshot {
     /// Whether a control plane, or the disk, has said which sites there are.
     pub fn is_configured(&self) -> bool {
         self.revision > Revision(0)
+    }
+
+    /// The URLs of a site's servers that get no requests.
+    pub fn drained(&self, site: &str) -> &[String] {
+        self.drained.get(site).map_or(&[], Vec::as_slice)
     }
 
     pub fn routes(&self) -> &Routes {

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use http::HeaderMap;
 use seawall_config::Revision;
-use seawall_config::feed::{Applied, Change, Counted, Frame, Load};
+use seawall_config::feed::{Applied, Change, Counted, Frame, Load, ORIGINS_MAX, OriginSight};
 use seawall_config::site::OnPartition;
 
 use tokio::sync::watch;
@@ -27,6 +27,7 @@ use crate::key::Key;
 use crate::ledger::shared::SharedLedger;
 use crate::ledger::{Birth, Fingerprint, Life};
 use crate::metrics::Metrics;
+use crate::origin::Seen;
 use crate::origin::request::Pseudonym;
 use crate::refetching;
 use crate::refusals::Refusals;
@@ -126,7 +127,10 @@ impl State {
             .snapshot
             .load()
             .reset(followed.epoch, followed.revision, &followed.sites);
-        self.serve_from(next);
+        self.serve_from(Snapshot {
+            drained: followed.drained.clone(),
+            ..next
+        });
         self.sweeper.look_soon();
     }
 
@@ -151,7 +155,10 @@ impl State {
                     let counts = self.sweeper.count(frame.revision, scopes, None);
                     self.metrics.uncounted(!counts);
                 }
-                Change::PutSite(_) | Change::DeleteSite { .. } | Change::Beacon(_) => {}
+                Change::PutSite(_)
+                | Change::DeleteSite { .. }
+                | Change::Drain(_)
+                | Change::Beacon(_) => {}
             }
         }
         let next = self.snapshot.load().following(frame, followed);
@@ -195,6 +202,36 @@ impl State {
         let revision = next.revision;
         self.snapshot.store(Arc::new(next));
         self.reached.send_replace(revision);
+    }
+
+    /// Changes with the revision that is served.
+    pub fn reached(&self) -> watch::Receiver<Revision> {
+        self.reached.subscribe()
+    }
+
+    /// The servers of origins that are not in order, seen from here, the first by site.
+    pub fn origins(&self) -> Vec<OriginSight> {
+        let mut troubled = self.troubled_origins();
+        troubled.sort_by(|a, b| (&a.site, &a.server).cmp(&(&b.site, &b.server)));
+        troubled.truncate(ORIGINS_MAX);
+        troubled
+    }
+
+    /// All of them.
+    pub fn troubled_origins(&self) -> Vec<OriginSight> {
+        let snapshot = self.snapshot.load();
+        let served = snapshot.sites.served.iter();
+        let troubled = served.flat_map(|(name, served)| {
+            let sights = served.pool.sights().into_iter();
+            let troubled = sights.filter(|sight| sight.seen != Seen::Up);
+            troubled.map(move |sight| OriginSight {
+                site: name.to_owned(),
+                server: sight.url.to_owned(),
+                state: sight.seen.as_str().to_owned(),
+                why: sight.wrong.map(str::to_owned),
+            })
+        });
+        troubled.collect()
     }
 
     /// Resolves when what is served has come as far as `revision`.

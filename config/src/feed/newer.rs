@@ -48,7 +48,7 @@ pub(super) fn purges<'de, D: Deserializer<'de>>(
 fn change(said: Value) -> serde_json::Result<Option<Change>> {
     let kind = said.as_object().and_then(|said| said.iter().next());
     match kind.map(|(kind, words)| (kind.as_str(), words)) {
-        Some(("put_site" | "delete_site" | "beacon" | "count", _)) => {
+        Some(("put_site" | "delete_site" | "drain" | "beacon" | "count", _)) => {
             serde_json::from_value(said).map(Some)
         }
         Some(("purge", words)) => Ok(Some(Purge::read(words).into_change())),
@@ -178,6 +178,10 @@ mod tests {
         check(
             json!({"purge": {"scopes": [{"tag": "t"}], "mode": "hard", "settle_ms": 5}}),
             r#"[{"purge":{"scopes":[{"tag":"t"}],"mode":"hard","settle_ms":5}}]"#,
+        );
+        check(
+            json!({"drain": {"site": "a", "servers": ["http://a"], "optional": true}}),
+            r#"[{"drain":{"site":"a","servers":["http://a"],"optional":true}}]"#,
         );
         check(
             json!({"count": {"scopes": [{"tag": "t"}], "optional": true}}),

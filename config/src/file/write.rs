@@ -146,6 +146,7 @@ mod tests {
                 Form::Text
                 | Form::Pem
                 | Form::Lines { .. }
+                | Form::PemKey
                 | Form::Duration
                 | Form::Size
                 | Form::OneOf(_) => {

@@ -65,7 +65,12 @@ fn read_value<'a>(
         (Form::Text | Form::TextOrTable(_), Value::String(text)) => {
             line(text).map(|()| Read::Text(text))
         }
-        (Form::Pem, Value::String(text)) => pem(text).map(|()| Read::Text(text)),
+        (Form::Pem, Value::String(text)) => {
+            pem(text, "certificate", "CERTIFICATE-----").map(|()| Read::Text(text))
+        }
+        (Form::PemKey, Value::String(text)) => {
+            pem(text, "private key", "PRIVATE KEY-----").map(|()| Read::Text(text))
+        }
         (Form::Lines { bytes_max }, Value::String(text)) => {
             lines(text, *bytes_max).map(|()| Read::Text(text))
         }
@@ -155,7 +160,9 @@ fn lines(text: &str, bytes_max: usize) -> Result<(), String> {
     }
 }
 
-fn pem(text: &str) -> Result<(), String> {
+/// `label`: how its first line ends.
+fn pem(text: &str, what: &str, label: &str) -> Result<(), String> {
+    let begins = |line: &str| line.starts_with("-----BEGIN ") && line.ends_with(label);
     match text
         .chars()
         .find(|c| c.is_control() && !['\n', '\r', '\t'].contains(c))
@@ -167,11 +174,10 @@ fn pem(text: &str) -> Result<(), String> {
         Some(bad) => Err(format!(
             "{bad:?} is a control character; none may stand in PEM"
         )),
-        None if text.contains("-----BEGIN CERTIFICATE-----") => Ok(()),
-        None => Err(
-            "holds no certificate; paste the PEM itself, from -----BEGIN CERTIFICATE----- on"
-                .into(),
-        ),
+        None if text.lines().any(|line| begins(line.trim())) => Ok(()),
+        None => Err(format!(
+            "holds no {what}; paste the PEM itself, from -----BEGIN {label} on"
+        )),
     }
 }
 

@@ -1,9 +1,9 @@
 //! The words of a site.
 
+use super::origin::SITE_ORIGIN;
 use super::{Default, Form, Table, Word};
 use crate::site::{
     DEBUG_FROM_MAX, ERROR_PAGE_BYTES_MAX, HOSTS_MAX, PURGE_FROM_MAX, REFETCH_RATE_MAX, RULES_MAX,
-    SERVERS_MAX,
 };
 
 pub static SITE: Table = Table {
@@ -100,90 +100,6 @@ pub static SITE: Table = Table {
             },
             default: Default::None("no rules"),
             about: "What differs on some paths, in order: the first whose path matches decides.",
-        },
-    ],
-};
-
-pub(super) static SITE_ORIGIN: Table = Table {
-    path: "site.origin",
-    about: "The pool of servers behind a site, where one URL does not say enough.",
-    words: &[
-        Word {
-            name: "host",
-            form: Form::Text,
-            default: Default::None("the host the client asked for"),
-            about: "The `Host` the origin sees, with a port if it needs one.",
-        },
-        Word {
-            name: "fetch_timeout",
-            form: Form::Duration,
-            default: Default::Value("\"10m\""),
-            about: "How long an answer may take in all, however steadily it drips: from asking to its last byte, without \
-                    the time in which a client was too slow to take it. At most `\"1d\"`. Apart from that a connection \
-                    has to stand within 2 seconds, a head to be whole within 9, and no 9 seconds may pass without a byte.",
-        },
-        Word {
-            name: "server",
-            form: Form::Tables {
-                table: &SITE_ORIGIN_SERVER,
-                min: 1,
-                max: SERVERS_MAX,
-            },
-            default: Default::Required,
-            about: "The servers, each a `[[site.origin.server]]`.",
-        },
-        Word {
-            name: "tls",
-            form: Form::Table(&SITE_ORIGIN_TLS),
-            default: Default::None("every word's default"),
-            about: "How servers with `https` are trusted.",
-        },
-    ],
-};
-
-pub(super) static SITE_ORIGIN_SERVER: Table = Table {
-    path: "site.origin.server",
-    about: "One server of the pool.",
-    words: &[
-        Word {
-            name: "url",
-            form: Form::Text,
-            default: Default::Required,
-            about: "Scheme, host and port: `https://a.example.com`, `http://[::1]:9000`. The port is 80 or 443 \
-                    unless it says another. No path and no query: the client's are sent.",
-        },
-        Word {
-            name: "weight",
-            form: Form::Number { min: 1, max: 1000 },
-            default: Default::Value("1"),
-            about: "Its share of the requests, against the others'.",
-        },
-    ],
-};
-
-pub(super) static SITE_ORIGIN_TLS: Table = Table {
-    path: "site.origin.tls",
-    about: "How servers with `https` are trusted.",
-    words: &[
-        Word {
-            name: "verify",
-            form: Form::Switch,
-            default: Default::Value("true"),
-            about: "Whether the server's certificate must be valid. `false` lets anyone on the way answer for \
-                    the origin.",
-        },
-        Word {
-            name: "server_name",
-            form: Form::Text,
-            default: Default::None("the host in the server's URL"),
-            about: "The name asked for (SNI) and verified in the certificate.",
-        },
-        Word {
-            name: "ca",
-            form: Form::Pem,
-            default: Default::None("the system's authorities"),
-            about: "The authorities trusted instead of the system's: their certificates in PEM, as text, not as \
-                    the name of a file.",
         },
     ],
 };

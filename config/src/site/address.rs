@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::{HostPattern, PathPattern, Server};
 use crate::reader::echo;
 
-/// What `origin` and a server's `url` hold: scheme, host, port. The weight is 1.
+/// What `origin` and a server's `url` hold: scheme, host, port.
 pub fn server(text: &str) -> Result<Server, String> {
     let Some((scheme, rest)) = text.split_once("://") else {
         return Err(format!(
@@ -46,12 +46,8 @@ pub fn server(text: &str) -> Result<Server, String> {
         }
         Err(_) => host,
     };
-    Ok(Server {
-        tls,
-        host,
-        port: port.unwrap_or(if tls { 443 } else { 80 }),
-        weight: 1,
-    })
+    let port = port.unwrap_or(if tls { 443 } else { 80 });
+    Ok(Server::of(tls, host, port))
 }
 
 /// One address, or a block of them.

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::address;
+use super::origin::origin;
 use super::{
-    ClientDirectives, ContentCoding, ErrorPage, FETCH_TIMEOUT, FETCH_TIMEOUT_MAX, NEGATIVE_TTL_MAX,
-    OnPartition, Origin, OriginTls, Policy, Rule, Server, SetCookie, Site,
+    ClientDirectives, ContentCoding, ErrorPage, NEGATIVE_TTL_MAX, OnPartition, Policy, Rule,
+    SetCookie, Site, address,
 };
 use crate::problem::Problems;
-use crate::reader::{Fields, TextOrTable, echo};
+use crate::reader::{Fields, echo};
 use crate::schema;
 
 /// Where a site does not say it.
@@ -115,46 +115,8 @@ impl Taken {
     }
 }
 
-fn origin(fields: &mut Fields<'_>, problems: &mut Problems) -> Option<Origin> {
-    let at = fields.at("origin");
-    match fields.text_or_table("origin")? {
-        TextOrTable::Text(url) => match address::server(url) {
-            Ok(server) => Some(Origin {
-                servers: vec![server],
-                host: None,
-                tls: OriginTls::default(),
-                fetch_timeout: FETCH_TIMEOUT,
-            }),
-            Err(message) => {
-                problems.add(at, message);
-                None
-            }
-        },
-        TextOrTable::Table(mut fields) => {
-            let host = fields.parsed("host", problems, address::authority);
-            let allowed = Duration::from_secs(1)..=FETCH_TIMEOUT_MAX;
-            let fetch_timeout = within("fetch_timeout", allowed, &mut fields, problems);
-            let servers = fields
-                .tables("server")
-                .into_iter()
-                .filter_map(|one| server(one, problems))
-                .collect();
-            let tls = fields
-                .table("tls")
-                .map_or_else(OriginTls::default, |tls| origin_tls(tls, problems));
-            fields.done();
-            Some(Origin {
-                servers,
-                host,
-                tls,
-                fetch_timeout: fetch_timeout.unwrap_or(FETCH_TIMEOUT),
-            })
-        }
-    }
-}
-
 /// A duration of a word that bounds it.
-fn within(
+pub(super) fn within(
     name: &str,
     allowed: RangeInclusive<Duration>,
     fields: &mut Fields<'_>,
@@ -192,26 +154,6 @@ fn media_type(text: &str) -> Result<String, String> {
             echo(text)
         )),
     }
-}
-
-fn server(mut fields: Fields<'_>, problems: &mut Problems) -> Option<Server> {
-    let server = fields.parsed("url", problems, address::server);
-    let weight = fields
-        .number("weight")
-        .and_then(|weight| u32::try_from(weight).ok())
-        .unwrap_or(1);
-    fields.done();
-    server.map(|server| Server { weight, ..server })
-}
-
-fn origin_tls(mut fields: Fields<'_>, problems: &mut Problems) -> OriginTls {
-    let tls = OriginTls {
-        verify: fields.switch("verify").unwrap_or(true),
-        server_name: fields.parsed("server_name", problems, address::server_name),
-        ca: fields.text("ca").map(str::to_owned),
-    };
-    fields.done();
-    tls
 }
 
 fn rule(mut fields: Fields<'_>, site: &Policy, problems: &mut Problems) -> Option<Rule> {

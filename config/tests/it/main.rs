@@ -6,6 +6,7 @@ mod addresses;
 mod examples;
 mod messages;
 mod mutations;
+mod origins;
 mod reference;
 mod roles;
 

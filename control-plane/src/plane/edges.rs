@@ -236,6 +236,7 @@ mod tests {
             refused: Vec::new(),
             load: Load::default(),
             counted: Vec::new(),
+            origins: Vec::new(),
         };
         let check = |id: &str, heartbeat: &Heartbeat, expect: &[&str]| {
             let found = check(id, heartbeat).err().unwrap_or_default();

@@ -276,6 +276,7 @@ impl Party {
             lag_ms: None,
             problems: Vec::new(),
             refused: Vec::new(),
+            origins: Vec::new(),
             at_ms: 0,
         };
         Self {

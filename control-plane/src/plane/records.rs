@@ -2,9 +2,9 @@
 //! newer version may have written it, or a hand that slipped.
 
 use bytes::Bytes;
-use seawall_config::feed::{Applied, Counted, EdgeState, Heartbeat, RefusedSite};
+use seawall_config::feed::{Applied, Counted, EdgeState, Heartbeat, OriginSight, RefusedSite};
 use seawall_config::scope::Purge;
-use seawall_config::{Mode, Problem, Scope};
+use seawall_config::{Mode, Problem, Revision, Scope};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -15,6 +15,8 @@ use crate::clock::millis;
 const PROBLEMS_KEPT_MAX: usize = 2;
 /// Refused sites that its record names; more are told as any.
 const REFUSED_KEPT_MAX: usize = 4;
+/// Servers in trouble that its record names.
+const ORIGINS_KEPT_MAX: usize = 4;
 /// Characters of each text of a problem that a record keeps.
 const PROBLEM_CHARS_MAX: usize = 160;
 
@@ -38,6 +40,15 @@ pub(crate) struct SiteRecord {
     pub site: Value,
 }
 
+/// `drained/<site>`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DrainedRecord {
+    /// The revision that created the site: one that is created again begins anew.
+    pub created: Revision,
+    /// By their URLs, in order.
+    pub servers: Vec<String>,
+}
+
 /// `purge/<id>`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct PurgeRecord {
@@ -58,6 +69,28 @@ pub(crate) struct PurgeRecord {
 
 fn is_zero(n: &u64) -> bool {
     *n == 0
+}
+
+impl DrainedRecord {
+    /// What it says of the site that was created then.
+    pub(crate) fn of(self, created: Revision) -> Self {
+        match self.created == created {
+            true => self,
+            false => Self {
+                created,
+                servers: Vec::new(),
+            },
+        }
+    }
+
+    pub(crate) fn with(mut self, server: &str, drained: bool) -> Self {
+        self.servers.retain(|other| other != server);
+        if drained {
+            self.servers.push(server.to_owned());
+        }
+        self.servers.sort_unstable();
+        self
+    }
 }
 
 impl PurgeRecord {
@@ -120,6 +153,9 @@ pub(crate) struct EdgeRecord {
     pub problems: Vec<Problem>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<RefusedSite>,
+    /// Servers of origins that are not in order, seen from there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub origins: Vec<OriginSight>,
     /// When it was heard, by the wall clock of the plane that heard it: only ever compared for being another.
     pub at_ms: u64,
 }
@@ -155,8 +191,23 @@ impl EdgeRecord {
             lag_ms: heartbeat.lag_ms,
             problems: problems.chain(more).collect(),
             refused: folded(&heartbeat.refused),
+            origins: heartbeat
+                .origins
+                .iter()
+                .take(ORIGINS_KEPT_MAX)
+                .map(sight)
+                .collect(),
             at_ms,
         }
+    }
+}
+
+fn sight(sight: &OriginSight) -> OriginSight {
+    OriginSight {
+        site: shortened(&sight.site),
+        server: shortened(&sight.server),
+        state: shortened(&sight.state),
+        why: sight.why.as_deref().map(shortened),
     }
 }
 

@@ -316,11 +316,14 @@ impl Plan {
     }
 }
 
-/// Renewals matter more than what edges complain about.
+/// Renewals matter more than what edges complain about, of themselves and of origins.
 fn encode_bounded(mut record: Vec<EdgeRecord>) -> Bytes {
     let mut value = encode(&PlaneRecord(record.clone()));
     if value.len() > RECORD_BYTES_MAX {
-        record.iter_mut().for_each(|entry| entry.problems.clear());
+        record.iter_mut().for_each(|entry| {
+            entry.problems.clear();
+            entry.origins.clear();
+        });
         value = encode(&PlaneRecord(record));
     }
     value

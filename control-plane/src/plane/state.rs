@@ -8,7 +8,9 @@ use seawall_config::{Epoch, Revision, Site};
 
 use super::fleet::{Fleet, Moved};
 use super::known::Known;
-use super::records::{Owner, PlaneRecord, SiteRecord, decode, purge_record, site_record};
+use super::records::{
+    DrainedRecord, Owner, PlaneRecord, SiteRecord, decode, purge_record, site_record,
+};
 use super::retention::{Purge, Purges};
 use super::stances::Stances;
 use super::tally::Tally;
@@ -25,6 +27,7 @@ pub(crate) struct State {
     read: Revision,
     pub(crate) known: Known,
     pub(crate) sites: BTreeMap<String, StoredSite>,
+    drained: BTreeMap<String, DrainedRecord>,
     pub(crate) purges: Purges,
     pub(crate) floor: Option<Floor>,
     pub(crate) beacon: Option<SeenBeacon>,
@@ -67,6 +70,7 @@ impl State {
             read: view.revision,
             known: Known::new(view),
             sites: BTreeMap::new(),
+            drained: BTreeMap::new(),
             purges: Purges::default(),
             floor: None,
             beacon: None,
@@ -167,7 +171,29 @@ impl State {
                 .map(|site| site.document.clone())
                 .collect(),
             purges: self.purges.iter().filter(is_purge).map(purge).collect(),
+            drained: self
+                .sites
+                .keys()
+                .filter_map(|name| self.drain(name))
+                .collect(),
         }
+    }
+
+    /// The URLs of a site's servers that get no requests.
+    pub(crate) fn drained(&self, site: &str) -> &[String] {
+        let created = self.sites.get(site).map(|stored| stored.document.created);
+        let record = self.drained.get(site);
+        let record = record.filter(|record| Some(record.created) == created);
+        record.map_or(&[], |record| &record.servers)
+    }
+
+    fn drain(&self, site: &str) -> Option<feed::Drain> {
+        let servers = self.drained(site);
+        (!servers.is_empty()).then(|| feed::Drain {
+            site: site.to_owned(),
+            servers: servers.to_vec(),
+            optional: true,
+        })
     }
 
     /// `accepted_ms`: when that was, if it has only just been.
@@ -191,6 +217,8 @@ impl State {
                 self.sites
                     .insert(name.to_owned(), StoredSite { owner, document });
             }
+            // What cannot be read drains nothing.
+            Key::Drained(site) => self.put_drained(site, decode(key, value).unwrap_or_default()),
             Key::Purge(id) => {
                 let record = purge_record(key, value);
                 let purge = Purge {
@@ -221,11 +249,9 @@ impl State {
             }
             Key::Edge(id) => {
                 // Who is registered stays so, for receipts to wait for.
-                let Some(registration) = decode(key, value) else {
-                    return;
-                };
-                self.fleet
-                    .register(id, Some(registration), revision, now_ms);
+                if let Some(it) = decode(key, value) {
+                    self.fleet.register(id, Some(it), revision, now_ms);
+                }
             }
             Key::Refusal(id) => {
                 if let Some(record) = decode(key, value) {
@@ -242,9 +268,14 @@ impl State {
         }
     }
 
+    fn put_drained(&mut self, site: &str, record: DrainedRecord) {
+        self.drained.insert(site.to_owned(), record);
+    }
+
     fn delete(&mut self, key: &str, revision: Revision, now_ms: u64) {
         match keys::parse(key) {
             Key::Site(name) => drop(self.sites.remove(name)),
+            Key::Drained(site) => drop(self.drained.remove(site)),
             Key::Purge(id) => {
                 if let Some(purge) = self.purges.remove(id) {
                     self.tally.close(purge);
@@ -278,6 +309,7 @@ impl State {
                 feed::Change::DeleteSite { name } => self.stances.deleted(name, frame.revision),
                 feed::Change::Purge { .. }
                 | feed::Change::Count { .. }
+                | feed::Change::Drain(_)
                 | feed::Change::Beacon(_) => {}
             }
         }

@@ -7,6 +7,7 @@ mod edges;
 #[path = "../../../tests/it/support/etcd.rs"]
 mod etcd;
 mod feed;
+mod origins;
 mod receipts;
 mod reconciling;
 mod sites;

@@ -4,13 +4,13 @@
 use std::sync::Arc;
 
 use seawall_config::feed::{
-    Applied, Beacon, Change, Frame, PurgeRecord, SNAPSHOT_BYTES_MAX, SiteDocument, Snapshot,
+    Applied, Beacon, Change, Drain, Frame, PurgeRecord, SNAPSHOT_BYTES_MAX, SiteDocument, Snapshot,
 };
 use seawall_config::{Epoch, Mode, Revision, Scope};
 
 use super::Document;
 use crate::ledger::Ledger;
-use crate::snapshot::Shards;
+use crate::snapshot::{Drained, Shards};
 
 /// Bytes of all sites, as JSON.
 pub const SITES_BYTES_MAX: usize = SNAPSHOT_BYTES_MAX / 2;
@@ -18,6 +18,8 @@ pub const SITES_BYTES_MAX: usize = SNAPSHOT_BYTES_MAX / 2;
 pub const PURGE_SCOPES_MAX: usize = 100_000;
 /// Bytes of all their names.
 pub const PURGE_BYTES_MAX: usize = SNAPSHOT_BYTES_MAX / 8;
+/// Bytes of the names of all drained servers.
+pub const DRAINED_BYTES_MAX: usize = SNAPSHOT_BYTES_MAX / 16;
 /// Characters of a beacon's id.
 const BEACON_ID_CHARS_MAX: usize = 64;
 
@@ -33,6 +35,7 @@ pub struct Followed {
     pub sites: Shards<Arc<Document>>,
     /// Oldest first.
     pub purges: Vec<Arc<PurgeRecord>>,
+    pub drained: Arc<Drained>,
     sites_bytes: usize,
     purge_scopes: usize,
     purge_bytes: usize,
@@ -47,6 +50,8 @@ pub enum Unsound {
     SiteTwice(String),
     #[error("its sites have more than {SITES_BYTES_MAX} bytes together")]
     TooManySites,
+    #[error("its drained servers have more than {DRAINED_BYTES_MAX} bytes together")]
+    TooManyDrained,
     #[error("its beacon's id is not 1 to {BEACON_ID_CHARS_MAX} letters and digits")]
     BeaconId,
 }
@@ -61,6 +66,7 @@ impl Followed {
             beacon,
             sites,
             purges,
+            drained,
         } = snapshot;
         let named = [floor]
             .into_iter()
@@ -93,12 +99,17 @@ impl Followed {
         purges
             .into_iter()
             .for_each(|record| followed.keep_purge(record));
+        if drained_bytes(&drained) > DRAINED_BYTES_MAX {
+            return Err(Unsound::TooManyDrained);
+        }
+        drained.iter().for_each(|drain| followed.drain(drain));
         Ok(followed)
     }
 
     /// Whether a later frame of the same epoch can be taken; asked before any of it is.
     pub fn check(&self, frame: &Frame) -> Result<(), Unsound> {
         let mut bytes = self.sites_bytes;
+        let mut drained = drained_names(&self.drained);
         for change in &frame.changes {
             match change {
                 Change::PutSite(site) if site.created.max(site.revision) > frame.revision => {
@@ -106,11 +117,14 @@ impl Followed {
                 }
                 Change::PutSite(site) => bytes += weight(site),
                 Change::Beacon(beacon) => check_beacon(beacon)?,
+                Change::Drain(drain) => drained += drained_bytes(std::slice::from_ref(drain)),
                 Change::DeleteSite { .. } | Change::Purge { .. } | Change::Count { .. } => {}
             }
         }
         if bytes > SITES_BYTES_MAX {
             Err(Unsound::TooManySites)
+        } else if drained > DRAINED_BYTES_MAX {
+            Err(Unsound::TooManyDrained)
         } else {
             Ok(())
         }
@@ -144,6 +158,7 @@ impl Followed {
                     settle_ms: *settle_ms,
                 }),
                 Change::Count { .. } => {}
+                Change::Drain(drain) => self.drain(drain),
                 Change::Beacon(beacon) => self.beacon = Some((frame.revision, beacon.clone())),
             }
         }
@@ -174,8 +189,19 @@ impl Followed {
     }
 
     fn drop_site(&mut self, name: &str) {
+        if self.drained.contains_key(name) {
+            Arc::make_mut(&mut self.drained).remove(name);
+        }
         let before = self.sites.remove(name);
         self.sites_bytes -= before.map_or(0, |before| before.weight());
+    }
+
+    fn drain(&mut self, drain: &Drain) {
+        let drained = Arc::make_mut(&mut self.drained);
+        match drain.servers.is_empty() {
+            true => drained.remove(&drain.site),
+            false => drained.insert(drain.site.clone(), drain.servers.clone()),
+        };
     }
 
     fn keep_purge(&mut self, record: PurgeRecord) {
@@ -236,6 +262,18 @@ fn check_beacon(beacon: &Beacon) -> Result<(), Unsound> {
 /// Bytes of a site as JSON.
 fn weight(site: &SiteDocument) -> usize {
     site.name.len() + serde_json::to_vec(&site.site).map_or(0, |json| json.len())
+}
+
+fn drained_bytes(drained: &[Drain]) -> usize {
+    let bytes = |it: &Drain| it.site.len() + it.servers.iter().map(String::len).sum::<usize>();
+    drained.iter().map(bytes).sum()
+}
+
+fn drained_names(drained: &Drained) -> usize {
+    let bytes = |(site, servers): (&String, &Vec<String>)| {
+        site.len() + servers.iter().map(String::len).sum::<usize>()
+    };
+    drained.iter().map(bytes).sum()
 }
 
 fn names_bytes(scopes: &[Scope]) -> usize {

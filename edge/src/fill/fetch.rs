@@ -18,7 +18,7 @@ use crate::ledger::Fingerprint;
 use crate::object::Object;
 use crate::origin::exchange::{exchange, failure, has_excess};
 use crate::origin::interim::Interims;
-use crate::origin::{self, Failure};
+use crate::origin::{self, Failure, Lease};
 use crate::rules::{freshening, ranges, reuse};
 use crate::state::State;
 
@@ -51,6 +51,7 @@ pub enum Stored {
 pub(super) struct Answered {
     pub session: HttpSession<()>,
     peer: HttpPeer,
+    lease: Lease,
     pub head: ResponseHeader,
     pub requested: SystemTime,
     pub received: SystemTime,
@@ -69,7 +70,7 @@ impl Fetch {
     }
 
     async fn run(&self) -> Result<(), Failure> {
-        let until = clock::instant() + self.journey.served.pool.fetch_timeout;
+        let until = clock::instant() + self.journey.served.pool.origin().fetch_timeout;
         let mut answered = self.ask(&self.stored, until).await?;
         match (&self.stored, answered.head.status) {
             (Stored::Candidates(stored), StatusCode::NOT_MODIFIED) => {
@@ -167,7 +168,8 @@ impl Fetch {
             Some(part) => Source::completing(&mut answered.session, &part.body),
             None => Source::whole(&mut answered.session),
         };
-        let taken = self.take_body(&mut source, &arrived, until).await?;
+        let taken = self.take_body(&mut source, &arrived, until).await;
+        let taken = taken.inspect_err(|failure| answered.lease.cut(*failure))?;
         if arrived.kept {
             let whole = taken == Taken::Whole;
             if !(whole && has_excess(&mut answered.session)) {
@@ -189,14 +191,10 @@ impl Fetch {
     /// Asks until there is a final head. Only a GET or HEAD comes this way, so asking again is safe while
     /// no byte of an answer was seen, an interim one's included.
     async fn ask(&self, stored: &Stored, until: Instant) -> Result<Answered, Failure> {
-        let mut tries = 0;
+        let pool = &self.journey.served.pool;
+        let mut tried = Vec::new();
         loop {
-            let peer = self
-                .journey
-                .served
-                .pool
-                .peer(&self.state.own_addresses, tries)
-                .await?;
+            let (peer, mut lease) = self.reach(&mut tried).await?;
             let request = origin::request::fetch(
                 &self.journey,
                 self.fill.shared,
@@ -210,7 +208,7 @@ impl Fetch {
                     .connections
                     .get_http_session(&peer)
                     .await
-                    .map_err(|e| (failure(&e), true))?;
+                    .map_err(|e| (failure(&e), true, false))?;
                 let requested = clock::now();
                 let left = until - clock::instant();
                 let mut begun = false;
@@ -218,10 +216,9 @@ impl Fetch {
                     begun = true;
                     self.interims.tell(interim);
                 });
-                let (session, head) = exchanged.await.map_err(|failure| {
-                    let again = reused && !begun && failure == Failure::NoAnswer;
-                    (failure, again)
-                })?;
+                let (session, head) = exchanged
+                    .await
+                    .map_err(|failure| (failure, !begun, reused))?;
                 Ok((session, head, requested))
             };
             let asked = tokio::select! {
@@ -231,23 +228,47 @@ impl Fetch {
             match asked {
                 Ok((session, head, requested)) => {
                     let received = clock::now();
+                    lease.answered(head.status, session.as_http2().is_some());
                     self.state
                         .metrics
                         .origin_ttfb(received.duration_since(requested).unwrap_or_default());
                     return Ok(Answered {
                         session,
                         peer,
+                        lease,
                         head,
                         requested,
                         received,
                     });
                 }
-                Err((failure, again))
-                    if again && tries < self.journey.served.pool.retries(failure) =>
-                {
-                    tries += 1
+                Err((failure, unseen, kept)) => {
+                    // A connection that was kept and had ended says nothing of the server.
+                    if !(kept && failure == Failure::NoAnswer) {
+                        lease.failed();
+                    }
+                    if !unseen || !pool.may_retry(failure, kept, &tried) {
+                        return Err(failure);
+                    }
+                    self.state.metrics.origin_retried();
                 }
-                Err((failure, _)) => return Err(failure),
+            }
+        }
+    }
+
+    /// A server that may be asked, at an address that is known.
+    async fn reach(&self, tried: &mut Vec<usize>) -> Result<(HttpPeer, Lease), Failure> {
+        let pool = &self.journey.served.pool;
+        let asking = self.journey.asking(&self.state.own_addresses);
+        loop {
+            let asked = tried.len();
+            let reached = tokio::select! {
+                reached = pool.reach(asking, tried) => reached,
+                () = self.fill.abandoned(), if !self.fill.shared => return Err(Failure::GivenUp),
+            };
+            match reached {
+                // One was chosen that has no address: another may have.
+                Err(failure) if tried.len() > asked && pool.may_retry(failure, false, tried) => {}
+                reached => return reached,
             }
         }
     }
@@ -285,7 +306,13 @@ impl Fetch {
     }
 
     async fn release(&self, answered: Answered) {
-        let Answered { session, peer, .. } = answered;
+        let Answered {
+            session,
+            peer,
+            mut lease,
+            ..
+        } = answered;
+        lease.whole();
         self.state
             .connections
             .release_http_session(session, &peer, Some(origin::IDLE_TIMEOUT))

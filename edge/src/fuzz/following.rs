@@ -169,7 +169,7 @@ impl History {
                     Change::DeleteSite { name } => {
                         snapshot.sites.retain(|other| other.name != name)
                     }
-                    Change::Count { .. } => {}
+                    Change::Count { .. } | Change::Drain(_) => {}
                     Change::Purge {
                         scopes,
                         mode,

@@ -168,6 +168,7 @@ impl Sender {
             refused: snapshot.sites.refusals.clone(),
             load: self.state.load(),
             counted,
+            origins: self.state.origins(),
         }
     }
 

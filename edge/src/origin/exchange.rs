@@ -24,6 +24,11 @@ pub async fn exchange(
             .write_request_header(request)
             .await
             .map_err(|_| Failure::NoAnswer)?;
+        // Over HTTP/1 a request without a body has ended with its head; over HTTP/2 that has to be said.
+        if session.as_http2().is_some() {
+            let ended = session.finish_request_body().await;
+            ended.map_err(|_| Failure::NoAnswer)?;
+        }
         let mut bytes = 0;
         for _ in 0..=INTERIM_MAX {
             session

@@ -88,12 +88,7 @@ impl Pseudonym {
             let (name, value) = targeted::CAPABILITY;
             set(head, name, value, false);
         }
-        let host = journey
-            .served
-            .pool
-            .host
-            .as_deref()
-            .unwrap_or(journey.key.host());
+        let host = journey.served.pool.host().unwrap_or(journey.key.host());
         set(head, "host", host, false);
     }
 }

@@ -2,8 +2,8 @@
 
 use std::time::SystemTime;
 
-use http::StatusCode;
 use http::header::{self, HeaderMap};
+use http::{StatusCode, Version};
 use pingora_error::{Error, ErrorType};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
@@ -65,13 +65,16 @@ impl Proxy {
         if response.status.is_informational() {
             return pass_interim(response, ctx);
         }
+        if let Some(lease) = &mut ctx.lease {
+            lease.answered(response.status, response.version == Version::HTTP_2);
+        }
         let journey = journey.clone();
         let broken = exchange::length(response.status, &journey.method, &response.headers).err();
         if let Some(failure) = broken {
             ctx.failure = Some(failure);
             return Err(Error::explain(ErrorType::InvalidHTTPHeader, failure.detail()).into_up());
         }
-        ctx.until = Some(clock::instant() + journey.served.pool.fetch_timeout);
+        ctx.until = Some(clock::instant() + journey.served.pool.origin().fetch_timeout);
         let now = clock::now();
         let told = self.heed(&journey, response, ctx, now);
         for name in fields::of_hop_but_framing(&response.headers) {

@@ -37,7 +37,7 @@ pub struct Served {
     pub site: Site,
     /// What it was built from. A later one that says the same builds nothing.
     pub document: Arc<Document>,
-    pub pool: Pool,
+    pub pool: Arc<Pool>,
     pub refetching: Turns,
     pub meters: Meters,
     /// Of those who want a revision that this edge has not reached.
@@ -63,8 +63,8 @@ pub enum Change<'a> {
     Delete(&'a str),
 }
 
-/// Makes a site of its document.
-type Build = fn(&Arc<Document>) -> Result<Served, Problems>;
+/// Makes a site of its document, and of what it was until now.
+type Build = fn(&Arc<Document>, Option<&Served>) -> Result<Served, Problems>;
 
 impl Sites {
     /// The good versions that were kept, of sites whose newest documents were refused before a restart.
@@ -152,7 +152,9 @@ impl Sites {
             return;
         }
         self.built += 1;
-        match caught(|| build(document)) {
+        let before = self.served.get(name).cloned();
+        let before = before.filter(|before| before.document.created == document.created);
+        match caught(|| build(document, before.as_deref())) {
             Ok(served) => {
                 self.delete(name);
                 let served = Arc::new(served);
@@ -257,16 +259,18 @@ impl Refused {
 }
 
 impl Served {
-    fn build(document: &Arc<Document>) -> Result<Self, Problems> {
+    /// `before`: the same site until now, whose servers keep their standing.
+    fn build(document: &Arc<Document>, before: Option<&Self>) -> Result<Self, Problems> {
         let site = document.site()?;
         let clients = site.client_ca.as_deref().map(ClientAuthorities::from_pem);
         let clients = clients.transpose().map_err(|why| {
             // Without them it would let in anyone.
             Problems(vec![Problem::new("client_ca", why)])
         })?;
+        let before = before.map(|before| &*before.pool);
         Ok(Self {
             name: site.name.as_str().into(),
-            pool: Pool::new(&site.origin, document.created, document.revision),
+            pool: Arc::new(Pool::new(&site.name, &site.origin, before)?),
             document: document.clone(),
             refetching: Turns::default(),
             meters: Meters::default(),

@@ -3,7 +3,7 @@
 use super::{Source, holds, rust_files, tree};
 
 /// Messages and time in, effects out. One simulation can run all of them.
-const PURE: [&str; 8] = [
+const PURE: [&str; 14] = [
     "control-plane/src/receipt.rs",
     "control-plane/src/renewal.rs",
     "edge/src/admit.rs",
@@ -11,6 +11,12 @@ const PURE: [&str; 8] = [
     "edge/src/heartbeat.rs",
     "edge/src/key.rs",
     "edge/src/ledger.rs",
+    "edge/src/origin/balance.rs",
+    "edge/src/origin/breaker.rs",
+    "edge/src/origin/budget.rs",
+    "edge/src/origin/ejection.rs",
+    "edge/src/origin/health.rs",
+    "edge/src/origin/servers.rs",
     "edge/src/rules/",
 ];
 
@@ -64,7 +70,7 @@ fn what_decides_does_no_io_reads_no_clock_holds_no_lock_and_spawns_nothing() {
         broken.extend(found.iter().flat_map(|file| file.mentions(&IMPURE)));
     }
     holds(
-        "rules, ledger, key, follower, heartbeat, receipt and renewal decide, and do nothing",
+        "rules, ledger, key, follower, heartbeat, receipt, renewal and the choice of servers decide, and do nothing",
         &broken,
     );
 }

@@ -22,6 +22,7 @@ fn heartbeat(boot: &str, epoch: Epoch, applied: u64) -> Heartbeat {
         refused: Vec::new(),
         load: Load::default(),
         counted: Vec::new(),
+        origins: Vec::new(),
     }
 }
 

@@ -118,7 +118,10 @@ impl Sites {
         self.owned_by_api(Some(there))?;
         expected(Some(there), expect)?;
         Ok(Decided::Write {
-            writes: vec![Write::Delete(keys::site(name))],
+            writes: vec![
+                Write::Delete(keys::site(name)),
+                Write::Delete(keys::drained(name)),
+            ],
             put: Put::Changed,
         })
     }

@@ -2,18 +2,13 @@
 
 use super::*;
 use seawall_config::scope;
-use seawall_config::site::{FETCH_TIMEOUT, Origin, OriginTls};
+use seawall_config::site::Origin;
 
 fn site(hosts: &[HostPattern], on_partition: OnPartition) -> Site {
     Site {
         name: String::new(),
         hosts: hosts.to_vec(),
-        origin: Origin {
-            servers: Vec::new(),
-            host: None,
-            tls: OriginTls::default(),
-            fetch_timeout: FETCH_TIMEOUT,
-        },
+        origin: Origin::of(Vec::new()),
         debug_from: Vec::new(),
         purge_from: Vec::new(),
         refetch_rate: 100,

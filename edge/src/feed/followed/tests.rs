@@ -86,6 +86,7 @@ fn frames_and_the_snapshot_of_them_are_the_same() {
                 .iter()
                 .map(|record| (**record).clone())
                 .collect(),
+            drained: vec![],
         }),
         Ok(followed)
     );

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use seawall_config::feed::{Beacon, PurgeRecord, SiteDocument, Snapshot};
+use seawall_config::feed::{Beacon, Drain, PurgeRecord, SiteDocument, Snapshot};
 use seawall_config::{Epoch, Revision};
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +18,7 @@ struct Head<'a> {
     floor: Revision,
     beacon: &'a Option<(Revision, Beacon)>,
     purges: Vec<&'a PurgeRecord>,
+    drained: Vec<Drain>,
 }
 
 #[derive(Deserialize)]
@@ -27,6 +28,9 @@ struct Whole {
     floor: Revision,
     beacon: Option<(Revision, Beacon)>,
     purges: Vec<PurgeRecord>,
+    /// Earlier versions wrote none.
+    #[serde(default)]
+    drained: Vec<Drain>,
     sites: Vec<SiteDocument>,
     /// Earlier versions wrote none.
     #[serde(default)]
@@ -47,6 +51,7 @@ pub(super) fn write(generation: &Generation) -> serde_json::Result<Vec<u8>> {
         floor: followed.floor,
         beacon: &followed.beacon,
         purges: followed.purges.iter().map(|record| &**record).collect(),
+        drained: followed.drained.iter().map(drain).collect(),
     };
     let mut text = serde_json::to_string(&head)?;
     // The object goes on.
@@ -74,11 +79,20 @@ pub(super) fn read(body: &[u8]) -> Result<Generation, Damage> {
         beacon: whole.beacon,
         sites: whole.sites,
         purges: whole.purges,
+        drained: whole.drained,
     })?;
     Ok(Generation {
         followed: Arc::new(followed),
         kept: whole.kept.into_iter().map(Kept::from).collect(),
     })
+}
+
+fn drain((site, servers): (&String, &Vec<String>)) -> Drain {
+    Drain {
+        site: site.clone(),
+        servers: servers.clone(),
+        optional: true,
+    }
 }
 
 impl From<KeptDocument> for Kept {

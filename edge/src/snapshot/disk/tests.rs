@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use seawall_config::feed::{Beacon, PurgeRecord, SiteDocument, Snapshot};
+use seawall_config::feed::{Beacon, Drain, PurgeRecord, SiteDocument, Snapshot};
 use seawall_config::{Epoch, Mode, Revision, Scope};
 use serde_json::json;
 
@@ -83,6 +83,11 @@ fn snapshot(revision: u64) -> Generation {
             scopes: vec![Scope::Everything],
             mode: Mode::Soft,
             settle_ms: 0,
+        }],
+        drained: vec![Drain {
+            site: "a".into(),
+            servers: vec!["http://a.test".into()],
+            optional: true,
         }],
     });
     Generation {

@@ -292,9 +292,9 @@ fn what_says_the_same_builds_nothing() {
 #[test]
 fn a_panic_while_a_site_is_built_is_a_problem_of_that_site_alone() {
     let before = booted(5, &[good("a", 1, 1, &["a.test"])]).sites;
-    let explodes: Build = |document| match document.name.as_str() {
+    let explodes: Build = |document, before| match document.name.as_str() {
         "a" => panic!("no bytes left for {}", document.name),
-        _ => Served::build(document),
+        _ => Served::build(document, before),
     };
     let changes = [good("a", 1, 9, &["a.test"]), good("b", 9, 9, &["b.test"])];
     let after = before
