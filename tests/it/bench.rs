@@ -3,8 +3,9 @@
 mod hits;
 mod load;
 mod million;
+mod origins;
 mod purges;
-pub mod servers;
+mod servers;
 
 use std::io::Write as _;
 use std::sync::Arc;
