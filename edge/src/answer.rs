@@ -18,7 +18,6 @@ use crate::fill::fetch::Stored;
 use crate::key::Key;
 use crate::ledger::{Birth, Life};
 use crate::object::Object;
-use crate::origin::Asking;
 use crate::origin::interim::Interims;
 use crate::rules::cache_status::Fwd;
 use crate::rules::ranges::Part;
@@ -130,15 +129,6 @@ impl Journey {
         match ranges::only_if_dated(&self.fields) && coded() {
             true => Part::Whole,
             false => ranges::part(&self.fields, head, total),
-        }
-    }
-
-    /// What its site's servers are asked for.
-    pub fn asking<'a>(&'a self, own: &'a [SocketAddr]) -> Asking<'a> {
-        Asking {
-            key: self.key.target().as_bytes(),
-            drained: self.snapshot.drained(&self.served.name),
-            own,
         }
     }
 

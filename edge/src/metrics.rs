@@ -163,11 +163,6 @@ impl Metrics {
             m.origin_bytes,
         );
         registry.register(
-            "origin_retries",
-            "Second tries of requests that got no byte of an answer",
-            m.origin_retries,
-        );
-        registry.register(
             "encoded",
             "Answers compressed here, by content coding",
             m.encoded,
@@ -184,8 +179,13 @@ impl Metrics {
     }
 
     /// Those without labels.
-    fn counters(&self) -> [(&'static str, &'static str, Counter); 8] {
+    fn counters(&self) -> [(&'static str, &'static str, Counter); 9] {
         [
+            (
+                "origin_retries",
+                "Second tries of requests that got no byte of an answer",
+                self.origin_retries.clone(),
+            ),
             (
                 "collapsed",
                 "Requests that waited for another's fetch",

@@ -22,7 +22,7 @@ use crate::clock;
 use crate::door::{Door, Handshake, Outcome, Visit, refuse};
 use crate::fill::posted::{Kept, Posted};
 use crate::front::handed::{self, Broken};
-use crate::origin::{Failure, Lease, exchange};
+use crate::origin::{Asking, Failure, Lease, exchange};
 use crate::rules::cache_status::{Fwd, Told};
 
 mod pass;
@@ -157,10 +157,8 @@ impl ProxyHttp for Proxy {
         let Some(journey) = &ctx.visit.journey else {
             return Err(internal("no journey"));
         };
-        let (pool, asking) = (
-            &journey.served.pool,
-            journey.asking(&self.0.state.own_addresses),
-        );
+        let pool = &journey.served.pool;
+        let asking = Asking::of(journey, &self.0.state.own_addresses);
         // The try before this one is over, and must not be waited for.
         ctx.lease = None;
         match pool.reach(asking, &mut ctx.tried).await {

@@ -18,7 +18,7 @@ use crate::ledger::Fingerprint;
 use crate::object::Object;
 use crate::origin::exchange::{exchange, failure, has_excess};
 use crate::origin::interim::Interims;
-use crate::origin::{self, Failure, Lease};
+use crate::origin::{self, Asking, Failure, Lease};
 use crate::rules::{freshening, ranges, reuse};
 use crate::state::State;
 
@@ -258,7 +258,7 @@ impl Fetch {
     /// A server that may be asked, at an address that is known.
     async fn reach(&self, tried: &mut Vec<usize>) -> Result<(HttpPeer, Lease), Failure> {
         let pool = &self.journey.served.pool;
-        let asking = self.journey.asking(&self.state.own_addresses);
+        let asking = Asking::of(&self.journey, &self.state.own_addresses);
         loop {
             let asked = tried.len();
             let reached = tokio::select! {

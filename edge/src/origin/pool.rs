@@ -15,6 +15,7 @@ use super::names::Names;
 use super::servers::{Ask, Chosen, Common, Ejected, Refused, Seen, Servers, Standing};
 use super::trust::Trust;
 use super::{Failure, RETRIES_MAX, permitted};
+use crate::answer::Journey;
 use crate::clock;
 
 mod lease;
@@ -66,6 +67,16 @@ pub struct Sight<'a> {
     pub seen: Seen,
     /// What the last check found wrong.
     pub wrong: Option<&'static str>,
+}
+
+impl<'a> Asking<'a> {
+    pub fn of(journey: &'a Journey, own: &'a [SocketAddr]) -> Self {
+        Self {
+            key: journey.key.target().as_bytes(),
+            drained: journey.snapshot.drained(&journey.served.name),
+            own,
+        }
+    }
 }
 
 impl Pool {
