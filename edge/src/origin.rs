@@ -128,7 +128,6 @@ fn millis(time: Duration) -> u64 {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use seawall_config::site::FETCH_TIMEOUT;
 
     use super::*;
 
