@@ -313,14 +313,14 @@ fn a_change_of_the_site_does_not_make_a_bad_server_good() {
         )
     };
     let folder = Folder::new();
-    let file = folder.write("sites.toml", &text(1));
+    let file = folder.write("sites.toml", text(1));
     let seawall = Seawall::run_with(&["--config", &file], &folder);
     says(&well, 100, &ok("well"));
     says(&ill, 100, &ok("ill").status(500));
     (0..10).for_each(|n| drop(seawall.get(&format!("/{n}"))));
     assert_eq!(asked(&ill, 100), 2);
     let built = || seawall.api("GET", "/v1/sites", None).1.to_string();
-    folder.write("sites.toml", &text(7));
+    folder.write("sites.toml", text(7));
     eventually("the site is changed", || built().contains("\"weight\":7"));
     for n in 10..100 {
         assert_eq!(seawall.get(&format!("/{n}")).text(), "well");

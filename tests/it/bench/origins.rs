@@ -33,7 +33,7 @@ const HEADER_S: u32 = 9;
 #[ignore = "a figure, and minutes long: make origins"]
 fn one_origin_of_three_fails() {
     let runtime = Runtime::new().unwrap();
-    let servers: [(&str, fn(&[SocketAddr]) -> Proxy); 3] =
+    let servers: [(&str, Start); 3] =
         [("Seawall", seawall), ("nginx", nginx), ("HAProxy", haproxy)];
     for way in Way::ALL {
         for (name, start) in servers {
@@ -43,10 +43,13 @@ fn one_origin_of_three_fails() {
             runtime.block_on(load(proxy.address, WELL));
             origins[0].fails(way);
             let found = runtime.block_on(load(proxy.address, ILL));
-            tell(way.name(), name, found);
+            tell(way.name(), name, &found);
         }
     }
 }
+
+/// A proxy in front of these origins.
+type Start = fn(&[SocketAddr]) -> Proxy;
 
 struct Proxy {
     address: SocketAddr,
@@ -172,7 +175,7 @@ async fn get(address: SocketAddr, host: &str, number: u64) -> Option<()> {
     is_good.then_some(())
 }
 
-fn tell(way: &str, name: &str, found: Found) {
+fn tell(way: &str, name: &str, found: &Found) {
     let percent = found.failed as f64 * 100.0 / found.took.len() as f64;
     let at = |percent: usize| found.took[(found.took.len() - 1) * percent / 100];
     row_of(
