@@ -2,7 +2,7 @@
 //! function answers with a named verdict and its reason.
 //!
 //! - [`directives`], [`targeted`]: reading Cache-Control and the fields that replace it.
-//! - [`storing`]: may it be kept? [`freshness`]: for how long? [`reuse`]: may it be used for this request?
+//! - [`storing`]: may it be kept? [`freshness`]: for how long, and by which [`dates`]? [`reuse`]: may it be used for this request?
 //! - [`validation`]: conditional requests both ways. [`freshening`]: what a 304 changes. [`variants`]: Vary.
 //! - [`ranges`]: parts of a stored response. [`invalidation`]: what an unsafe method kills.
 //! - [`coding`], [`accept_encoding`]: may the body be compressed on its way to a client, and in what?
@@ -11,6 +11,7 @@
 pub mod accept_encoding;
 pub mod cache_status;
 pub mod coding;
+pub mod dates;
 pub mod directives;
 pub mod fields;
 pub mod freshening;

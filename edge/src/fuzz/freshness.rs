@@ -9,8 +9,9 @@ use seawall_config::site::{OnPartition, Policy};
 use super::directives::WORDS;
 use super::input::{Input, field, joined, value};
 use crate::ledger::Life;
+use crate::rules::dates::http_date;
 use crate::rules::directives::{Named, Request, Response};
-use crate::rules::freshness::{self, Arrival, Freshness, http_date};
+use crate::rules::freshness::{self, Arrival, Freshness};
 use crate::rules::reuse::{self, Question, Reuse};
 
 const DATES: [&str; 22] = [
@@ -56,10 +57,10 @@ pub fn dates(input: &mut Input<'_>) {
     let (lines, now) = (date_line(input), input.clock());
     let head = field(DATE, &lines);
     let sent = freshness::date_field(&head, now);
-    let sent = http_date(sent.to_str().unwrap()).expect("a date that anybody can read");
+    let sent = http_date(sent.to_str().unwrap(), now).expect("a date that anybody can read");
     let said = head
         .get(DATE)
-        .and_then(|line| http_date(line.to_str().ok()?));
+        .and_then(|line| http_date(line.to_str().ok()?, now));
     if let Some(said) = said {
         assert_eq!(sent, said, "{lines:?}");
         let since = now.duration_since(said).unwrap_or_default().as_secs();

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use http::header::{AGE, DATE, EXPIRES, LAST_MODIFIED};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
+use super::dates::http_date;
 use super::directives::{self, delta_seconds};
 
 /// RFC 9111 §4.2.2 suggests a tenth of the time since the last modification.
@@ -12,7 +13,7 @@ const HEURISTIC_DIVISOR: u32 = 10;
 /// A heuristic is a guess; a day bounds how wrong it can be.
 const HEURISTIC_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// Since 1970, the last second that a Date can spell: years have four digits. A clock may show any other.
-const DATE_MAX: Duration = Duration::from_secs(253_402_300_799);
+pub(super) const DATE_MAX: Duration = Duration::from_secs(253_402_300_799);
 
 /// How long a stored response is fresh, and how old it was when it arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,7 +145,8 @@ fn lifetime(arrival: Arrival<'_>) -> (Duration, By) {
         // §5.3: "A cache recipient MUST interpret invalid date formats, especially the value "0", as
         // representing a time in the past". Two different lines are as invalid.
         let same = expires.all(|other| other == first);
-        let at = first.to_str().ok().filter(|_| same).and_then(http_date);
+        let text = first.to_str().ok().filter(|_| same);
+        let at = text.and_then(|text| http_date(text, received));
         let date = date(head, received);
         return (
             at.and_then(|at| at.duration_since(date).ok())
@@ -175,7 +177,8 @@ fn heuristic(arrival: Arrival<'_>) -> Option<Duration> {
     if !by_status && !arrival.directives.public {
         return None;
     }
-    let modified = http_date(arrival.head.get(LAST_MODIFIED)?.to_str().ok()?)?;
+    let modified = arrival.head.get(LAST_MODIFIED)?.to_str().ok()?;
+    let modified = http_date(modified, arrival.received)?;
     let since = date(arrival.head, arrival.received)
         .duration_since(modified)
         .ok()?;
@@ -211,7 +214,7 @@ fn age_value(head: &HeaderMap) -> Duration {
 pub fn date(head: &HeaderMap, received: SystemTime) -> SystemTime {
     head.get(DATE)
         .and_then(|line| line.to_str().ok())
-        .and_then(http_date)
+        .and_then(|text| http_date(text, received))
         .unwrap_or(received)
 }
 
@@ -228,10 +231,6 @@ pub fn date_field(head: &HeaderMap, received: SystemTime) -> HeaderValue {
 pub fn age_with_new_date(head: &HeaderMap, now: SystemTime) -> Option<u64> {
     let apparent = now.duration_since(date(head, now)).unwrap_or_default();
     (apparent.as_secs() > age_value(head).as_secs()).then_some(apparent.as_secs())
-}
-
-pub fn http_date(text: &str) -> Option<SystemTime> {
-    httpdate::parse_http_date(text).ok()
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! Parts of a response, stored or arriving (RFC 9110 §14).
 
+use std::time::UNIX_EPOCH;
+
 use http::header::{self, HeaderMap, HeaderValue};
 
-use super::freshness::http_date;
+use super::dates::http_date;
 use super::validation::{share_strong_validator, strongly_equal};
 
 /// Ranges of one request; more are ignored, and it gets the whole (§14.2: "egregious range requests").
@@ -208,11 +210,11 @@ pub fn if_range(request: &HeaderMap, stored: &HeaderMap) -> bool {
 /// §8.8.2.2: a date is a strong validator where the response "includes a Date value which is at least one second after
 /// the Last-Modified value"; else it may have changed again within the very second.
 fn is_strong_date(stored: &HeaderMap) -> bool {
-    let time = |name: header::HeaderName| http_date(stored.get(name)?.to_str().ok()?);
-    let (said, modified) = (time(header::DATE), time(header::LAST_MODIFIED));
-    let apart = said
-        .zip(modified)
-        .map(|(said, modified)| said.duration_since(modified));
+    let time = |name: header::HeaderName, now| http_date(stored.get(name)?.to_str().ok()?, now);
+    let apart = time(header::DATE, UNIX_EPOCH).and_then(|said| {
+        let modified = time(header::LAST_MODIFIED, said)?;
+        Some(said.duration_since(modified))
+    });
     matches!(apart, Some(Ok(apart)) if apart.as_secs() >= 1)
 }
 

@@ -4,7 +4,8 @@ use std::time::SystemTime;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-use super::freshness::{date, http_date};
+use super::dates::http_date;
+use super::freshness::date;
 
 /// Fields by which a client makes a request conditional or partial. They are ours to answer: none of them
 /// reaches the origin of a fetch that others may share.
@@ -109,7 +110,8 @@ pub fn not_modified(request: &HeaderMap, stored: &HeaderMap, received: SystemTim
     let (Some(line), None) = (since.next(), since.next()) else {
         return false;
     };
-    let Some(since) = line.to_str().ok().and_then(http_date) else {
+    let read = |text: &str| http_date(text, received);
+    let Some(since) = line.to_str().ok().and_then(read) else {
         return false;
     };
     // RFC 9111 §4.3.2: without Last-Modified, Date stands for it.
@@ -117,7 +119,7 @@ pub fn not_modified(request: &HeaderMap, stored: &HeaderMap, received: SystemTim
         .get(header::LAST_MODIFIED)
         .and_then(|line| line.to_str().ok());
     match modified {
-        Some(modified) => http_date(modified).is_some_and(|modified| modified <= since),
+        Some(modified) => read(modified).is_some_and(|modified| modified <= since),
         None => date(stored, received) <= since,
     }
 }
