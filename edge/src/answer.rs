@@ -176,7 +176,7 @@ pub fn decide(
             match reuse::reuse(question) {
                 Reuse::Fresh(_) | Reuse::StaleAccepted(_) if here => serve(object, false),
                 Reuse::WhileRevalidating(_) if here => serve(object, true),
-                Reuse::Fresh(_) => complete(object, Fwd::Partial),
+                Reuse::Fresh(_) => complete(object),
                 Reuse::StaleAccepted(_) | Reuse::WhileRevalidating(_) => {
                     validate(object, Fwd::Partial)
                 }
@@ -197,12 +197,13 @@ pub fn decide(
         Verdict::Fetch { why, stand_in, .. } if journey.method != Method::GET => {
             apart(why, Apart::Head, stand_in)
         }
-        // One range is asked for as it is, where nothing whole is stored that may be good; several get the whole.
+        // One range is asked for as it is, where nothing whole is stored that may be good; several get the whole, and so
+        // does one that is all of it.
         Verdict::Fetch {
             why,
             stored,
             stand_in,
-        } if ranges::asked(&journey.fields).len() == 1
+        } if ranges::is_one_part(&journey.fields)
             && !matches!(&stored, Stored::Candidates(_) if why != Fwd::VaryMiss) =>
         {
             apart(why, Apart::OneRange, stand_in)
@@ -250,11 +251,15 @@ fn fetch(why: Fwd) -> Verdict {
     }
 }
 
-/// Some of it is here and good: only the rest is asked for (RFC 9111 §3.3).
-fn complete(object: Arc<Object>, why: Fwd) -> Verdict {
+/// Some of it is here and good: only the rest is asked for (RFC 9111 §3.3), if a strong validator can tell that it is of
+/// the same whole (§3.4).
+fn complete(object: Arc<Object>) -> Verdict {
     Verdict::Fetch {
-        why,
-        stored: Stored::Part(object),
+        why: Fwd::Partial,
+        stored: match strong_tag(&object.head) {
+            Some(_) => Stored::Part(object),
+            None => Stored::Nothing,
+        },
         stand_in: None,
     }
 }

@@ -210,3 +210,24 @@ fn a_slow_reader_holds_up_nobody() {
         "in the end the slow one has it, too"
     );
 }
+
+#[test]
+fn a_range_that_is_all_of_it_waits_with_the_others() {
+    let origin = Origin::start();
+    let seawall = Seawall::run(&origin);
+    let (answer, gate) = ok("0123456789").max_age(60).gate();
+    origin.says("/a", answer);
+    let ranged = || seawall.get_later_with("/a", &[("range", "bytes=0-")]);
+    let waiting: Vec<_> = (0..10).map(|_| ranged()).collect();
+    let whole = seawall.get_later("/a");
+    origin.wait_for("/a", 1);
+    gate.open();
+    for part in waiting {
+        let part = part.join().unwrap();
+        let found = (part.status, part.field("content-range"), part.text());
+        let expect = (206, Some("bytes 0-9/10"), "0123456789".to_owned());
+        assert_eq!(found, expect, "{}", part.cache_status());
+    }
+    assert_eq!(whole.join().unwrap().text(), "0123456789");
+    assert_eq!(origin.requests("/a"), 1);
+}

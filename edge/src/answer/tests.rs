@@ -129,6 +129,10 @@ fn one_decision_for_every_request() {
     check("", "HEAD", None, 0, "alone uri-miss");
     check("", "GET|range: bytes=0-1", None, 0, "alone uri-miss");
     check("", "GET|range: bytes=0-1,2-3", None, 0, "fetch uri-miss");
+    check("", "GET|range: bytes=0-", None, 0, "fetch uri-miss");
+    check("", "GET|range: bytes=1-", None, 0, "alone uri-miss");
+    let if_range = "GET|range: bytes=0-|if-range: \"a\"";
+    check("", if_range, None, 0, "alone uri-miss");
     let part = Some("etag: \"a\"|content-range: bytes 0-4/10");
     let untagged = Some("content-range: bytes 0-4/10");
     check("", "GET|range: bytes=1-4", part, 10, "serve 50");
@@ -137,7 +141,9 @@ fn one_decision_for_every_request() {
     check("", "GET|range: bytes=1-2,4-5", part, 10, "complete partial");
     check("", "GET|range: bytes=10-", part, 10, "serve 50");
     check("", "GET", part, 10, "complete partial");
-    check("", "GET", untagged, 10, "complete partial");
+    check("", "GET|range: bytes=0-", part, 10, "complete partial");
+    // Nothing could tell that the rest is of the same whole.
+    check("", "GET", untagged, 10, "fetch partial");
     check("", "GET", part, 60, "complete stale");
     check("", "GET", untagged, 60, "fetch stale");
     check("", "GET|range: bytes=1-4", part, 60, "alone stale");

@@ -92,6 +92,16 @@ pub fn asked(request: &HeaderMap) -> Vec<Asked> {
     line.to_str().ok().and_then(read).unwrap_or_default()
 }
 
+/// Whether a request asks for one range that may be less than all of it. From the first byte to the end, on no
+/// condition, is the whole that anybody else gets, too.
+pub fn is_one_part(request: &HeaderMap) -> bool {
+    match asked(request)[..] {
+        [Asked::From(0)] => request.contains_key(header::IF_RANGE),
+        [_] => true,
+        _ => false,
+    }
+}
+
 fn read(line: &str) -> Option<Vec<Asked>> {
     let (unit, set) = line.split_once('=')?;
     if !unit.trim().eq_ignore_ascii_case("bytes") {
