@@ -100,6 +100,8 @@ pub struct Arrived {
     pub storing: Storing,
     /// It will be kept whole, so others may be answered from it.
     pub kept: bool,
+    /// It was purged on its way, and will not be stored.
+    pub overtaken: bool,
     pub directives: directives::Response,
     pub freshness: Freshness,
     pub selection: Selection,

@@ -121,8 +121,12 @@ fn what_was_under_way_is_answered_and_not_kept() {
         origin.wait_for(target, 1);
         seawall.purge(scope);
         gate.open();
-        waiting.join().unwrap().is("MISS", "old");
-        seawall.get(target).is("MISS", "new");
+        let overtaken = waiting.join().unwrap();
+        overtaken.is("MISS", "old");
+        assert!(!overtaken.cache_status().contains("stored"));
+        let new = seawall.get(target);
+        new.is("MISS", "new");
+        new.tells(200, "stored");
         seawall.get(target).is("HIT", "new");
     };
     check("/url", json!({"urls": [seawall.url("/url")]}));

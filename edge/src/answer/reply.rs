@@ -180,7 +180,8 @@ impl Answer {
         collapsed: bool,
         now: SystemTime,
     ) -> Self {
-        let stored = arrived.kept;
+        // RFC 9211 §2.5: "stored" is whether the response was stored.
+        let stored = arrived.kept && !arrived.overtaken;
         let forwarded = Forwarded {
             why,
             status: Some(arrived.said.as_u16()),

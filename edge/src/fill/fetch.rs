@@ -14,7 +14,7 @@ use super::judge::{Heard, judge};
 use super::{Arrived, End, Fill, Stage};
 use crate::answer::{Journey, stands_in};
 use crate::clock;
-use crate::ledger::Fingerprint;
+use crate::ledger::{Fingerprint, Life};
 use crate::object::Object;
 use crate::origin::exchange::{exchange, failure, has_excess};
 use crate::origin::interim::Interims;
@@ -296,8 +296,19 @@ impl Fetch {
         let (mut arrived, tags_cut) =
             judge(heard, &prints, |length| self.state.storage.takes(length))?;
         arrived.said = answered.head.status;
+        arrived.overtaken = self.is_overtaken(&arrived.tags);
         self.state.metrics.tags_cut(tags_cut);
         Ok(arrived)
+    }
+
+    /// Whether what it brings was purged since it was asked for.
+    fn is_overtaken(&self, tags: &[Fingerprint]) -> bool {
+        let (journey, birth) = (&self.journey, self.fill.birth);
+        let life = self
+            .state
+            .ledger
+            .read(|ledger| ledger.judge(&journey.served.name, &journey.key, Some(tags), birth));
+        life == Life::HardDead
     }
 
     /// Nobody can join it any more.

@@ -69,6 +69,7 @@ pub fn judge(
             length,
             storing,
             kept,
+            overtaken: false,
             directives,
             freshness,
             selection,
