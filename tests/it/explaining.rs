@@ -213,3 +213,27 @@ fn a_request_for_somebody_else_is_explained_too() {
         (&json!("a"), &json!("edge-1"))
     );
 }
+
+#[test]
+fn a_purge_of_a_tag_that_only_another_part_had_is_told() {
+    let origin = Origin::start();
+    let seawall = Seawall::run(&origin);
+    let part = |range: &str, body: &str, tag: &str| {
+        let part = ok(body).status(206).max_age(60).etag("1");
+        part.field("content-range", range)
+            .field("surrogate-key", tag)
+    };
+    let parts = [
+        part("bytes 0-4/10", "01234", "red"),
+        part("bytes 5-9/10", "56789", "blue"),
+    ];
+    origin.says_in_turn("/a", parts.into());
+    seawall.get_with("/a", &[("range", "bytes=0-4")]);
+    seawall.get("/a").is("MISS", "0123456789");
+    seawall.purge(json!({"tags": ["red"], "mode": "soft"}));
+    let told = explained(&seawall, "/a", &[]);
+    has(
+        &told,
+        &["a tag of another part of it, or of an earlier answer"],
+    );
+}

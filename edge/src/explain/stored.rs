@@ -109,10 +109,25 @@ fn against(looked: &Looked<'_>, object: &Object, scopes: &[Scope]) -> Vec<String
     if object.birth.epoch != epoch {
         return vec![format!("all of epoch {}", object.birth.epoch.0)];
     }
-    let tags = fields::tags(&object.head).0.into_iter().map(Scope::Tag);
+    let tags = fields::tags(&object.head).0;
     let groups = fields::groups(&object.head, "cache-groups").0;
     looked.state.ledger.read(|ledger| {
-        let scopes = scopes.iter().cloned().chain(tags);
+        let prints = ledger.prints();
+        let groups_named = groups.iter().map(|group| prints.group(&object.key, group));
+        let named: Vec<_> = tags
+            .iter()
+            .map(|tag| prints.tag(tag))
+            .chain(groups_named)
+            .collect();
+        // Of what it was made of nothing but the fingerprints of its tags is left.
+        let earlier = object.tags.iter().filter(|print| !named.contains(print));
+        let earlier = earlier
+            .filter(|print| ledger.is_against_print(**print, object.birth))
+            .map(|_| "a tag of another part of it, or of an earlier answer".to_owned());
+        let scopes = scopes
+            .iter()
+            .cloned()
+            .chain(tags.iter().cloned().map(Scope::Tag));
         let purges = scopes.flat_map(|scope| {
             let purges = ledger.against(&scope, object.birth).into_iter();
             purges.map(move |purge| words::against(&scope, purge))
@@ -121,7 +136,7 @@ fn against(looked: &Looked<'_>, object: &Object, scopes: &[Scope]) -> Vec<String
             .iter()
             .filter(|group| ledger.is_against_group(&object.key, group, object.birth));
         let groups = groups.map(|group| format!("group {group:?}, by an unsafe method here"));
-        purges.chain(groups).collect()
+        purges.chain(groups).chain(earlier).collect()
     })
 }
 

@@ -27,7 +27,12 @@ impl Ledger {
 
     /// Whether an invalidation of a cache group counts against it.
     pub fn is_against_group(&self, key: &Key, group: &str, birth: Birth) -> bool {
-        let entry = self.entries.get(&self.prints.group(key, group));
+        self.is_against_print(self.prints.group(key, group), birth)
+    }
+
+    /// Whether a purge of something that is known by its fingerprint alone counts against it.
+    pub fn is_against_print(&self, print: Fingerprint, birth: Birth) -> bool {
+        let entry = self.entries.get(&print);
         entry.is_some_and(|entry| entry.marks.judge(birth) != Life::Alive)
     }
 
@@ -93,6 +98,11 @@ mod tests {
         ledger.raise_floor(Revision(8));
         let floor = Against::Purge(Mode::Hard, Revision(8));
         check(&ledger, &Scope::Everything, &[floor]);
+
+        let tag = ledger.prints().tag("t");
+        assert!(!ledger.is_against_print(tag, birth));
+        ledger.purge(&[Scope::Tag("t".into())], Mode::Soft, Revision(9));
+        assert!(ledger.is_against_print(tag, birth));
 
         assert!(!ledger.is_against_group(&key, "g", birth));
         ledger.invalidate_group(&key, "g");
