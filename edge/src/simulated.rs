@@ -4,16 +4,19 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use http::HeaderMap;
 use seawall_config::feed::{Change, Heartbeat, Load, Renewal};
-use seawall_config::scope::Scheme;
+use seawall_config::scope::{Mode, Scheme, Scope};
 use seawall_config::site::OnPartition;
+use seawall_config::{Epoch, Revision};
 
 mod habits;
+mod shelf;
 
 pub use habits::Habits;
+pub use shelf::{Came, Said};
 
 pub use crate::feed::{Ask, Effect, Followed, Gone, Input, Now};
 pub use crate::heartbeat::{Sent, Verdict};
@@ -22,50 +25,32 @@ pub use crate::ledger::{Birth, Life};
 
 use crate::feed::{Follower, followed};
 use crate::heartbeat::Heartbeats;
-use crate::ledger::{Fingerprint, Ledger};
+use crate::ledger::Ledger;
 use crate::rules::directives::{self, Response};
-use crate::rules::freshness::{By, Freshness};
 use crate::rules::reuse::{self, Reuse};
 use crate::snapshot::{Served, Snapshot};
+use shelf::{Copy, Fill};
 
 /// One edge, from one start to its end.
 pub struct Simulated {
     boot: String,
     pub follower: Follower,
     pub ledger: Ledger,
+    /// Of soft purges alone, for who breaks the order of the two.
+    softs: Ledger,
+    /// Purges that settle, and until when.
+    settling: Vec<(u64, Vec<Scope>)>,
     snapshot: Snapshot,
     pub heartbeats: Heartbeats,
     shelf: HashMap<Key, Copy>,
     fills: Vec<Fill>,
     next_id: u64,
+    /// A copy took the place of one that was born later.
+    pub went_back: bool,
     /// A change of sites has been taken, and is to be on disk before it is acknowledged.
     pub keeps_first: bool,
     /// How births are given; a simulation breaks this on purpose.
     pub habits: Habits,
-}
-
-/// A stored response.
-#[derive(Clone, Debug)]
-struct Copy {
-    id: u64,
-    site: Arc<str>,
-    birth: Birth,
-    tags: Box<[Fingerprint]>,
-    freshness: Freshness,
-    body: u64,
-}
-
-/// A fetch under way.
-struct Fill {
-    id: u64,
-    key: Key,
-    site: Arc<str>,
-    birth: Birth,
-    /// The stored copy that is asked about.
-    about: Option<u64>,
-    waiting: Vec<u64>,
-    /// Who began it.
-    owner: u64,
 }
 
 /// How a request was routed.
@@ -93,14 +78,6 @@ pub enum Step {
     Refuse,
 }
 
-/// What the origin says.
-#[derive(Clone, Debug)]
-pub struct Said {
-    pub body: u64,
-    pub tags: Vec<String>,
-    pub max_age: Duration,
-}
-
 impl Simulated {
     /// Starts from what was kept, if anything was.
     pub fn boot(boot: &str, kept: Option<Arc<Followed>>, habits: Habits) -> (Self, Vec<Effect>) {
@@ -109,11 +86,14 @@ impl Simulated {
             boot: boot.to_owned(),
             follower,
             ledger: Ledger::default(),
+            softs: Ledger::default(),
+            settling: Vec::new(),
             snapshot: Snapshot::default(),
             heartbeats: Heartbeats::default(),
             shelf: HashMap::new(),
             fills: Vec::new(),
             next_id: 0,
+            went_back: false,
             keeps_first: false,
             habits,
         };
@@ -140,11 +120,30 @@ impl Simulated {
                     };
                     self.keeps_first |= frame.changes.iter().any(is_site);
                     followed::enter(frame, &mut self.ledger);
+                    for change in &frame.changes {
+                        if let Change::Purge {
+                            scopes,
+                            mode,
+                            settle_ms,
+                        } = change
+                        {
+                            self.note(scopes, *mode, frame.revision);
+                            self.begin_to_settle(scopes, *settle_ms, now);
+                        }
+                    }
                     self.snapshot = self.snapshot.following(frame, &followed);
                 }
                 Effect::Reset => {
                     self.keeps_first |= self.follower.position().heard;
                     followed.enter(&mut self.ledger);
+                    self.softs.begin_epoch(followed.epoch);
+                    let passed = (self.snapshot.epoch, self.snapshot.revision);
+                    for record in &followed.purges {
+                        self.note(&record.scopes, record.mode, record.revision);
+                        if (followed.epoch, record.revision) > passed {
+                            self.begin_to_settle(&record.scopes, record.settle_ms, now);
+                        }
+                    }
                     let (epoch, revision) = (followed.epoch, followed.revision);
                     self.snapshot = self.snapshot.reset(epoch, revision, &followed.sites);
                 }
@@ -154,6 +153,51 @@ impl Simulated {
         }
         let applied = self.follower.position().applied.into_iter();
         applied.for_each(|applied| self.heartbeats.applied(applied, now.boot_ms));
+    }
+
+    fn note(&mut self, scopes: &[Scope], mode: Mode, at: Revision) {
+        if mode == Mode::Soft {
+            self.softs.purge(scopes, mode, at);
+        }
+    }
+
+    fn begin_to_settle(&mut self, scopes: &[Scope], settle_ms: u64, now: Now) {
+        if settle_ms > 0 {
+            self.settling
+                .push((now.boot_ms + settle_ms, scopes.to_vec()));
+        }
+    }
+
+    /// What has settled by now, has; before anything else happens.
+    pub fn settle(&mut self, boot_ms: u64) {
+        let (ended, open): (Vec<_>, _) = std::mem::take(&mut self.settling)
+            .into_iter()
+            .partition(|(ends_ms, _)| *ends_ms <= boot_ms);
+        self.settling = open;
+        if self.habits.settles {
+            ended
+                .iter()
+                .for_each(|(_, scopes)| self.ledger.settle(scopes));
+        }
+    }
+
+    /// Whether this edge can say of a token whether it is there yet.
+    pub fn knows(&self, epoch: Epoch) -> bool {
+        self.snapshot.epoch == epoch
+    }
+
+    /// Whether requests are routed with this revision, or a later one.
+    pub fn has_reached(&self, revision: Revision) -> bool {
+        self.snapshot.revision >= revision || !self.habits.heeds_tokens
+    }
+
+    /// An unsafe method was answered without an error; as the edge does it, where there is something to take.
+    pub fn invalidate(&mut self, key: &Key) {
+        let is_under_way = self.fills.iter().any(|fill| fill.key == *key);
+        let is_under_way = is_under_way && self.habits.invalidates_fills;
+        if self.habits.invalidates && (is_under_way || self.shelf.contains_key(key)) {
+            self.ledger.invalidate(key);
+        }
     }
 
     pub fn send(&mut self, boot_ms: u64, wall_ms: u64) -> (Sent, Heartbeat) {
@@ -198,29 +242,37 @@ impl Simulated {
         })
     }
 
-    /// A request that was routed so, or that looks again.
-    pub fn request(&mut self, id: u64, route: &Route, boot_ms: u64, now: SystemTime) -> Step {
+    /// A request that was routed so, or that looks again; `early`: it wants a revision that is not reached.
+    pub fn request(
+        &mut self,
+        id: u64,
+        route: &Route,
+        early: bool,
+        boot_ms: u64,
+        now: SystemTime,
+    ) -> Step {
         let vouches = self.vouches(boot_ms);
         if !vouches && route.on_partition == OnPartition::Refuse {
             return Step::Refuse;
         }
-        let copy = self.shelf.get(&route.key);
+        let copy = self.shelf.get(&route.key).filter(|_| !early);
         let mut about = None;
         if let Some(copy) = copy {
             match self.reuse(copy, route, vouches, now) {
                 Reuse::Fresh(_) => return Step::Answer(copy.body),
                 Reuse::Refuse => return Step::Refuse,
                 Reuse::Forget if self.habits.dead_send_none => {}
-                _ => about = Some((copy.id, copy.body)),
+                _ => about = Some(copy.clone()),
             }
         }
-        let joins = vouches || route.on_partition == OnPartition::Serve;
+        let joins = !early && (vouches || route.on_partition == OnPartition::Serve);
         let ledger = &self.ledger;
         let alive =
             |fill: &Fill| ledger.judge(&route.site, &route.key, None, fill.birth) == Life::Alive;
         let any = !self.habits.joins_alive_only;
         let open = self.fills.iter_mut();
-        let mut open = open.filter(|fill| fill.key == route.key && (any || alive(fill)));
+        let mut open =
+            open.filter(|fill| fill.key == route.key && !fill.alone && (any || alive(fill)));
         if let Some(fill) = open.next().filter(|_| joins) {
             fill.waiting.push(id);
             return Step::Wait;
@@ -231,87 +283,15 @@ impl Simulated {
             key: route.key.clone(),
             site: route.site.clone(),
             birth: route.birth,
-            about: about.map(|(copy, _)| copy),
+            alone: early,
+            about: about.clone(),
             waiting: Vec::new(),
             owner: id,
         });
         Step::Ask {
             fill: self.next_id,
-            about: about.map(|(_, body)| body),
+            about: about.map(|copy| copy.body),
         }
-    }
-
-    /// The origin answered a fill. Who may have it; and who waited and has to look again.
-    pub fn arrived(&mut self, fill: u64, said: &Said, now: SystemTime) -> (Vec<u64>, Vec<u64>) {
-        let Some(at) = self.fills.iter().position(|open| open.id == fill) else {
-            return (Vec::new(), Vec::new());
-        };
-        let mut fill = self.fills.swap_remove(at);
-        let prints = self.ledger.prints();
-        let tags: Box<[_]> = said.tags.iter().map(|tag| prints.tag(tag)).collect();
-        let birth = match self.habits.born_when_routed {
-            true => fill.birth,
-            false => self.ledger.birth(self.snapshot.revision),
-        };
-        let life = self.ledger.judge(&fill.site, &fill.key, Some(&tags), birth);
-        let (mut have, mut again) = (vec![fill.owner], Vec::new());
-        match life == Life::Alive || !self.habits.looks_again {
-            true => have.append(&mut fill.waiting),
-            false => again.append(&mut fill.waiting),
-        }
-        if life != Life::HardDead {
-            self.store(&fill, birth, tags, said, now);
-        }
-        (have, again)
-    }
-
-    /// The origin said that what is stored is still good: its body, for those who may have it.
-    pub fn validated(&mut self, fill: u64, said: &Said, now: SystemTime) -> (Vec<u64>, Vec<u64>) {
-        let Some(at) = self.fills.iter().position(|open| open.id == fill) else {
-            return (Vec::new(), Vec::new());
-        };
-        let fill = self.fills.swap_remove(at);
-        let newest = self.ledger.birth(self.snapshot.revision);
-        let birth = match self.habits.validated_when_asked {
-            true => fill.birth,
-            false => newest,
-        };
-        let there = self.shelf.get_mut(&fill.key);
-        let there = there.filter(|copy| Some(copy.id) == fill.about);
-        let stored = there.is_some();
-        let tags = there.map(|copy| {
-            self.next_id += 1;
-            (copy.id, copy.birth) = (self.next_id, birth);
-            copy.freshness = freshness(said, now);
-            copy.tags.clone()
-        });
-        let tags = tags.unwrap_or_default();
-        let life = self.ledger.judge(&fill.site, &fill.key, Some(&tags), birth);
-        // Purged meanwhile it is not brought back, also not for who asked.
-        match life == Life::Alive {
-            true if stored => {
-                let all = [vec![fill.owner], fill.waiting].concat();
-                (all, Vec::new())
-            }
-            true => (vec![fill.owner], fill.waiting),
-            false => (Vec::new(), [vec![fill.owner], fill.waiting].concat()),
-        }
-    }
-
-    /// Its client and the origin have given it up.
-    pub fn failed(&mut self, fill: u64) -> Vec<u64> {
-        let at = self.fills.iter().position(|open| open.id == fill);
-        let fill = at.map(|at| self.fills.swap_remove(at));
-        fill.map_or_else(Vec::new, |fill| fill.waiting)
-    }
-
-    /// As the sweeper: entries that nothing can be older than.
-    pub fn sweep(&mut self) {
-        let now = self.ledger.birth(self.snapshot.revision);
-        let copies = self.shelf.values().map(|copy| copy.birth);
-        let fills = self.fills.iter().map(|fill| fill.birth);
-        let oldest = copies.chain(fills).fold(now, Birth::floor);
-        self.ledger.forget(oldest);
     }
 
     /// What is stored, and where this edge is, for who wonders.
@@ -345,11 +325,16 @@ impl Simulated {
     }
 
     fn reuse(&self, copy: &Copy, route: &Route, vouches: bool, now: SystemTime) -> Reuse {
-        let life = match self.habits.judges_hits {
-            true => self
-                .ledger
-                .judge(&copy.site, &route.key, Some(&copy.tags), copy.birth),
-            false => Life::Alive,
+        let (tags, habits) = (Some(&copy.tags[..]), self.habits);
+        let judged = |ledger: &Ledger| ledger.judge(&copy.site, &route.key, tags, copy.birth);
+        let life = match judged(&self.ledger) {
+            _ if !habits.judges_hits => Life::Alive,
+            Life::HardDead if !habits.hard_comes_first => judged(&self.softs).min(Life::HardDead),
+            life => life,
+        };
+        let life = match life {
+            Life::SoftDead if !habits.soft_validates => Life::Alive,
+            life => life,
         };
         reuse::reuse(reuse::Question {
             freshness: &copy.freshness,
@@ -360,41 +345,5 @@ impl Simulated {
             vouches,
             now,
         })
-    }
-
-    fn store(
-        &mut self,
-        fill: &Fill,
-        birth: Birth,
-        tags: Box<[Fingerprint]>,
-        said: &Said,
-        now: SystemTime,
-    ) {
-        if self
-            .shelf
-            .get(&fill.key)
-            .is_some_and(|there| there.birth > birth)
-        {
-            return;
-        }
-        self.next_id += 1;
-        let copy = Copy {
-            id: self.next_id,
-            site: fill.site.clone(),
-            birth,
-            tags,
-            freshness: freshness(said, now),
-            body: said.body,
-        };
-        self.shelf.insert(fill.key.clone(), copy);
-    }
-}
-
-fn freshness(said: &Said, now: SystemTime) -> Freshness {
-    Freshness {
-        lifetime: said.max_age,
-        by: By::MaxAge,
-        initial_age: Duration::ZERO,
-        received: now,
     }
 }

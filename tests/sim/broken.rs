@@ -95,6 +95,26 @@ broken! {
         habits(Habits { judges_hits: false, ..Habits::default() });
     a_304_that_raises_a_birth_is_noticed in any_weather:
         habits(Habits { validated_when_asked: false, ..Habits::default() });
+    validators_of_what_is_dead_are_noticed in any_weather:
+        habits(Habits { dead_send_none: false, ..Habits::default() });
+    a_soft_purge_that_hides_a_hard_one_is_noticed in any_weather:
+        habits(Habits { hard_comes_first: false, ..Habits::default() });
+    a_soft_purge_that_asks_for_no_validation_is_noticed in any_weather:
+        habits(Habits { soft_validates: false, ..Habits::default() });
+    tags_that_a_304_takes_away_are_noticed in any_weather:
+        habits(Habits { keeps_tags: false, ..Habits::default() });
+    storing_over_what_was_born_later_is_noticed in any_weather:
+        habits(Habits { stores_newest: false, ..Habits::default() });
+    a_304_for_another_copy_is_noticed in any_weather:
+        habits(Habits { updates_the_very_one: false, ..Habits::default() });
+    an_unsafe_method_that_takes_nothing_is_noticed in any_weather:
+        habits(Habits { invalidates: false, ..Habits::default() });
+    an_unsafe_method_that_spares_what_is_under_way_is_noticed in any_weather:
+        habits(Habits { invalidates_fills: false, ..Habits::default() });
+    a_purge_that_never_settles_is_noticed in any_weather:
+        habits(Habits { settles: false, ..Habits::default() });
+    a_token_that_nobody_heeds_is_noticed in any_weather:
+        habits(Habits { heeds_tokens: false, ..Habits::default() });
     serving_without_the_right_to_vouch_is_noticed in any_weather:
         habits(Habits { tests_vouching: false, ..Habits::default() });
     a_renewal_before_the_write_is_noticed in any_weather:

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use seawall_config::Epoch;
 use seawall_config::feed::Renewal;
+use seawall_config::{Epoch, Revision};
 use seawall_control_plane::PlaneError;
 use seawall_edge::simulated::{Ask, Effect, Followed, Input, Now, Route, Said, Sent, Simulated};
 
@@ -16,6 +16,7 @@ use crate::plane::PlaneEvent;
 use crate::world::{Event, PLANES, Promise, World};
 
 mod disowned;
+mod heartbeats;
 mod requests;
 
 pub use disowned::Disowned;
@@ -49,6 +50,8 @@ pub struct EdgeNode {
     requests: HashMap<u64, Request>,
     next_request: u64,
     reached: (u64, u64),
+    /// The edition of each page that unsafe methods have made by way of this edge since it started.
+    changed: HashMap<Page, u64>,
     pub disowned: Disowned,
 }
 
@@ -58,6 +61,10 @@ struct Request {
     route: Route,
     /// What a client may expect that asks now.
     promise: Promise,
+    /// What this client may expect here, whatever this edge vouches for: it has a token, or someone has changed the page.
+    own: u64,
+    wanted: Option<(Epoch, Revision)>,
+    waited_ms: u64,
     rounds: u32,
     /// What became of it, for who wonders.
     so_far: String,
@@ -75,6 +82,10 @@ pub enum EdgeEvent {
     /// None: refused, or no answer that says anything.
     Answered(u64, Option<Result<Renewal, PlaneError>>),
     Request(Page),
+    /// It waits for a revision.
+    Waited(u64),
+    /// A page is changed by an unsafe method; the edition, once the origin has answered.
+    Post(Page, Option<u64>),
     /// The origin has answered; None: it has failed.
     Arrived(u64, Option<(Said, bool)>),
     /// The origin is asked now.
@@ -101,6 +112,7 @@ impl EdgeNode {
             requests: HashMap::new(),
             next_request: 0,
             reached: (0, 0),
+            changed: HashMap::new(),
             disowned: Disowned::default(),
         }
     }
@@ -214,6 +226,8 @@ impl World {
             EdgeEvent::Saved(followed) => self.edges[n].disk = Some(followed),
             EdgeEvent::Answered(ticket, answer) => self.renewed(n, ticket, answer.as_ref()),
             EdgeEvent::Request(page) => self.requested(n, page),
+            EdgeEvent::Waited(id) => self.waited(n, id),
+            EdgeEvent::Post(page, done) => self.posted(n, page, done),
             EdgeEvent::Ask(fill, page, about) => self.at_origin(n, fill, page, about),
             EdgeEvent::Arrived(fill, said) => self.arrived(n, fill, said.as_ref()),
         }
@@ -307,84 +321,6 @@ impl World {
             };
             let generation = self.planes[to].generation;
             self.at(at, Event::Plane(to, generation, asked));
-        }
-    }
-
-    /// Sends a heartbeat when one is due, and sees to it that the next is not missed.
-    fn beat(&mut self, n: usize) {
-        let (now, generation) = (self.now, self.edges[n].generation);
-        let clock = self.edges[n].clock;
-        let boot_ms = clock.boot_ms(now);
-        let Some(sim) = &mut self.edges[n].sim else {
-            return;
-        };
-        let due_ms = sim.heartbeats.due_ms();
-        if due_ms.is_some_and(|due_ms| due_ms <= boot_ms) {
-            let (sent, heartbeat) = sim.send(boot_ms, clock.wall_ms(now));
-            let edge = &mut self.edges[n];
-            edge.next_ticket += 1;
-            let ticket = edge.next_ticket;
-            edge.sent.insert(ticket, sent);
-            let to = edge.heartbeat_plane % PLANES;
-            self.later(n, ANSWER_TIMEOUT_MS, EdgeEvent::Answered(ticket, None));
-            if let Some(at) = self.send(Node::Edge(n), Node::Plane(to)) {
-                let event = PlaneEvent::Heartbeat {
-                    edge: n,
-                    generation,
-                    ticket,
-                    heartbeat,
-                };
-                let generation = self.planes[to].generation;
-                self.at(at, Event::Plane(to, generation, event));
-            }
-        }
-        let Some(sim) = &self.edges[n].sim else {
-            return;
-        };
-        let next = [sim.heartbeats.due_ms(), sim.follower.silent_ms()];
-        let next_ms = next.into_iter().flatten().min();
-        let next_ms = next_ms.unwrap_or(u64::MAX).min(boot_ms + 1_000);
-        let at = clock.true_ms(next_ms).max(now + 1);
-        if at < self.edges[n].wakes_ms {
-            self.edges[n].wakes_ms = at;
-            self.at(at, Event::Edge(n, generation, EdgeEvent::Wake));
-        }
-    }
-
-    fn renewed(&mut self, n: usize, ticket: u64, answer: Option<&Result<Renewal, PlaneError>>) {
-        let boot_ms = self.edges[n].clock.boot_ms(self.now);
-        let edge = &mut self.edges[n];
-        let Some(mut sent) = edge.sent.remove(&ticket) else {
-            return;
-        };
-        let Some(sim) = &mut edge.sim else {
-            return;
-        };
-        if !self.rules.counts_from_sending {
-            sent.at_ms = boot_ms;
-        }
-        match answer {
-            Some(Ok(renewal)) => {
-                let mut renewal = *renewal;
-                edge.disowned.answered(sent, renewal);
-                if !self.rules.heeds_registration {
-                    renewal.registered = None;
-                }
-                if let (false, Some(applied)) = (self.rules.waits_for_head, sent.applied) {
-                    renewal.head = applied.revision.next();
-                    sim.heartbeats.applied(applied, boot_ms);
-                }
-                edge.is_registered = true;
-                sim.answered(sent, renewal, boot_ms);
-            }
-            Some(Err(PlaneError::DuplicateEdge { .. })) => {
-                edge.is_registered = true;
-                sim.heartbeats.refused(boot_ms);
-            }
-            Some(Err(_)) | None => {
-                edge.heartbeat_plane += 1;
-                sim.heartbeats.failed();
-            }
         }
     }
 

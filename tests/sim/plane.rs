@@ -1,6 +1,7 @@
 //! What a control plane does between its decisions: it follows the store, writes to it, and speaks to edges.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use seawall_config::feed::{BEACON_MS, Heartbeat, Renewal};
 use seawall_config::scope::Purge;
@@ -55,7 +56,7 @@ enum Call {
     ReadForRound(Vec<Waiting>, u64),
     Read(u64),
     Upkeep,
-    Purge(Vec<(Page, u64)>),
+    Purge(Vec<(Page, u64)>, Duration),
 }
 
 struct Feed {
@@ -71,6 +72,7 @@ struct OpenPurge {
     epoch: Epoch,
     revision: Revision,
     editions: Vec<(Page, u64)>,
+    settle: Duration,
     /// Some may go on serving; an answer for all may follow.
     told: bool,
 }
@@ -205,8 +207,9 @@ impl World {
             PlaneEvent::Purge(purge, editions) => {
                 let (_, wall_ms) = self.plane_ms(n);
                 let id = format!("{:016x}", self.random.u64(..));
+                let settle = purge.settle;
                 let txn = Simulated::purge(&id, purge, wall_ms);
-                self.call(n, Call::Purge(editions), Asked::Commit(txn));
+                self.call(n, Call::Purge(editions, settle), Asked::Commit(txn));
             }
             PlaneEvent::Heartbeat {
                 edge,

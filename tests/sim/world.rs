@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::iter::repeat_with;
 
 use fastrand::Rng;
+use seawall_config::{Epoch, Revision};
 use seawall_control_plane::keys;
 use seawall_control_plane::store::{Txn, Write};
-use seawall_edge::simulated::Habits;
 use serde_json::json;
 
 use crate::clock::Clock;
@@ -18,6 +18,9 @@ use crate::store::Store;
 use crate::story::Story;
 
 mod breaking;
+mod rules;
+
+pub use rules::Rules;
 
 pub const PLANES: usize = 2;
 pub const EDGES: usize = 3;
@@ -30,59 +33,6 @@ const LAST_PURGE_MS: u64 = BREAKS_UNTIL_MS + 40_000;
 const ENDS_MS: u64 = LAST_PURGE_MS + 15_000;
 const FAULTS_MAX: usize = 14;
 
-/// The rules as they are, or one of them broken on purpose.
-#[derive(Clone, Copy, Debug)]
-pub struct Rules {
-    pub habits: Habits,
-    /// Renewals are answered only after a write that began later.
-    pub renews_after_write: bool,
-    /// An edge's deadline counts from sending.
-    pub counts_from_sending: bool,
-    /// Who comes back vouches only when it has applied the head.
-    pub waits_for_head: bool,
-    /// And when it is registered anew, only when it has applied that.
-    pub heeds_registration: bool,
-    /// A fenced edge that goes on serving is not done.
-    pub names_who_may_serve: bool,
-    /// Only a linearizable read makes a silent edge a fenced one.
-    pub reads_before_fencing: bool,
-    /// A renewal is for one boot.
-    pub tells_boots_apart: bool,
-    /// A new edge is registered before it takes what to serve from.
-    pub registers_first: bool,
-    /// What was born before the floor counts as purged.
-    pub heeds_the_floor: bool,
-    /// What is forgotten is older than everything that is stored or under way.
-    pub forgets_late: bool,
-    /// A change of sites is on disk before it is acknowledged.
-    pub keeps_first: bool,
-    /// A restored backup is another history.
-    pub raises_the_epoch: bool,
-    /// Edges' clocks are too slow by so many millionths.
-    pub edges_slow_by_ppm: i64,
-}
-
-impl Default for Rules {
-    fn default() -> Self {
-        Self {
-            habits: Habits::default(),
-            renews_after_write: true,
-            counts_from_sending: true,
-            waits_for_head: true,
-            heeds_registration: true,
-            names_who_may_serve: true,
-            reads_before_fencing: true,
-            tells_boots_apart: true,
-            registers_first: true,
-            heeds_the_floor: true,
-            forgets_late: true,
-            keeps_first: true,
-            raises_the_epoch: true,
-            edges_slow_by_ppm: 0,
-        }
-    }
-}
-
 /// Which faults happen.
 pub type Weather = fn(&Fault) -> bool;
 
@@ -92,6 +42,8 @@ pub enum Event {
     Store(StoreEvent),
     /// A client asks for any page, and the next one will later.
     Request,
+    /// A receipt's promise begins to hold.
+    Promise(Vec<(Page, u64)>, bool),
     /// New editions, and a purge of them.
     Publish,
     Break(Fault),
@@ -113,6 +65,8 @@ pub struct World {
     /// The edition of each page that no edge may serve an older one than, since a receipt said so.
     pub promised: Vec<Promise>,
     pub broken: Option<String>,
+    /// What the sender of the newest purge knows.
+    pub token: Option<Token>,
     /// The last purge is complete.
     pub agreed: bool,
     queue: BTreeMap<(u64, u64), Event>,
@@ -128,6 +82,23 @@ pub struct Promise {
     pub vouching: u64,
     /// For all.
     pub all: u64,
+}
+
+/// Of a purge that is accepted.
+#[derive(Clone, Debug)]
+pub struct Token {
+    pub epoch: Epoch,
+    pub revision: Revision,
+    pub editions: Vec<(Page, u64)>,
+}
+
+impl Token {
+    /// What who shows it is not to get an older edition than.
+    pub fn promises(&self, page: Page) -> Option<u64> {
+        let editions = self.editions.iter();
+        let of_page = editions.filter(|(of, _)| *of == page);
+        of_page.map(|(_, edition)| *edition).max()
+    }
 }
 
 pub struct Ended {
@@ -168,6 +139,7 @@ impl World {
             faults: Faults::default(),
             promised: vec![Promise::default(); SITES.len() * 3],
             broken: None,
+            token: None,
             agreed: false,
             queue: BTreeMap::new(),
             seq: 0,
@@ -242,11 +214,15 @@ impl World {
             Event::Request => {
                 let (edge, page) = (self.random.usize(..=TWIN), Origin::any(&mut self.random));
                 let generation = self.edges[edge].generation;
-                let request = EdgeEvent::Request(page);
+                let request = match self.random.u32(..40) {
+                    0 => EdgeEvent::Post(page, None),
+                    _ => EdgeEvent::Request(page),
+                };
                 self.at(self.now, Event::Edge(edge, generation, request));
                 let pause = self.random.u64(10..150);
                 self.at(self.now + pause, Event::Request);
             }
+            Event::Promise(editions, by_all) => self.promise(&editions, by_all),
             Event::Publish => {
                 self.publish();
                 let pause = self.random.u64(200..5_000);
@@ -298,7 +274,7 @@ impl World {
     }
 
     fn publish(&mut self) {
-        let (pages, purge) = self.origin.publish(&mut self.random);
+        let (pages, purge) = self.origin.publish(self.now, &mut self.random);
         if self.random.u32(..6) == 0 {
             // The fickle site changes its mind.
             let mind = SITES[self.random.usize(..3)];

@@ -15,6 +15,24 @@ pub struct Habits {
     pub validated_when_asked: bool,
     /// A hard-dead copy sends no validators.
     pub dead_send_none: bool,
+    /// A copy that is purged hard and soft is hard-dead.
+    pub hard_comes_first: bool,
+    /// A soft-dead copy is validated before it is used again.
+    pub soft_validates: bool,
+    /// What the bytes came with is what they are purged by, whatever a 304 says of them.
+    pub keeps_tags: bool,
+    /// What is there is not replaced by what was born earlier.
+    pub stores_newest: bool,
+    /// A 304 updates only the very copy that was asked about.
+    pub updates_the_very_one: bool,
+    /// What an unsafe method names is not used again.
+    pub invalidates: bool,
+    /// Nor is what was under way then.
+    pub invalidates_fills: bool,
+    /// What was fetched while a purge settled is used until that is over, and not after it.
+    pub settles: bool,
+    /// Who wants a revision that is not reached is not answered from here.
+    pub heeds_tokens: bool,
     /// The right to vouch is tested when something is served.
     pub tests_vouching: bool,
 }
@@ -28,6 +46,15 @@ impl Default for Habits {
             judges_hits: true,
             validated_when_asked: true,
             dead_send_none: true,
+            hard_comes_first: true,
+            soft_validates: true,
+            keeps_tags: true,
+            stores_newest: true,
+            updates_the_very_one: true,
+            invalidates: true,
+            invalidates_fills: true,
+            settles: true,
+            heeds_tokens: true,
             tests_vouching: true,
         }
     }

@@ -4,12 +4,30 @@ use seawall_config::site::OnPartition;
 use seawall_edge::simulated::{Said, Step};
 
 use super::{EdgeEvent, ROUNDS_MAX, Request};
+
 use crate::origin::{Page, host, path};
 use crate::world::{World, url};
+
+/// How long a request waits for the revision it wants, and how often it looks.
+const TOKEN_WAIT_MS: u64 = 1_000;
+const TOKEN_LOOK_MS: u64 = 100;
 
 impl World {
     pub(super) fn requested(&mut self, n: usize, page: Page) {
         let promise = self.promised[page];
+        let mut own = self.edges[n]
+            .changed
+            .get(&page)
+            .copied()
+            .unwrap_or_default();
+        let token = self.token.clone().filter(|_| self.random.u32(..4) == 0);
+        let token = token.filter(|token| token.promises(page).is_some());
+        own = own.max(
+            token
+                .as_ref()
+                .and_then(|it| it.promises(page))
+                .unwrap_or_default(),
+        );
         let routed = self.with(n, |sim, _| sim.route(&host(page), &path(page)));
         let Some(Some(route)) = routed else {
             return;
@@ -21,6 +39,9 @@ impl World {
             page,
             route,
             promise,
+            own,
+            wanted: token.map(|token| (token.epoch, token.revision)),
+            waited_ms: 0,
             rounds: 0,
             so_far: format!("asked at {}", self.now),
         };
@@ -33,8 +54,12 @@ impl World {
         let Some(request) = self.edges[n].requests.get(&id).cloned() else {
             return;
         };
+        let Some(early) = self.is_early(n, id, &request) else {
+            return;
+        };
         let step = self.with(n, |sim, now| {
-            sim.request(id, &request.route, now.boot_ms, wall)
+            sim.settle(now.boot_ms);
+            sim.request(id, &request.route, early, now.boot_ms, wall)
         });
         if let (Some(step), Some(request)) = (&step, self.edges[n].requests.get_mut(&id)) {
             let (site, now) = (request.route.on_partition, self.now);
@@ -53,8 +78,7 @@ impl World {
 
     /// The moment at which the origin looks.
     pub(super) fn at_origin(&mut self, n: usize, fill: u64, page: Page, about: Option<u64>) {
-        let said = self.origin.says(page, &mut self.random);
-        let same = about == Some(said.body);
+        let (said, same) = self.origin.says(page, about, self.now, &mut self.random);
         // Now and then it fails, or its client leaves and it is given up.
         let said = (self.random.u32(..20) > 0).then_some((said, same));
         let slow = self.random.u32(..10) == 0;
@@ -67,20 +91,89 @@ impl World {
 
     pub(super) fn arrived(&mut self, n: usize, fill: u64, said: Option<&(Said, bool)>) {
         let wall = self.edges[n].wall(self.now);
-        let body = said.map(|(said, _)| said.body);
-        let came = self.with(n, |sim, _| match said {
-            Some((said, true)) => sim.validated(fill, said, wall),
-            Some((said, false)) => sim.arrived(fill, said, wall),
-            None => (Vec::new(), sim.failed(fill)),
+        let came = self.with(n, |sim, now| {
+            sim.settle(now.boot_ms);
+            match said {
+                Some((said, true)) => sim.validated(fill, said, wall),
+                Some((said, false)) => sim.arrived(fill, said, wall),
+                None => sim.failed(fill),
+            }
         });
-        let (have, again) = came.unwrap_or_default();
-        for id in have {
-            if let Some(body) = body {
-                self.answer(n, id, body);
+        let came = came.unwrap_or_default();
+        for id in came.have {
+            self.answer(n, id, came.body);
+        }
+        for id in came.again {
+            self.look_again(n, id);
+        }
+        if self.edges[n].sim.as_ref().is_some_and(|sim| sim.went_back) {
+            self.breaks(format!(
+                "edge {n} stores what was born before what was there"
+            ));
+        }
+    }
+
+    /// Whether it wants a revision that this edge has not reached, though it has waited. None: it waits, or is refused.
+    fn is_early(&mut self, n: usize, id: u64, request: &Request) -> Option<bool> {
+        let Some((epoch, revision)) = request.wanted else {
+            return Some(false);
+        };
+        let reached = self.with(n, |sim, _| {
+            sim.knows(epoch).then(|| sim.has_reached(revision))
+        });
+        match reached.flatten() {
+            Some(true) => Some(false),
+            Some(false) if request.waited_ms >= TOKEN_WAIT_MS => Some(true),
+            Some(false) => {
+                if let Some(request) = self.edges[n].requests.get_mut(&id) {
+                    request.waited_ms += TOKEN_LOOK_MS;
+                }
+                self.later(n, TOKEN_LOOK_MS, EdgeEvent::Waited(id));
+                None
+            }
+            // Of another epoch.
+            None => {
+                self.edges[n].requests.remove(&id);
+                None
             }
         }
-        for id in again {
-            self.look_again(n, id);
+    }
+
+    /// It is routed as one that comes now.
+    pub(super) fn waited(&mut self, n: usize, id: u64) {
+        let Some(page) = self.edges[n].requests.get(&id).map(|request| request.page) else {
+            return;
+        };
+        let routed = self.with(n, |sim, _| sim.route(&host(page), &path(page)));
+        if let (Some(Some(route)), Some(request)) = (routed, self.edges[n].requests.get_mut(&id)) {
+            request.route = route;
+            self.decide(n, id);
+        }
+    }
+
+    /// A client changes a page by way of this edge.
+    pub(super) fn posted(&mut self, n: usize, page: Page, done: Option<u64>) {
+        match done {
+            None => {
+                let edition = self.origin.change(page);
+                let delay = self.random.u64(1..300);
+                self.later(n, delay, EdgeEvent::Post(page, Some(edition)));
+            }
+            Some(edition) => {
+                let routed = self.with(n, |sim, _| {
+                    let route = sim.route(&host(page), &path(page))?;
+                    sim.invalidate(&route.key);
+                    Some(())
+                });
+                if let Some(Some(())) = routed {
+                    self.tell(format_args!(
+                        "edge {n}: a POST to {} made edition {edition}",
+                        url(page)
+                    ));
+                    let changed = self.edges[n].changed.entry(page).or_default();
+                    *changed = edition.max(*changed);
+                }
+            }
         }
     }
 
@@ -122,6 +215,7 @@ impl World {
             true => request.promise.vouching.max(request.promise.all),
             false => request.promise.all,
         };
+        let promise = promise.max(request.own);
         if body < promise {
             let page = url(request.page);
             let stands = self.with(n, |sim, _| sim.stands(&request.route));

@@ -1,5 +1,7 @@
 //! What edges follow, and the receipts that operators are given.
 
+use std::time::Duration;
+
 use seawall_config::Revision;
 use seawall_control_plane::plane::PurgeState;
 use seawall_control_plane::plane::simulated::Refused;
@@ -10,6 +12,13 @@ use super::{Asked, Call, Feed};
 use crate::edge::EdgeEvent;
 use crate::faults::Node;
 use crate::world::{Event, World};
+
+/// For clocks that differ, and messages under way.
+const SETTLE_SLACK_MS: u64 = 500;
+
+fn millis(duration: Duration) -> u64 {
+    duration.as_millis().try_into().unwrap()
+}
 
 impl World {
     pub(super) fn asked(
@@ -128,7 +137,15 @@ impl World {
                 purge.told = true;
                 let (state, revision) = (receipt.state, purge.revision);
                 self.tell(format_args!("plane {n}: purge {revision} is {state:?}"));
-                self.promise(&purge.editions, is_complete);
+                match purge.settle.is_zero() {
+                    true => self.promise(&purge.editions, is_complete),
+                    // An edge that starts meanwhile has it settle from then on; after twice its time all have.
+                    false => {
+                        let settled = self.now + 2 * millis(purge.settle) + SETTLE_SLACK_MS;
+                        let promise = Event::Promise(purge.editions.clone(), is_complete);
+                        self.at(settled, promise);
+                    }
+                }
             }
             !is_complete
         });

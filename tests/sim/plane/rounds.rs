@@ -7,7 +7,7 @@ use seawall_control_plane::store::{Commit, View};
 
 use super::{Asked, Call, LOOK_MS, OpenPurge, PlaneEvent, STORE_TIMEOUT_MS, StoreEvent};
 use crate::faults::Node;
-use crate::world::{Event, World};
+use crate::world::{Event, Token, World};
 
 impl World {
     pub(super) fn call(&mut self, n: usize, call: Call, what: Asked) {
@@ -86,13 +86,21 @@ impl World {
                     self.answer_heartbeat(n, from, None);
                 }
             }
-            (Call::Purge(editions), Some(Commit::Done(revision))) => {
+            (Call::Purge(editions, settle), Some(Commit::Done(revision))) => {
                 let epoch = self.store.epoch;
+                if settle.is_zero() {
+                    self.token = Some(Token {
+                        epoch,
+                        revision,
+                        editions: editions.clone(),
+                    });
+                }
                 self.tell(format_args!("plane {n}: the purge is revision {revision}"));
                 self.planes[n].open.push(OpenPurge {
                     epoch,
                     revision,
                     editions,
+                    settle,
                     told: false,
                 });
             }

@@ -1,0 +1,56 @@
+//! What a simulation goes by.
+
+use seawall_edge::simulated::Habits;
+
+/// The rules as they are, or one of them broken on purpose.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    pub habits: Habits,
+    /// Renewals are answered only after a write that began later.
+    pub renews_after_write: bool,
+    /// An edge's deadline counts from sending.
+    pub counts_from_sending: bool,
+    /// Who comes back vouches only when it has applied the head.
+    pub waits_for_head: bool,
+    /// And when it is registered anew, only when it has applied that.
+    pub heeds_registration: bool,
+    /// A fenced edge that goes on serving is not done.
+    pub names_who_may_serve: bool,
+    /// Only a linearizable read makes a silent edge a fenced one.
+    pub reads_before_fencing: bool,
+    /// A renewal is for one boot.
+    pub tells_boots_apart: bool,
+    /// A new edge is registered before it takes what to serve from.
+    pub registers_first: bool,
+    /// What was born before the floor counts as purged.
+    pub heeds_the_floor: bool,
+    /// What is forgotten is older than everything that is stored or under way.
+    pub forgets_late: bool,
+    /// A change of sites is on disk before it is acknowledged.
+    pub keeps_first: bool,
+    /// A restored backup is another history.
+    pub raises_the_epoch: bool,
+    /// Edges' clocks are too slow by so many millionths.
+    pub edges_slow_by_ppm: i64,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            habits: Habits::default(),
+            renews_after_write: true,
+            counts_from_sending: true,
+            waits_for_head: true,
+            heeds_registration: true,
+            names_who_may_serve: true,
+            reads_before_fencing: true,
+            tells_boots_apart: true,
+            registers_first: true,
+            heeds_the_floor: true,
+            forgets_late: true,
+            keeps_first: true,
+            raises_the_epoch: true,
+            edges_slow_by_ppm: 0,
+        }
+    }
+}
