@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::support::Role;
 use driver::{Count, Told, race};
 use peers::{Nginx, Peers, Varnish};
-use world::{Purge, World};
+use world::{Moods, Purge, World};
 
 const EDGES: [&str; 3] = ["edge-1", "edge-2", "edge-3"];
 
@@ -69,7 +69,7 @@ fn asked(name: &str, few: usize) -> usize {
 
 #[test]
 fn nothing_stale_is_served_after_a_receipt() {
-    let world = World::start();
+    let world = World::start(Moods::Changing);
     let fleet = Fleet::before(&world);
     let count = Count {
         reads: asked("READS", 20_000),
@@ -79,7 +79,7 @@ fn nothing_stale_is_served_after_a_receipt() {
     println!("{told}");
     assert_eq!(told.stale, Vec::<String>::new(), "{told}");
     // It was a race: everything it is about did happen.
-    for kind in ["HIT", "MISS", "REVALIDATED", "left"] {
+    for kind in ["HIT", "MISS", "REVALIDATED", "left", "HEAD", "206", "304"] {
         assert!(told.answers.contains_key(kind), "no {kind}: {told}");
     }
 }
@@ -114,7 +114,7 @@ fn beside_varnish_and_nginx() {
         reads: asked("READS", 20_000),
         purges: asked("PURGES", 200),
     };
-    let world = World::start();
+    let world = World::start(Moods::Steady);
     let fleet = Fleet::before(&world);
     let told = fleet.race(&world, count, |purge| fleet.purge(purge));
     row("Seawall, three edges", &told);
@@ -126,7 +126,7 @@ fn beside_varnish_and_nginx() {
         ("nginx, three", |world| Box::new(Nginx::before(world))),
     ];
     for (name, start) in others {
-        let world = World::start();
+        let world = World::start(Moods::Steady);
         let peers = start(&world);
         let told = race(&world, &peers.addresses(), count, |purge| {
             peers.purge(purge)
@@ -137,7 +137,7 @@ fn beside_varnish_and_nginx() {
 
 #[test]
 fn a_purge_that_is_not_sent_is_seen() {
-    let world = World::start();
+    let world = World::start(Moods::Steady);
     let fleet = Fleet::before(&world);
     let count = Count {
         reads: 2_000,

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::world::{Kind, OBJECTS, Object, Purge, World};
-use crate::support::Connection;
+use super::world::{BLOCK_BYTES, BLOCKS, Kind, OBJECTS, Object, Purge, World};
+use crate::support::{Connection, Response};
 
 const READERS_PER_EDGE: usize = 8;
 const PURGERS: usize = 4;
@@ -30,7 +30,7 @@ pub struct Count {
 pub struct Told {
     pub reads: usize,
     pub purges: usize,
-    /// By X-Cache; `left` are the clients that did not wait.
+    /// By X-Cache, and by what was asked for; `left` are the clients that did not wait.
     pub answers: BTreeMap<String, usize>,
     /// The first of them, each with its story.
     pub stale: Vec<String>,
@@ -112,38 +112,43 @@ impl Race<'_> {
 
     fn read(&self, edge: SocketAddr, mut dice: Dice) {
         let mut connection = Connection::open(edge);
+        let mut seen = [0; OBJECTS];
         while self.reads.fetch_add(1, Ordering::SeqCst) < self.count.reads
             || !self.purged.load(Ordering::SeqCst)
         {
             // Half of the reads are of few objects, which so have many waiters.
             let among = if dice.one_in(2) { 4 } else { OBJECTS as u64 };
             let object = Object(dice.below(among) as usize);
+            let read = Read::any(object, seen[object.0], &mut dice);
             let (host, target) = (object.host(), object.target());
-            let language = if dice.one_in(2) { "en" } else { "de" };
-            let fields = [("host", host.as_str()), ("accept-language", language)];
+            let mut fields = vec![("host", host.as_str()), ("accept-language", read.language)];
+            fields.extend(
+                read.field
+                    .iter()
+                    .map(|(name, value)| (*name, value.as_str())),
+            );
             // Before it is sent: what a receipt said by now binds this answer.
             let floor = self.floors[object.0].load(Ordering::SeqCst);
-            connection.send("GET", &target, &fields, b"");
+            connection.send(read.method, &target, &fields, b"");
             if dice.one_in(LEAVES_ONE_IN) {
                 connection = Connection::open(edge);
                 self.note("left", None);
                 continue;
             }
-            let answer = connection.answer("GET");
-            assert!(
-                answer.status == 200 && answer.complete,
-                "{}: {}",
-                answer.status,
-                answer.text()
-            );
-            let version: u64 = answer.text().parse().expect("a version");
+            let answer = connection.answer(read.method);
+            let version = version(&answer);
+            seen[object.0] = version;
             let stale = (version < floor).then(|| {
-                format!(
-                    "{edge} {target} ({language}): {version}, not {floor}; {}",
-                    answer.cache_status()
-                )
+                let status = (answer.status, answer.cache_status());
+                format!("{edge} {target} {read:?}: {version}, not {floor}; {status:?}")
             });
             self.note(answer.x_cache(), stale);
+            self.count(match (read.method, answer.status) {
+                ("HEAD", _) => "HEAD",
+                (_, 206) => "206",
+                (_, 304) => "304",
+                _ => "200",
+            });
         }
     }
 
@@ -166,6 +171,11 @@ impl Race<'_> {
         }
     }
 
+    fn count(&self, kind: &str) {
+        let mut told = self.told.lock().unwrap();
+        *told.answers.entry(kind.to_owned()).or_default() += 1;
+    }
+
     fn note(&self, kind: &str, stale: Option<String>) {
         let mut told = self.told.lock().unwrap();
         told.reads += 1;
@@ -177,6 +187,55 @@ impl Race<'_> {
             }
         }
     }
+}
+
+/// How an object is read.
+#[derive(Debug)]
+struct Read {
+    method: &'static str,
+    language: &'static str,
+    field: Option<(&'static str, String)>,
+}
+
+impl Read {
+    /// Most want all of it; others a part, its head, or to know whether it is as they have it.
+    fn any(object: Object, seen: u64, dice: &mut Dice) -> Self {
+        let language = if dice.one_in(2) { "en" } else { "de" };
+        let first = dice.below(BLOCKS as u64) * BLOCK_BYTES as u64;
+        let (method, field) = match dice.below(12) {
+            0 => ("HEAD", None),
+            1 => ("GET", Some(("range", format!("bytes={first}-")))),
+            2 | 3 => {
+                let last = first + BLOCK_BYTES as u64 - 1;
+                ("GET", Some(("range", format!("bytes={first}-{last}"))))
+            }
+            4 if seen > 0 => ("GET", Some(("if-none-match", format!("\"{seen}\"")))),
+            5 => ("GET", Some(("x-kind", (object.0 % 2).to_string()))),
+            _ => ("GET", None),
+        };
+        Self {
+            method,
+            language,
+            field,
+        }
+    }
+}
+
+/// Which version an answer is of: its tag says so, and every block of its body.
+fn version(answer: &Response) -> u64 {
+    let told = || format!("{} {:?}: {}", answer.status, answer.fields, answer.text());
+    let fine = [200, 206, 304].contains(&answer.status) && answer.complete;
+    assert!(fine, "{}", told());
+    let tag = answer.field("etag").unwrap_or_default();
+    let version = tag
+        .trim_matches('"')
+        .parse()
+        .unwrap_or_else(|_| panic!("{}", told()));
+    for block in answer.text().as_bytes().chunks(BLOCK_BYTES) {
+        let block = std::str::from_utf8(block).unwrap().parse();
+        assert_eq!(block, Ok(version), "{}", told());
+    }
+    version
 }
 
 impl fmt::Display for Told {
