@@ -137,7 +137,7 @@ fn the_proxy_protocol_is_spoken_by_trusted_proxies_alone() {
 #[test]
 fn a_client_has_as_many_connections_and_requests_as_the_edge_allows() {
     let world = World::start();
-    let words = "connections_per_client_max = 2\nrequests_per_connection_max = 2\nidle_timeout = \"1s\"\n\
+    let words = "connections_per_client_max = 2\nrequests_per_connection_max = 2\nidle_timeout = \"5s\"\n\
                  trusted_proxies = [\"127.0.0.3\"]\nproxy_protocol = true\n";
     let edge = world.edge(words);
     let client = [127, 0, 0, 2];
