@@ -1,7 +1,7 @@
 # What a person types. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test conformance bench hits origins race sim lint fmt fuzz release install-to-build install-to-test install-to-bench install-to-race
+.PHONY: help demo test conformance bench hits origins purges race sim lint fmt fuzz release install-to-build install-to-test install-to-bench install-to-race
 
 # rustup's own folder, and where Debian keeps nginx: neither is on everyone's path.
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
@@ -49,7 +49,7 @@ hits: install-to-test install-to-bench install-to-race ## hits beside nginx, Var
 
 bench: install-to-test install-to-bench install-to-race ## figures of this machine, into docs/benchmarks.md; PROFILE=dev: of a debug build
 	@rm -f $(ROWS)
-	BENCH_ROWS=$(ROWS) cargo test --locked --profile $(PROFILE) --test it -- bench:: --skip bench::hits --skip bench::origins --ignored --nocapture --test-threads=1
+	BENCH_ROWS=$(ROWS) cargo test --locked --profile $(PROFILE) --test it -- bench:: --skip bench::hits --skip bench::origins --skip bench::outlived --ignored --nocapture --test-threads=1
 	cargo test --locked --profile $(PROFILE) -p seawall-edge --lib -- --ignored --nocapture what_ten_thousand_sites_cost \
 	  | grep -e ' ms of CPU$$' -e '^held:' -e 'bytes as a' > $(ROWS).sites
 	@{ $(call made_by,make bench PROFILE=$(PROFILE)); \
@@ -64,6 +64,16 @@ origins: install-to-test install-to-bench ## one origin of three fails, beside n
 	printf '\nThree origins, one of which fails while 200 requests a second come, each of a URL of its own and meant to leave at its time, for 10 s from the first moment of the failure on. %s, %s, of Debian: one connection attempt has 2 s and a head 9 s behind all three; HAProxy and Seawall check each server once a second (nginx of Debian cannot); all else is default, but for HAProxy'"'"'s `option redispatch 1`. Failed: no 200, not whole, or not within 15 s. Last row: alone, then beside.\n' \
 	  "$$(nginx -v 2>&1 | sed 's/.*: //')" "$$(haproxy -v | sed -n '1s/\(HAProxy version [0-9.]*\).*/\1/p')"; \
 	printf '\n| one of three | behind | failed | p50 | p99 | most |\n|---|---|---|---|---|---|\n'; cat $(ROWS); } | docs/section origins
+
+purges: install-to-test install-to-race ## what outlives a purge at Seawall, Varnish and nginx, into docs/benchmarks.md; the page is target/purges.html
+	@$(call install,/usr/lib/nginx/modules/ngx_http_cache_purge_module.so:libnginx-mod-http-cache-purge)
+	@rm -f $(ROWS)
+	PURGE_ROWS=$(ROWS) PURGE_PAGE=$(CURDIR)/target/purges.html \
+	  cargo test --locked --profile $(PROFILE) --test it -- bench::outlived --ignored --nocapture
+	@{ $(call made_by,make purges PROFILE=$(PROFILE)); \
+	printf '\nThe plan is loadtest/plans/purge.toml: a page that is being fetched when it is changed and purged. %s, %s with ngx_cache_purge 2.3, of Debian.\n' \
+	  "$$(varnishd -V 2>&1 | sed -n '1s/.*(\(varnish-[0-9.]*\).*/\1/p')" "$$(nginx -v 2>&1 | sed 's/.*: //')"; \
+	printf '\n| cache | purges | receipt, median | first new page, median | last old copy, most | purges outlived | old copies after a receipt |\n|---|---|---|---|---|---|---|\n'; cat $(ROWS); } | docs/section purges
 
 READS ?= 1000000
 PURGES ?= 10000

@@ -1,6 +1,6 @@
 //! `seawall loadtest`: how fast a URL is answered, hits and misses apart. And an origin to put a cache in front of.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{ArgGroup, Args, Subcommand};
@@ -205,6 +205,20 @@ impl HowArgs {
             ..plan
         }
     }
+}
+
+/// The plan of a file, for one target and a time of one's own.
+fn planned(
+    file: &Path,
+    url: String,
+    duration: Duration,
+    how: HowArgs,
+) -> Result<(Plan, Vec<Threshold>), Failure> {
+    let mut read = PlanFile::read(file).map_err(no_run)?;
+    read.url = Some(url);
+    read.duration = Some(format!("{}us", duration.as_micros()));
+    let (plan, thresholds) = read.plan(file).map_err(no_run)?;
+    Ok((how.whom(plan), thresholds))
 }
 
 fn no_run(error: Error) -> Failure {

@@ -4,6 +4,7 @@ mod hits;
 mod load;
 mod million;
 mod origins;
+mod outlived;
 mod purges;
 mod servers;
 

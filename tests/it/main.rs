@@ -28,6 +28,7 @@ mod habits;
 mod interim;
 mod invalidating;
 mod last_good;
+mod load_tool;
 mod nginx;
 mod operations;
 mod ordering;

@@ -1,5 +1,6 @@
 //! `seawall loadtest compare A B`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -8,7 +9,7 @@ use seawall_loadtest::compare::{compare, page};
 use seawall_loadtest::{Mode, Plan};
 
 use super::output::PageArgs;
-use super::{HowArgs, no_run};
+use super::{HowArgs, no_run, planned};
 use crate::exit::{Exit, Failure};
 use crate::print;
 use crate::signals::Signals;
@@ -25,6 +26,9 @@ pub(super) struct CompareArgs {
     /// Open loop: requests per second
     #[arg(long, value_name = "PER_SECOND")]
     rate: Option<f64>,
+    /// Ask as a plan in TOML says; its duration does not count here
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["connections", "rate", "http2", "streams", "workers", "check_bodies"])]
+    plan: Option<PathBuf>,
     /// How long one block is
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
     block: Duration,
@@ -42,16 +46,21 @@ pub(super) struct CompareArgs {
 
 pub(super) async fn run(args: CompareArgs) -> Result<Exit, Failure> {
     args.output.check()?;
-    let mode = match args.rate {
-        Some(rate) => Mode::Open { rate },
-        None => Mode::Closed {
-            connections: args.connections.unwrap_or(32),
-        },
+    let plan = match (&args.plan, args.rate) {
+        (Some(file), _) => planned(file, args.a, args.block, args.how)?.0,
+        (None, rate) => {
+            let closed = args.connections.unwrap_or(32);
+            let closed = Mode::Closed {
+                connections: closed,
+            };
+            let mode = rate.map_or(closed, |rate| Mode::Open { rate });
+            args.how.plan(Plan::new(args.a, mode, args.block))
+        }
     };
-    let a = args.how.plan(Plan {
+    let a = Plan {
         seed: args.seed,
-        ..Plan::new(args.a, mode, args.block)
-    });
+        ..plan
+    };
     let b = Plan {
         url: args.b,
         ..a.clone()

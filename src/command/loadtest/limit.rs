@@ -1,5 +1,6 @@
 //! `seawall loadtest limit --slo 'p99<20ms,errors<0.1%' URL`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -9,7 +10,7 @@ use seawall_loadtest::{Mode, Plan, Threshold};
 
 use super::live::Live;
 use super::output::PageArgs;
-use super::{HowArgs, no_run};
+use super::{HowArgs, no_run, planned};
 use crate::exit::{Exit, Failure};
 use crate::print;
 use crate::signals::Signals;
@@ -26,6 +27,9 @@ pub(super) struct LimitArgs {
         value_delimiter = ','
     )]
     slo: Vec<Threshold>,
+    /// Ask as a plan in TOML says; its duration does not count here
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["http2", "streams", "workers", "check_bodies"])]
+    plan: Option<PathBuf>,
     /// How long one trial is
     #[arg(long, value_name = "TIME", default_value = "3s", value_parser = duration)]
     trial: Duration,
@@ -43,8 +47,15 @@ pub(super) struct LimitArgs {
 
 pub(super) async fn run(args: LimitArgs) -> Result<Exit, Failure> {
     args.output.check()?;
-    let first = Mode::Open { rate: 1.0 };
-    let plan = args.how.plan(Plan::new(args.url, first, args.trial));
+    let (plan, more) = match &args.plan {
+        Some(file) => planned(file, args.url, args.trial, args.how)?,
+        None => {
+            let first = Mode::Open { rate: 1.0 };
+            let plan = Plan::new(args.url, first, args.trial);
+            (args.how.plan(plan), Vec::new())
+        }
+    };
+    let slo = [args.slo, more].concat();
     let mut signals = Signals::listen(false)?;
     let mut interrupted = false;
     let stop = async {
@@ -59,7 +70,7 @@ pub(super) async fn run(args: LimitArgs) -> Result<Exit, Failure> {
             print::note(trial);
         }
     };
-    let found = limit(&plan, &args.slo, args.confirm, stop, watcher).await;
+    let found = limit(&plan, &slo, args.confirm, stop, watcher).await;
     live.end();
     let found = found.map_err(no_run)?;
     args.output.write(&found, page::page)?;

@@ -1,19 +1,106 @@
-//! The load tool beside wrk and h2load: the same nginx, pinned alike, one after the other, again and again.
+//! The load tool beside wrk and h2load: the same nginx, pinned alike, in turn, again and again. And what only an open loop
+//! can say.
 
+use std::fs;
 use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::load_tool::demo_origin;
 use crate::nginx::server::Nginx;
 use crate::support::Folder;
 
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 6;
 const CONNECTIONS: &str = "32";
 const SECONDS: &str = "3";
+/// What an open loop has to send from one core.
+const OPEN_RATE: &str = "20000";
+/// Of a second, in /proc.
+const TICKS: f64 = 100.0;
 
+/// A generator, and what it says of requests a second.
+struct Generator {
+    name: &'static str,
+    rate: fn(&str) -> f64,
+}
+
+const GENERATORS: [Generator; 3] = [
+    Generator {
+        name: "wrk",
+        rate: wrk,
+    },
+    Generator {
+        name: "h2load",
+        rate: h2load,
+    },
+    Generator {
+        name: "seawall loadtest",
+        rate: ours,
+    },
+];
+
+/// Answers at once: the generators are the limit, or near it.
 #[test]
 #[ignore = "a figure, and minutes long: make bench"]
 fn requests_per_second_beside_wrk_and_h2load() {
+    beside("1 KiB from nginx", 1_024, "");
+}
+
+/// nginx looks at every byte: it is the limit, and all must say the same.
+#[test]
+#[ignore = "a figure, and minutes long: make bench"]
+fn a_busy_server_looks_the_same_to_all_generators() {
+    let work: String = ('a'..='p')
+        .map(|letter| format!("sub_filter '{letter}{letter}{letter}' 'y'; "))
+        .collect();
+    let busy = format!("sub_filter_once off; sub_filter_types *; {work}");
+    beside("8 KiB from a busy nginx", 8_192, &busy);
+}
+
+/// Each round in another order, so that no generator always comes after the same one.
+fn beside(what: &str, bytes: usize, words: &str) {
+    let body = "x".repeat(bytes);
+    let serves = format!(
+        "location / {{ access_log off; keepalive_requests 100000000; {words} return 200 \"{body}\"; }}"
+    );
+    let folder = Folder::new();
+    let nginx = Nginx::start(&folder, &serves);
+    pin(nginx.id());
+    let url = format!("{}/", nginx.url());
+    let mut found = GENERATORS.map(|_| Vec::new());
+    let mut cost = GENERATORS.map(|_| Vec::new());
+    for round in 0..ROUNDS {
+        for turn in 0..GENERATORS.len() {
+            let at = (round + turn) % GENERATORS.len();
+            let before = children_cpu_s();
+            let rate = (GENERATORS[at].rate)(&url);
+            let seconds: f64 = SECONDS.parse().unwrap();
+            found[at].push(rate);
+            cost[at].push(rate * seconds / (children_cpu_s() - before));
+        }
+    }
+    let wrk = (median(&found[0]), median(&cost[0]));
+    for ((generator, rates), per_core) in GENERATORS.iter().zip(&found).zip(&cost) {
+        let name = generator.name;
+        let (rate, of_cpu) = (median(rates), median(per_core));
+        let most = rates.iter().copied().fold(0.0, f64::max);
+        super::row(&format!(
+            "| closed loop, {what}, one core each: {name}, requests per second ({:.3} of wrk) | {ROUNDS} | {rate:.0} |  | {most:.0} |",
+            rate / wrk.0
+        ));
+        super::row(&format!(
+            "| the same, for each second of its own CPU ({:.2} of wrk) | {ROUNDS} | {of_cpu:.0} |  |  |",
+            of_cpu / wrk.1
+        ));
+    }
+}
+
+/// How late the generator itself is.
+#[test]
+#[ignore = "a figure, and minutes long: make bench"]
+fn an_open_loop_of_one_core_keeps_its_schedule() {
     let body = "x".repeat(1_024);
     let serves = format!(
         "location / {{ access_log off; keepalive_requests 100000000; return 200 \"{body}\"; }}"
@@ -22,24 +109,74 @@ fn requests_per_second_beside_wrk_and_h2load() {
     let nginx = Nginx::start(&folder, &serves);
     pin(nginx.id());
     let url = format!("{}/", nginx.url());
-    let generators: [(&str, &dyn Fn() -> f64); 3] = [
-        ("wrk", &|| wrk(&url)),
-        ("h2load", &|| h2load(&url)),
-        ("seawall loadtest", &|| ours(&url)),
-    ];
-    let mut found = generators.map(|_| Vec::new());
+    let words = ["--rate", OPEN_RATE, "--duration", "5s", "--workers", "1"];
+    let mut lags = Vec::new();
     for _ in 0..ROUNDS {
-        for ((_, generator), found) in generators.iter().zip(&mut found) {
-            found.push(generator());
-        }
+        let report = loadtest(&[&words[..], &[&url]].concat());
+        let lag = &report["send_lag_us"];
+        lags.push((lag["p99"].as_u64().unwrap(), lag["p50"].as_u64().unwrap()));
     }
-    for ((name, _), mut rates) in generators.into_iter().zip(found) {
-        rates.sort_by(f64::total_cmp);
-        let (median, most) = (rates[ROUNDS / 2], rates[ROUNDS - 1]);
+    lags.sort_unstable();
+    let ((p99, p50), (most, _)) = (lags[ROUNDS / 2], lags[ROUNDS - 1]);
+    super::row(&format!(
+        "| open loop, {OPEN_RATE} a second from one core: how late requests leave, of the round in the middle | {ROUNDS} | {p50}µs | {p99}µs | p99 {most}µs |"
+    ));
+}
+
+/// 1,000 requests a second, and the server does nothing for one second in ten. Of all requests a tenth waits, evenly from
+/// a second down to nothing: a share q above 0.9 waits (q - 0.9) / 0.1 seconds. Who waits for an answer before it asks
+/// again sees a few of them only.
+#[test]
+#[ignore = "a figure, and minutes long: make bench"]
+fn a_stall_is_seen_as_arithmetic_predicts() {
+    let (url, origin) = demo_origin("0ms");
+    let url = format!("{url}/objects/1");
+    let stalling = |generator: &dyn Fn() -> String| {
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..2 {
+                    thread::sleep(Duration::from_secs(5));
+                    origin.stop();
+                    thread::sleep(Duration::from_secs(1));
+                    origin.cont();
+                    thread::sleep(Duration::from_secs(4));
+                }
+            });
+            generator()
+        })
+    };
+    let of = |report: &Value| {
+        let miss = &report["classes"]["miss"];
+        ["p90_us", "p99_us", "p999_us"].map(|word| miss[word].as_f64().unwrap() / 1e3)
+    };
+    let row = |what: &str, [p90, p99, p999]: [f64; 3]| {
         super::row(&format!(
-            "| closed loop, 1 KiB from nginx, one core each: {name}, requests per second | {ROUNDS} | {median:.0} |  | {most:.0} |"
+            "| a server that stalls 1 s in 10: {what}: p90 {p90:.0} ms, p99 {p99:.0} ms, p99.9 {p999:.0} ms | 1 |  |  |  |"
         ));
-    }
+    };
+    row("arithmetic", [1.0, 900.0, 990.0]);
+    let open = ["--rate", "1000", "--duration", "20s", &url];
+    row(
+        "seawall loadtest --rate 1000",
+        of(&serde_json::from_str(&stalling(&|| ours_says(&open))).unwrap()),
+    );
+    let closed = ["--connections", CONNECTIONS, "--duration", "20s", &url];
+    row(
+        "seawall loadtest, closed loop",
+        of(&serde_json::from_str(&stalling(&|| ours_says(&closed))).unwrap()),
+    );
+    let words = ["-t1", "-c", CONNECTIONS, "-d20s", "--latency", &url];
+    let said = stalling(&|| run("wrk", &words));
+    let tail: Vec<_> = said.lines().map(str::trim).collect();
+    let at = |percent: &str| {
+        let line = tail.iter().find(|line| line.starts_with(percent));
+        line.unwrap().split_whitespace().nth(1).unwrap().to_owned()
+    };
+    super::row(&format!(
+        "| the same, wrk: p90 {}, p99 {} | 1 |  |  |  |",
+        at("90%"),
+        at("99%")
+    ));
 }
 
 fn wrk(url: &str) -> f64 {
@@ -59,16 +196,23 @@ fn h2load(url: &str) -> f64 {
 
 fn ours(url: &str) -> f64 {
     let duration = format!("{SECONDS}s");
-    let program = env!("CARGO_BIN_EXE_seawall");
-    let words = ["loadtest", "--workers", "1", "--connections", CONNECTIONS];
-    let more = ["--duration", &duration, "--json", "-", "--quiet", url];
-    let said = run(program, &[&words[..], &more].concat());
-    let report: Value = serde_json::from_str(&said).unwrap();
-    assert_eq!(report["errors"], 0, "{said}");
+    let words = ["--workers", "1", "--connections", CONNECTIONS];
+    let report = loadtest(&[&words[..], &["--duration", &duration, url]].concat());
+    assert_eq!(report["errors"], 0, "{report}");
     report["requests_per_second"].as_f64().unwrap()
 }
 
-/// On the first core; nginx has the second.
+fn loadtest(words: &[&str]) -> Value {
+    serde_json::from_str(&ours_says(words)).unwrap()
+}
+
+fn ours_says(words: &[&str]) -> String {
+    let program = env!("CARGO_BIN_EXE_seawall");
+    let json = ["loadtest", "--json", "-", "--quiet"];
+    run(program, &[&json[..], words].concat())
+}
+
+/// On the first core; the server has the second.
 fn run(program: &str, arguments: &[&str]) -> String {
     let output = Command::new("taskset")
         .args(["-c", "0", program])
@@ -85,6 +229,23 @@ fn pin(id: u32) {
         .args(["-p", "-c", "1", &id.to_string()])
         .output();
     assert!(pinned.unwrap().status.success());
+}
+
+/// What all programs that this process has waited for have cost, in seconds.
+fn children_cpu_s() -> f64 {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap();
+    let (_, rest) = stat.rsplit_once(')').unwrap();
+    let ticks = rest.split_whitespace().skip(13).take(2);
+    ticks
+        .map(|ticks| ticks.parse::<f64>().unwrap())
+        .sum::<f64>()
+        / TICKS
+}
+
+fn median(values: &[f64]) -> f64 {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
 fn number_in(said: &str, after: &str) -> f64 {
