@@ -13,6 +13,7 @@ use crate::keys;
 use crate::store::{Commit, Guard, StoreError, Txn, Write};
 
 mod decide;
+mod steps;
 
 use decide::{Decided, Sites};
 
@@ -20,6 +21,8 @@ use decide::{Decided, Sites};
 const CHANGES_MAX: usize = 100;
 /// How often a change is decided anew because others changed sites meanwhile.
 const ATTEMPTS_MAX: usize = 16;
+/// Of a file that one transaction does not take.
+const STEPS_MAX: usize = 1_000;
 /// How often it is sent again because the store did not say what became of it.
 const UNKNOWN_MAX: usize = 2;
 
@@ -141,12 +144,24 @@ impl Plane {
         Ok(revision)
     }
 
-    /// Makes the sites of a file all that files own: one revision, in which what differs is put and what is
-    /// no longer in the file is deleted. None: there was nothing to change.
+    /// Makes the sites of a file all that files own: what differs is put, and what is no longer in the file is deleted,
+    /// in one revision where that fits the store, else in steps. The last of them; None: there was nothing to change.
     pub async fn adopt_file(
         &self,
         sites: &[(Site, Value)],
     ) -> Result<Option<Revision>, PlaneError> {
+        let mut adopted = None;
+        // Each step leaves less to do; whoever changes sites of the file meanwhile must not keep us here.
+        for _ in 0..STEPS_MAX {
+            match self.adopt_step(sites).await? {
+                Some(revision) => adopted = Some(revision),
+                None => return Ok(adopted),
+            }
+        }
+        Err(PlaneError::Busy)
+    }
+
+    async fn adopt_step(&self, sites: &[(Site, Value)]) -> Result<Option<Revision>, PlaneError> {
         let done = |now: &Sites| match now.adopt(sites) {
             Ok(Decided::Nothing(revision)) => Some(revision),
             _ => None,

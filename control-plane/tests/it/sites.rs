@@ -252,6 +252,48 @@ async fn planes_that_put_one_host_at_once_do_not_both_win() {
     }
 }
 
+/// As many as a deployment may have, and two of them change hosts.
+#[tokio::test]
+async fn a_file_of_ten_thousand_sites_is_adopted_in_steps() {
+    let bench = Bench::new().await;
+    let site = |n: usize, host: usize| {
+        let mut document = document(&format!("s{host}.example"));
+        document["name"] = format!("s{n}").into();
+        (Site::from_document(&document).unwrap(), document)
+    };
+    let mut file: Vec<_> = (0..10_000).map(|n| site(n, n)).collect();
+    let adopted = bench.plane.adopt_file(&file).await.unwrap();
+    let sites = bench.plane.list_sites();
+    assert_eq!(sites.len(), 10_000);
+    let last = sites.iter().map(|site| site.document.revision).max();
+    assert_eq!(adopted, last);
+    assert!(
+        sites[0].document.revision < last.unwrap(),
+        "one step took all"
+    );
+    assert_eq!(bench.plane.adopt_file(&file).await.unwrap(), None);
+
+    // Every document is another, and the first and the last have each other's host.
+    for (n, (site, document)) in file.iter_mut().enumerate() {
+        document["on_partition"] = "refuse".into();
+        let host = [9_999, n, 0][1 + usize::from(n == 9_999) - usize::from(n == 0)];
+        document["hosts"] = json!([format!("s{host}.example")]);
+        *site = Site::from_document(document).unwrap();
+    }
+    bench.plane.adopt_file(&file).await.unwrap();
+    let sites = bench.plane.list_sites();
+    let revision = |name: &str| {
+        let found = sites.iter().find(|site| site.document.name == name);
+        found.unwrap().document.revision
+    };
+    assert_eq!(
+        revision("s0"),
+        revision("s9999"),
+        "a host is never two sites'"
+    );
+    assert!(revision("s9000") > revision("s0"));
+}
+
 #[tokio::test]
 async fn the_sites_of_a_file_belong_to_the_file() {
     let bench = Bench::new().await;

@@ -1,8 +1,8 @@
 //! What an edge boots from, when its disk or its control plane is not what it should be.
 
-use std::fs;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Instant;
+use std::{fs, io, thread};
 
 use serde_json::{Value, json};
 
@@ -155,6 +155,47 @@ fn readiness_tells_what_an_edge_serves_from() {
     edge.eventually_serves("one.test");
     plane.restart();
     says(&edge, "live");
+}
+
+/// A link that carries what is said, and nothing that is answered.
+fn one_way(to: SocketAddr) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for from in listener.incoming() {
+            let (Ok(mut from), Ok(mut to)) = (from, TcpStream::connect(to)) else {
+                return;
+            };
+            thread::spawn(move || io::copy(&mut from, &mut to));
+        }
+    });
+    address
+}
+
+#[test]
+fn an_edge_that_is_heard_and_not_answered_is_shown_as_serving_from_its_disk() {
+    let origin = Origin::start();
+    origin.says("/a", ok("a"));
+    let (plane, folder) = (Role::control_plane(), Folder::new());
+    let mut edge = Role::edge_in("edge-x", &[plane.admin()], &folder);
+    plane.put_site("one", &origin);
+    edge.eventually_serves("one.test");
+    edge.eventually_keeps("one.test");
+    edge.kill_9();
+    let edge = Role::edge_in("edge-x", &[one_way(plane.admin())], &folder);
+    // Once the one before it may no longer vouch.
+    eventually("the fleet shows it", || {
+        let edges = plane.ask("GET", "/v1/edges", &Value::Null);
+        edges["edges"][0]["state"] == "lkg"
+    });
+    let ready = edge.admin_get("/readyz");
+    assert_eq!(ready.status, 200);
+    assert!(
+        ready.text().starts_with("ok; edge: lkg"),
+        "{}",
+        ready.text()
+    );
+    edge.eventually_serves("one.test");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use seawall_config::feed::SiteDocument;
 use seawall_config::{Revision, Site};
 use serde_json::Value;
 
-use super::{IfMatch, Put};
+use super::{IfMatch, Put, steps};
 use crate::keys::{self, Key};
 use crate::plane::records::{Owner, SiteRecord, encode, site_record};
 use crate::plane::{PlaneError, StoredSite};
@@ -127,7 +127,36 @@ impl Sites {
     }
 
     pub(super) fn adopt(&self, file: &[(Site, Value)]) -> Result<Decided, PlaneError> {
-        self.together(Owner::File, file, |there| there.owner == Owner::File)
+        let decided = self.together(Owner::File, file, |there| there.owner == Owner::File)?;
+        Ok(match decided {
+            Decided::Write { writes, put } => Decided::Write {
+                writes: steps::first(writes, || self.movers(file)),
+                put,
+            },
+            nothing @ Decided::Nothing(_) => nothing,
+        })
+    }
+
+    /// The keys of the sites between which a host moves.
+    fn movers(&self, file: &[(Site, Value)]) -> BTreeSet<String> {
+        let mut had = BTreeMap::new();
+        for there in self.by_name.values() {
+            if let Ok(site) = Site::from_document(&there.document.site) {
+                let hosts = site.hosts.iter().map(ToString::to_string);
+                had.extend(hosts.map(|host| (host, site.name.clone())));
+            }
+        }
+        let mut movers = BTreeSet::new();
+        for (site, _) in file {
+            let from = site
+                .hosts
+                .iter()
+                .filter_map(|host| had.get(&host.to_string()));
+            for from in from.filter(|from| **from != site.name) {
+                movers.extend([keys::site(from), keys::site(&site.name)]);
+            }
+        }
+        movers
     }
 
     /// `expect`: since when the set of sites is as the caller knows it.
