@@ -229,9 +229,10 @@ impl fmt::Display for Limit {
             Some(rate) => write!(f, "sustains {rate:.0} requests per second")?,
             None => write!(f, "no rate was confirmed")?,
         }
-        match self.generator_bound {
-            true => write!(f, ", or more: this machine could not send faster"),
-            false => Ok(()),
+        match (self.generator_bound, self.rate) {
+            (true, Some(_)) => write!(f, ", or more: this machine could not send faster"),
+            (true, None) => write!(f, ": this machine could not send on time"),
+            (false, _) => Ok(()),
         }
     }
 }

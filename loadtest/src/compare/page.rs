@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{Comparison, Difference};
 use crate::report::html::chart::{Curve, percentiles};
-use crate::report::html::frame::Frame;
+use crate::report::html::frame::{Frame, nice_end};
 use crate::report::html::{end, escape, head, key, section};
 use crate::report::{Count, Micros};
 
@@ -25,7 +25,7 @@ pub fn page(comparison: &Comparison) -> String {
     );
     let mut page = head(
         "A and B compared",
-        &format!("A {} · B {}", a.url, b.url),
+        &format!("A {}\nB {}", a.url, b.url),
         &how,
     );
     if a.saturated || b.saturated {
@@ -100,14 +100,15 @@ fn forest(differences: &[Difference]) -> String {
     let ends = differences
         .iter()
         .flat_map(|one| [one.low.abs(), one.high.abs()]);
-    let reach = ends.fold(REACH_PERCENT_MIN, f64::max) * 1.1;
-    let reach = reach.min(REACH_PERCENT_MAX);
+    let reach = ends.fold(REACH_PERCENT_MIN, f64::max);
+    let reach = nice_end(reach.min(REACH_PERCENT_MAX));
     let height = ROW * differences.len() as f64 + AROUND_ROWS;
     let mut frame = Frame::with_left("Differences with their intervals", height, LEFT);
     let share = |percent: f64| 0.5 + percent / reach / 2.0;
     for quarter in -2..=2 {
         let percent = f64::from(quarter) * reach / 2.0;
-        frame.column(share(percent), &format!("{percent:+.0} %"));
+        let sign = if quarter > 0 { "+" } else { "" };
+        frame.column(share(percent), &format!("{sign}{percent} %"));
     }
     frame.names("", "difference of B from A", "");
     let (middle, top, bottom) = (frame.x(0.5), frame.y(1.0), frame.y(0.0));

@@ -38,7 +38,9 @@ pub fn page(limit: &Limit) -> String {
     }
     page.push_str("</div>");
     if limit.generator_bound {
-        page.push_str("<p class=trouble>Or more: this machine could not send faster.</p>");
+        page.push_str(
+            "<p class=trouble>This machine could not send faster: the server may do more.</p>",
+        );
     }
     let words = [
         ("hit", "median, held"),

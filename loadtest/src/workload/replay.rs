@@ -80,7 +80,7 @@ struct Line {
     #[serde(alias = "ts", alias = "timestamp")]
     time: Time,
     method: Option<String>,
-    #[serde(alias = "uri", alias = "path", alias = "request_uri")]
+    #[serde(alias = "target", alias = "uri", alias = "path", alias = "request_uri")]
     url: String,
 }
 
@@ -161,8 +161,9 @@ mod tests {
         let json = "\
             {\"time\":\"2026-11-23T16:00:00.250Z\",\"method\":\"GET\",\"url\":\"http://www.test/a\"}\n\
             {\"ts\":1795449600.5,\"path\":\"/b\"}\n{\"time\":1}\n\
-            {\"ts\":1795449600.5,\"path\":\"/b c\"}\n";
-        check(json, 1.0, &[(0, "/a"), (250, "/b")]);
+            {\"ts\":1795449600.5,\"path\":\"/b c\"}\n\
+            {\"ts\":\"2026-11-23T16:00:01.135136865Z\",\"method\":\"GET\",\"host\":\"a.test\",\"target\":\"/c?d\"}\n";
+        check(json, 1.0, &[(0, "/a"), (250, "/b"), (885, "/c?d")]);
         assert!(read("nothing\n", 1.0).is_err());
         assert!(read(combined, 0.0).is_err());
     }

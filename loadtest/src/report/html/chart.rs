@@ -9,6 +9,8 @@ use crate::class::Class;
 const HEIGHT: f64 = 320.0;
 /// Nines that the axis of percentiles shows: 99.999 %.
 const NINES_MAX: f64 = 5.0;
+/// Shorter than this, in seconds, is what came after the end: no second of the run.
+pub(super) const SLIVER_S: f64 = 0.1;
 /// Points of a curve.
 const POINTS: u32 = 200;
 
@@ -74,10 +76,9 @@ pub(super) fn curves(report: &Report) -> Vec<Curve> {
 /// A bar for each second, by class; the hit ratio as a line over it.
 pub(super) fn rates(report: &Report) -> String {
     let mut frame = Frame::new("Bars: requests a second, by class. Line: hit ratio", HEIGHT);
-    // What came after the end is a sliver.
     let long = || {
         let intervals = report.intervals.iter();
-        intervals.filter(|interval| interval.length_s > 0.01)
+        intervals.filter(|interval| interval.length_s > SLIVER_S)
     };
     let rate = |count: u64, length_s: f64| count as f64 / length_s;
     let most = long().map(|interval| {

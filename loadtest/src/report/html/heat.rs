@@ -1,6 +1,7 @@
 //! A heat map: time to the right, latency upwards, the deeper the more requests. Averages hide that hits and misses are two.
 
 use super::super::{Count, Report, hdr};
+use super::chart::SLIVER_S;
 use super::frame::{Frame, Scale};
 use crate::class::Class;
 
@@ -28,11 +29,11 @@ pub(super) fn map(report: &Report, class: Class) -> Option<(String, Count)> {
     }
     let all = report.latency();
     let scale = Scale::of(all.min_nz(), all.max());
-    // What came after the end is a sliver: it is in the last column.
+    // What came after the end is in the last column.
     let long = report
         .intervals
         .iter()
-        .filter(|interval| interval.length_s > 0.01);
+        .filter(|interval| interval.length_s > SLIVER_S);
     let end = long
         .map(|interval| interval.at_s + interval.length_s)
         .fold(1e-3, f64::max);
