@@ -4,33 +4,30 @@
 //! asks the rules and says what to do. [`answer`] does it, step by step: serve, join or fetch, wait, look
 //! again. The ledger is the one thing read anew at every step: a purge counts from the moment it is here.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use http::header::{self, HeaderMap};
-use http::{Method, StatusCode};
-use seawall_config::Revision;
-use seawall_config::site::{ClientDirectives, OnPartition, Policy};
+use http::Method;
+use http::header;
+use seawall_config::site::OnPartition;
 
 use crate::clock;
 use crate::fill::fetch::Stored;
-use crate::key::Key;
-use crate::ledger::{Birth, Life};
+use crate::ledger::Life;
 use crate::object::Object;
 use crate::origin::interim::Interims;
 use crate::rules::cache_status::Fwd;
 use crate::rules::ranges::Part;
 use crate::rules::reuse::{self, Reuse};
 use crate::rules::validation::strong_tag;
-use crate::rules::{coding, directives, ranges};
-use crate::snapshot::{Served, Snapshot};
+use crate::rules::{coding, ranges};
 use crate::state::State;
 use crate::storage::Storage;
 
 mod coded;
 mod cut_off;
 pub mod head;
+mod journey;
 mod multipart;
 mod page;
 mod refusal;
@@ -38,6 +35,7 @@ mod reply;
 mod wait;
 
 use cut_off::{Refetch, has_its_turn, refetch};
+pub use journey::{Journey, Wanted};
 pub use refusal::Refusal;
 pub use reply::{Answer, Content, is_current, range};
 use wait::{Outcome, alone, join_or_fetch, validate_behind};
@@ -45,30 +43,6 @@ pub use wait::{asked_behind, stands_in, would_join};
 
 /// How often a request looks again after what it waited for turned out not to be for it; then it goes alone.
 const ROUNDS_MAX: usize = 3;
-
-/// One request, and the world it sees.
-#[derive(Clone, Debug)]
-pub struct Journey {
-    pub snapshot: Arc<Snapshot>,
-    pub served: Arc<Served>,
-    pub key: Key,
-    pub method: Method,
-    /// The client's own words: its fields, less what belongs to the connection.
-    pub fields: Arc<HeaderMap>,
-    pub client: Option<SocketAddr>,
-    /// What a fetch for it is born as.
-    pub birth: Birth,
-    /// A revision the client wants to be served from at least, and this edge has not reached.
-    pub wanted: Option<Wanted>,
-}
-
-/// What this edge cannot know is in the answer yet, unless the origin is asked after the request came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Wanted {
-    pub revision: Revision,
-    /// When the request came, by CLOCK_BOOTTIME.
-    pub since_ms: u64,
-}
 
 /// What to do with a request.
 #[derive(Debug)]
@@ -112,41 +86,6 @@ impl Verdict {
         match self {
             Self::Fetch { why, stand_in, .. } if for_one => apart(why, Apart::ForOne, stand_in),
             verdict => verdict,
-        }
-    }
-}
-
-impl Journey {
-    pub fn policy(&self) -> &Policy {
-        self.served.site.policy(self.key.path())
-    }
-
-    /// What it gets of a whole 200 with this head.
-    pub fn part(&self, head: &HeaderMap, total: u64) -> Part {
-        // RFC 9110 §13.1.5: a date counts only where it is a strong validator; and one that is sent with these bytes and
-        // with the same encoded is weak (§8.8.1).
-        let coded = || coding::may_be_encoded(self.policy(), StatusCode::OK, head).is_ok();
-        match ranges::only_if_dated(&self.fields) && coded() {
-            true => Part::Whole,
-            false => ranges::part(&self.fields, head, total),
-        }
-    }
-
-    /// Whether the client may see behind the answer.
-    pub fn may_debug(&self) -> bool {
-        let client = self.client.map(|client| client.ip());
-        client.is_some_and(|client| self.served.site.may_debug(client))
-    }
-
-    fn client_directives(&self) -> directives::Request {
-        let said = directives::Request::read(&self.fields);
-        match self.policy().client_directives {
-            ClientDirectives::Honour => said,
-            // A stranger must not be able to drive the origin; only-if-cached spares it.
-            ClientDirectives::Ignore => directives::Request {
-                only_if_cached: said.only_if_cached,
-                ..directives::Request::default()
-            },
         }
     }
 }

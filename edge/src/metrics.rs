@@ -1,6 +1,6 @@
 //! What an edge counts. Names and units follow Prometheus; nothing a stranger chooses is ever a label.
 
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
@@ -18,6 +18,10 @@ use crate::snapshot::Served;
 use crate::state::State;
 
 pub mod certificates;
+mod meters;
+
+use meters::Meter;
+pub use meters::{Counted, Meters};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
@@ -47,32 +51,6 @@ struct CacheLabel {
 struct CodingLabel {
     coding: &'static str,
 }
-
-/// One answer, as it is counted.
-#[derive(Clone, Copy, Debug)]
-pub struct Counted {
-    /// An `X-Cache` word, or NONE for what was refused before anything was looked up.
-    pub cache: &'static str,
-    /// 0: there was none.
-    pub status: u16,
-    /// Of the body.
-    pub bytes: u64,
-    pub ttfb: Duration,
-}
-
-/// What the answers of one site are counted by, looked up once: by the word in `cache` and the class of the status.
-#[derive(Debug, Default)]
-pub struct Meters(OnceLock<Box<[OnceLock<Meter>]>>);
-
-#[derive(Debug)]
-struct Meter {
-    requests: Counter,
-    bytes: Counter,
-    ttfb: Histogram,
-}
-
-const CACHE_WORDS: [&str; 6] = ["HIT", "MISS", "STALE", "REVALIDATED", "BYPASS", "NONE"];
-const CODE_CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 #[derive(Clone)]
 pub struct Metrics {
@@ -248,7 +226,7 @@ impl Metrics {
         let by_class = RequestLabels {
             site,
             cache,
-            code_class: code_class(status),
+            code_class: meters::code_class(status),
         };
         Meter {
             requests: self.requests.get_or_create_owned(&by_class),
@@ -318,38 +296,6 @@ impl Metrics {
 
     pub fn log_line_dropped(&self) {
         self.log_lines_dropped.inc();
-    }
-}
-
-/// `2xx`, `3xx`, …
-fn code_class(status: u16) -> &'static str {
-    CODE_CLASSES.get(class_of(status)).unwrap_or(&"5xx")
-}
-
-fn class_of(status: u16) -> usize {
-    match status / 100 {
-        class @ 1..=4 => usize::from(class) - 1,
-        _ => CODE_CLASSES.len() - 1,
-    }
-}
-
-impl Meters {
-    fn of(&self, metrics: &Metrics, site: &str, counted: &Counted) -> Option<&Meter> {
-        let word = CACHE_WORDS.iter().position(|word| *word == counted.cache)?;
-        let at = word * CODE_CLASSES.len() + class_of(counted.status);
-        let every = CACHE_WORDS.len() * CODE_CLASSES.len();
-        let meters = self
-            .0
-            .get_or_init(|| (0..every).map(|_| OnceLock::new()).collect());
-        Some(meters.get(at)?.get_or_init(|| metrics.meter(site, counted)))
-    }
-}
-
-impl Meter {
-    fn count(&self, counted: &Counted) {
-        self.requests.inc();
-        self.bytes.inc_by(counted.bytes);
-        self.ttfb.observe(counted.ttfb.as_secs_f64());
     }
 }
 

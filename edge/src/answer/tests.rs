@@ -1,10 +1,14 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
+use crate::key::Key;
+use crate::ledger::Birth;
 use crate::object::{Body, Parts};
 use crate::rules::directives::Response;
 use crate::rules::freshness::{By, Freshness};
 use crate::rules::testing::head;
 use crate::rules::variants::Selection;
+use crate::snapshot::Snapshot;
+use http::{HeaderMap, StatusCode};
 use seawall_config::scope::Scheme;
 use seawall_config::{Epoch, Revision};
 use std::time::Duration;
