@@ -336,28 +336,15 @@ fn asked<'a>(session: &'a Session, fields: &'a Arc<HeaderMap>) -> Asked<'a> {
         .uri
         .path_and_query()
         .map(http::uri::PathAndQuery::as_str);
-    let authority = request.uri.authority().map(http::uri::Authority::as_str);
     Asked {
         method: &request.method,
         scheme: scheme(session),
-        authority,
+        authority: request.uri.authority().map(http::uri::Authority::as_str),
         // Bytes that are no text have no key.
-        target: target.filter(|target| spells(request.raw_path(), authority, target)),
+        target: target.filter(|target| target.as_bytes() == request.raw_path()),
         fields,
         client: client(session),
     }
-}
-
-/// Whether these bytes are this target: alone, or in absolute-form (RFC 9112 §3.2.2).
-fn spells(bytes: &[u8], authority: Option<&str>, target: &str) -> bool {
-    let Some(before) = bytes.strip_suffix(target.as_bytes()) else {
-        return false;
-    };
-    let named = |authority: &str| {
-        let scheme = before.strip_suffix(authority.as_bytes());
-        scheme.is_some_and(|scheme| scheme.ends_with(b"://"))
-    };
-    before.is_empty() || authority.is_some_and(named)
 }
 
 fn internal(what: &'static str) -> Box<Error> {
