@@ -10,6 +10,9 @@ use super::{Cache, Moments, PurgePlan};
 use crate::class::Class;
 use crate::report::{Report, SCHEMA_VERSION};
 
+/// In place of a status: the purge was not answered.
+pub const UNANSWERED: u16 = 0;
+
 /// All caches.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PurgeReport {
@@ -31,7 +34,7 @@ pub struct CacheReport {
 /// One purge. Times are milliseconds from the call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Round {
-    /// Of the answer to the purge.
+    /// Of the answer to the purge; 0 for none.
     pub status: u16,
     pub receipt_ms: f64,
     pub edges: Vec<EdgeRound>,
@@ -220,7 +223,10 @@ impl fmt::Display for PurgeReport {
                 .iter()
                 .filter(|round| !(200..300).contains(&round.status));
             for round in refused {
-                writeln!(f, "  a purge was answered with {}", round.status)?;
+                match round.status {
+                    UNANSWERED => writeln!(f, "  a purge was not answered")?,
+                    status => writeln!(f, "  a purge was answered with {status}")?,
+                }
             }
         }
         Ok(())

@@ -1,10 +1,16 @@
 //! An access log as a workload: nginx's combined format, or a JSON object a line (Seawall's own). Pure.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use serde::Deserialize;
 
 use super::{Ask, PATHS_MAX};
+
+const MONTHS: [&str; 12] = [
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+];
+/// From the first of March of the year 0.
+const DAYS_TO_1970: i64 = 719_468;
 
 /// When each request came, from the first on, and what it asked for. Only GETs are repeated; lines that are none of
 /// the two formats are passed over, unless all are.
@@ -61,9 +67,8 @@ fn clf_time(text: &str) -> Option<f64> {
     let mut parts = date.splitn(3, '/');
     let (day, month, rest) = (parts.next()?, parts.next()?, parts.next()?);
     let (year, clock) = rest.split_once(':')?;
-    // What the standard library has no parser for, httpdate has: RFC 850's and IMF's words, whose day is not checked.
-    let date = httpdate::parse_http_date(&format!("Mon, {day} {month} {year} {clock} GMT")).ok()?;
-    let seconds = date.duration_since(UNIX_EPOCH).ok()?.as_secs_f64();
+    let month = MONTHS.iter().position(|name| *name == month)? + 1;
+    let seconds = unix_seconds(year, &month.to_string(), day, clock)?;
     let (sign, digits) = zone.split_at_checked(1)?;
     let (hours, minutes) = digits.split_at_checked(2)?;
     let east = hours.parse::<f64>().ok()? * 3_600.0 + minutes.parse::<f64>().ok()? * 60.0;
@@ -104,17 +109,33 @@ fn json(line: &str) -> Option<(f64, String)> {
 
 /// `2026-11-23T16:00:00.123Z`
 fn rfc3339(text: &str) -> Option<f64> {
-    const MONTHS: [&str; 12] = [
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-    ];
     let (date, clock) = text.strip_suffix('Z')?.split_once('T')?;
     let mut parts = date.splitn(3, '-');
     let (year, month, day) = (parts.next()?, parts.next()?, parts.next()?);
-    let month = MONTHS.get(month.parse::<usize>().ok()?.checked_sub(1)?)?;
     let (whole, fraction) = clock.split_once('.').unwrap_or((clock, "0"));
-    let date = httpdate::parse_http_date(&format!("Mon, {day} {month} {year} {whole} GMT")).ok()?;
-    let seconds = date.duration_since(UNIX_EPOCH).ok()?.as_secs_f64();
+    let seconds = unix_seconds(year, month, day, whole)?;
     Some(seconds + format!("0.{fraction}").parse::<f64>().ok()?)
+}
+
+/// Of a date of the Gregorian calendar and a `16:00:00`, in UTC. Ours because a parser of HTTP dates wants the right day
+/// of the week, which neither format says.
+fn unix_seconds(year: &str, month: &str, day: &str, clock: &str) -> Option<f64> {
+    let number = |text: &str, least: i64, most: i64| {
+        let number = text.parse().ok();
+        number.filter(|number| (least..=most).contains(number))
+    };
+    let year = number(year, 1970, 9999)?;
+    let (month, day) = (number(month, 1, 12)?, number(day, 1, 31)?);
+    // A year that begins in March ends with its leap day.
+    let (year, month) = match month > 2 {
+        true => (year, month - 3),
+        false => (year - 1, month + 9),
+    };
+    let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1;
+    let mut clock = clock.splitn(3, ':');
+    let (hours, minutes) = (number(clock.next()?, 0, 23)?, number(clock.next()?, 0, 59)?);
+    let seconds = number(clock.next()?, 0, 60)?;
+    Some(((days - DAYS_TO_1970) * 86_400 + hours * 3_600 + minutes * 60 + seconds) as f64)
 }
 
 /// Path and query of what may be a whole URL; None of what does not fit on a request line.
@@ -164,7 +185,29 @@ mod tests {
             {\"ts\":1795449600.5,\"path\":\"/b c\"}\n\
             {\"ts\":\"2026-11-23T16:00:01.135136865Z\",\"method\":\"GET\",\"host\":\"a.test\",\"target\":\"/c?d\"}\n";
         check(json, 1.0, &[(0, "/a"), (250, "/b"), (885, "/c?d")]);
+        let saturday = "\
+            1.1.1.1 - - [28/Nov/2026:23:59:59 +0000] \"GET /a HTTP/1.1\" 200 5 \"-\" \"curl\"\n\
+            1.1.1.1 - - [28/Nov/2026:23:00:02 -0100] \"GET /b HTTP/1.1\" 200 5 \"-\" \"curl\"\n";
+        check(saturday, 1.0, &[(0, "/a"), (3_000, "/b")]);
         assert!(read("nothing\n", 1.0).is_err());
         assert!(read(combined, 0.0).is_err());
+    }
+
+    #[test]
+    fn any_day_is_a_day() {
+        let check = |text: &str, expect: Option<f64>| assert_eq!(rfc3339(text), expect, "{text}");
+        check("1970-01-01T00:00:00Z", Some(0.0));
+        check("2026-11-28T18:30:13.5Z", Some(1_795_890_613.5));
+        check("2028-02-29T00:00:00Z", Some(1_835_395_200.0));
+        check("2028-03-01T00:00:00Z", Some(1_835_481_600.0));
+        check("2100-03-01T00:00:00Z", Some(4_107_542_400.0));
+        for wrong in [
+            "2026-13-01T00:00:00Z",
+            "2026-11-28T24:00:00Z",
+            "2026-11-28",
+            "nonsense",
+        ] {
+            check(wrong, None);
+        }
     }
 }

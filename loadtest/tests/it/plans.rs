@@ -124,6 +124,26 @@ async fn a_purge_is_watched_until_the_new_page_is_there() {
     assert!(page.contains("none: purges"), "{page}");
 }
 
+#[tokio::test]
+async fn a_purge_that_is_not_answered_is_no_clean_one() {
+    let url = origin().await;
+    let (broken, _told) = crate::server(|_| String::new()).await;
+    let plan = format!(
+        "origin = \"{url}\"\npath = \"/pages/1\"\nrounds = 2\nbefore = \"100ms\"\nafter = \"200ms\"\n\
+         [[cache]]\nname = \"none\"\nedges = [\"{url}\"]\npurge.url = \"http://{broken}/pages/1\"\n"
+    );
+    let plan = PurgePlan::parse(&plan).unwrap();
+    let report = purge(&plan, never(), |_, _| ()).await.unwrap();
+    assert_eq!(report.caches[0].rounds.len(), 2);
+    assert!(!report.is_clean());
+    let told = report.to_string();
+    assert_eq!(
+        told.matches("a purge was not answered").count(),
+        2,
+        "{told}"
+    );
+}
+
 /// 500 ms of every 2 s it does nothing.
 #[tokio::test]
 async fn a_stall_is_in_the_latencies_that_users_would_see() {
