@@ -125,9 +125,10 @@ fn nginx(origin: SocketAddr) -> (SocketAddr, Process) {
              client_body_temp_path {home}/t1; proxy_temp_path {home}/t2; fastcgi_temp_path {home}/t3; \
              uwsgi_temp_path {home}/t4; scgi_temp_path {home}/t5;\n\
              proxy_cache_path {home}/cache levels=1:2 keys_zone=all:10m inactive=1h use_temp_path=off;\n\
-             server {{ listen {address}; location / {{ proxy_pass http://origin; proxy_http_version 1.1; \
+             server {{ listen {address}; \
+             location ~ ^/purge(/.*) {{ proxy_cache_purge all $1$is_args$args; }} location / {{ proxy_pass http://origin; proxy_http_version 1.1; \
              proxy_set_header Connection \"\"; proxy_cache all; proxy_cache_lock on; \
-             proxy_cache_key $request_uri; proxy_cache_purge PURGE from 127.0.0.1; \
+             proxy_cache_key $request_uri; \
              add_header X-Cache $upstream_cache_status always; }} }} }}\n"
         ),
     );
