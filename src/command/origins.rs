@@ -212,7 +212,7 @@ mod tests {
         ]));
         let expect = "\
 3 servers: 1 seen in trouble, 1 drained; at revision 42
-  site  server         state            seen by
+  site  server         state           seen by
   a     http://a.test  up
   a     http://b.test  drained
   b     http://c.test  down, ejected\u{fffd}  e1 (no answer in time), e2
