@@ -292,11 +292,13 @@ fn a_stale_answer_stands_in_for_a_failing_origin_and_never_after_a_purge() {
     ];
     for (target, failing) in targets.into_iter().zip(failing) {
         let control = if target == "/covered/must" {
-            "max-age=0, must-revalidate"
+            "max-age=5, must-revalidate"
         } else {
-            "max-age=0"
+            "max-age=5"
         };
-        let good = ok("good").field("cache-control", control).etag("1");
+        // It was fresh once, and is not any more.
+        let good = ok("good").field("cache-control", control);
+        let good = good.field("age", "5").etag("1");
         origin.says_in_turn(target, vec![good, failing]);
         seawall.get(target).is("MISS", "good");
     }
