@@ -141,12 +141,16 @@ pub fn admit(
         fields: own_words(fields),
         client: asked.client,
     };
-    let ours = matches!(*method, Method::GET | Method::HEAD)
-        && !has_body
-        && !(journey.served.site.websocket && asks_for_websocket(method, fields));
+    let upgrades = journey.served.site.websocket && asks_for_websocket(method, fields);
+    sorted(journey, has_body, upgrades)
+}
+
+/// Who answers it.
+fn sorted(journey: Journey, has_body: bool, upgrades: bool) -> Result<Admitted, Refused> {
+    let ours = matches!(journey.method, Method::GET | Method::HEAD) && !has_body && !upgrades;
     Ok(match journey.served.site.purge_from.is_empty() {
         _ if ours => Admitted::Ours(journey),
-        false if method.as_str() == PURGE => match !has_body && may_purge(&journey) {
+        false if journey.method.as_str() == PURGE => match !has_body && may_purge(&journey) {
             true => Admitted::Purges(journey),
             false => return Err(Refused::MayNotPurge),
         },

@@ -43,6 +43,7 @@ mod ranges;
 mod receipts;
 mod selecting;
 mod serving;
+mod soak;
 mod staleness;
 mod statuses;
 mod strangers;

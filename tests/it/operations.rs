@@ -134,6 +134,7 @@ fn every_command_does_what_the_page_says_also_after_a_restore() {
     };
     next("seawall edges", &["1 edge: 1 live;", "fra1-a"]);
     next("-X DELETE", &[]);
+    next("seawall origins", &["0 seen in trouble"]);
     let backup = etcd.backup();
     plane.put_site("late", &origin);
     edge.eventually_serves("late.test");

@@ -14,6 +14,8 @@ pub struct Candidate {
 
 /// By `hash` a server takes so much more than its share before the next is asked, in percent.
 const SPREAD_PERCENT: u64 = 125;
+/// With less under way no server is too busy for its own keys.
+const BUSY_FREE: u64 = 4;
 
 /// Each in turn, those of a greater weight more often, and as far apart as can be. `credits` are what each is owed: a
 /// server that was away is owed nothing for that time.
@@ -61,7 +63,7 @@ pub fn by_key(candidates: &[Candidate], key: u64) -> Option<usize> {
     let weights: u64 = candidates.iter().map(|it| u64::from(it.weight)).sum();
     let has_room = |it: &Candidate| {
         let share = ((busy + 1) * u64::from(it.weight) * SPREAD_PERCENT).div_ceil(weights * 100);
-        u64::from(it.busy) < share
+        u64::from(it.busy) < share.max(BUSY_FREE)
     };
     // The least busy of all always has room, so there is one.
     let found = scored.iter().find(|(_, it)| has_room(it));
@@ -166,7 +168,8 @@ mod tests {
             let at = by_key(&candidates, 42).unwrap();
             candidates[at].busy += 1;
             let most = candidates.iter().map(|it| it.busy).max().unwrap();
-            assert!(most <= (sent * 125).div_ceil(400) + 1, "{most} of {sent}");
+            let share = u64::from(sent * 125).div_ceil(400) + 1;
+            assert!(u64::from(most) <= share.max(BUSY_FREE), "{most} of {sent}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::header::{self, HeaderMap};
-use http::{Method, StatusCode, Version};
+use http::{Method, StatusCode, Uri, Version};
 use pingora_core::protocols::http::client::HttpSession;
 use pingora_error::{Error, ErrorType as E};
 use pingora_http::{RequestHeader, ResponseHeader};
@@ -15,10 +15,13 @@ use super::{Failure, HEAD_BYTES_MAX, HEADER_TIMEOUT, INTERIM_MAX, STALL_TIMEOUT}
 /// as they come.
 pub async fn exchange(
     mut session: HttpSession<()>,
-    request: Box<RequestHeader>,
+    mut request: Box<RequestHeader>,
     left: Duration,
     mut interim: impl FnMut(&ResponseHeader),
 ) -> Result<(HttpSession<()>, ResponseHeader), Failure> {
+    if session.as_http2().is_some() {
+        name_authority(&mut request);
+    }
     let heads = async {
         session
             .write_request_header(request)
@@ -101,6 +104,25 @@ pub fn has_excess(session: &mut HttpSession<()>) -> bool {
     // Pingora keeps to itself what came too much, but that it keeps the connection no more.
     session.respect_keepalive();
     goes_on && !session.will_keepalive()
+}
+
+/// RFC 9113 §8.3.1: "Clients that generate HTTP/2 requests directly MUST use the ":authority" pseudo-header field to
+/// convey authority information"; and a Host beside it is one too many for some servers.
+fn name_authority(request: &mut RequestHeader) {
+    let uri = Uri::builder().scheme("https");
+    let uri = match (
+        request.headers.get(header::HOST),
+        request.uri.path_and_query(),
+    ) {
+        (Some(host), Some(target)) => uri
+            .authority(host.as_bytes())
+            .path_and_query(target.clone()),
+        _ => return,
+    };
+    if let Ok(uri) = uri.build() {
+        request.set_uri(uri);
+        request.remove_header(&header::HOST);
+    }
 }
 
 /// What a head takes on the wire, in bytes.
