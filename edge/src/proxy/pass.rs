@@ -57,6 +57,10 @@ impl Proxy {
         let Some(journey) = &ctx.visit.journey else {
             return Ok(());
         };
+        if let Some(failure) = broken(session, journey, response) {
+            ctx.failure = Some(failure);
+            return Err(Error::explain(ErrorType::InvalidHTTPHeader, failure.detail()).into_up());
+        }
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
             // From here on raw bytes pass: nothing of ours may be written among them.
             ctx.visit.first_byte.get_or_insert_with(clock::instant);
@@ -69,11 +73,6 @@ impl Proxy {
             lease.answered(response.status, response.version == Version::HTTP_2);
         }
         let journey = journey.clone();
-        let broken = exchange::length(response.status, &journey.method, &response.headers).err();
-        if let Some(failure) = broken {
-            ctx.failure = Some(failure);
-            return Err(Error::explain(ErrorType::InvalidHTTPHeader, failure.detail()).into_up());
-        }
         ctx.until = Some(clock::instant() + journey.served.pool.origin().fetch_timeout);
         let now = clock::now();
         let told = self.heed(&journey, response, ctx, now);
@@ -133,15 +132,25 @@ impl Proxy {
     }
 }
 
+/// Why a head goes no further. Pingora has read it already: of a length beside a transfer coding nothing is left.
+fn broken(session: &Session, journey: &Journey, response: &ResponseHeader) -> Option<Failure> {
+    let headers = &response.headers;
+    match response.status {
+        // RFC 9110 §7.8: only who asked may be told; nothing may pass raw otherwise.
+        StatusCode::SWITCHING_PROTOCOLS => {
+            (!session.is_upgrade_req()).then_some(Failure::BrokenAnswer)
+        }
+        _ if exchange::size(headers) > HEAD_BYTES_MAX => Some(Failure::HeadTooLarge),
+        status if status.is_informational() => None,
+        status => exchange::length(status, &journey.method, headers).err(),
+    }
+}
+
 /// Interim answers are passed on as they come, within bounds.
 fn pass_interim(response: &mut ResponseHeader, ctx: &mut Ctx) -> pingora_error::Result<()> {
     ctx.interims += 1;
-    let broken = match exchange::size(&response.headers) {
-        _ if ctx.interims > INTERIM_MAX => Some(Failure::BrokenAnswer),
-        bytes if bytes > HEAD_BYTES_MAX => Some(Failure::HeadTooLarge),
-        _ => None,
-    };
-    if let Some(failure) = broken {
+    if ctx.interims > INTERIM_MAX {
+        let failure = Failure::BrokenAnswer;
         ctx.failure = Some(failure);
         return Err(Error::explain(ErrorType::InvalidHTTPHeader, failure.detail()).into_up());
     }
