@@ -2,7 +2,9 @@
 
 use std::thread::JoinHandle;
 
-use crate::support::{Answer, Gate, Origin, Response, Seawall, eventually, ok};
+use crate::support::{Answer, Crowd, Gate, Origin, Response, Seawall, eventually, ok};
+
+const MEMORY_KIB_MAX: u64 = 64 * 1024;
 
 /// `count` GETs under way, all but the first waiting for the fetch of the first.
 fn wait_together(
@@ -230,4 +232,150 @@ fn a_range_that_is_all_of_it_waits_with_the_others() {
     }
     assert_eq!(whole.join().unwrap().text(), "0123456789");
     assert_eq!(origin.requests("/a"), 1);
+}
+
+#[test]
+fn waiters_read_along_while_the_body_arrives() {
+    let origin = Origin::start();
+    let seawall = Seawall::run(&origin);
+    let (answer, gate) = ok("hello world").max_age(60).gate_body(5);
+    let (answer, head) = answer.gate();
+    origin.says("/a", answer);
+    let mut clients: Vec<_> = (0..3).map(|_| seawall.connect()).collect();
+    for client in &mut clients {
+        client.send("GET", "/a", &[], b"");
+    }
+    eventually("two wait", || {
+        seawall.metric("seawall_collapsed_total") == 2.0
+    });
+    head.open();
+    for client in &mut clients {
+        client.head().expect("a head");
+        assert_eq!(client.take(5), b"hello", "before the rest is sent");
+    }
+    gate.open();
+    for client in &mut clients {
+        assert_eq!(client.take(6), b" world");
+    }
+}
+
+#[test]
+fn a_waiter_that_leaves_is_released_at_once() {
+    let origin = Origin::start();
+    let seawall = Seawall::run(&origin);
+    let over = |count: f64| {
+        eventually("its request is over, though there is no answer", || {
+            seawall.metric("seawall_requests_total") == count
+        });
+    };
+    let waiting = |count: f64| {
+        eventually("it waits", || {
+            seawall.metric("seawall_collapsed_total") == count
+        });
+    };
+    let (answer, gate) = ok("for who stays").max_age(60).gate();
+    origin.says("/a", answer);
+    let stays = seawall.get_later("/a");
+    origin.wait_for("/a", 1);
+    let mut leaves = seawall.connect();
+    leaves.send("GET", "/a", &[], b"");
+    waiting(1.0);
+    drop(leaves);
+    over(1.0);
+    // The same of a stream that its client takes back, while the connection goes on.
+    let crowd = Crowd::of(1, &seawall);
+    let stays_too = crowd.get(0, "/a");
+    origin.wait_for("/a", 2);
+    let taken_back = crowd.get(0, "/a");
+    waiting(2.0);
+    taken_back.abort();
+    over(2.0);
+    gate.open();
+    stays.join().unwrap().is("MISS", "for who stays");
+    crowd.wait(stays_too).is("MISS", "for who stays");
+    assert_eq!(origin.requests("/a"), 2, "http and https are two things");
+}
+
+#[test]
+fn nobody_waits_for_what_was_not_for_all_the_last_time() {
+    let origin = Origin::start();
+    let seawall = Seawall::run(&origin);
+    let check = |target: &str, answer: Answer, kept: Answer| {
+        origin.says(target, answer.clone());
+        seawall.get(target).is("MISS", "mine");
+        let before = seawall.metric("seawall_collapsed_total");
+        let (held, gate) = answer.gate();
+        origin.says(target, held);
+        let asking: Vec<_> = (0..10).map(|_| seawall.get_later(target)).collect();
+        // All of them are asked for before any is answered.
+        origin.wait_for(target, 11);
+        assert_eq!(
+            seawall.metric("seawall_collapsed_total"),
+            before,
+            "{target}"
+        );
+        gate.open();
+        for client in asking {
+            client.join().unwrap().is("MISS", "mine");
+        }
+        // The first that can be kept is, and from then on one is enough again.
+        origin.says(target, kept);
+        seawall.get(target).is("MISS", "ours");
+        seawall.get(target).is("HIT", "ours");
+    };
+    let ours = || ok("ours").max_age(60);
+    let no_store = |text: &str| ok(text).field("cache-control", "no-store");
+    check("/no-store", no_store("mine"), ours());
+    let private = ok("mine").field("cache-control", "private, max-age=60");
+    check("/private", private, ours());
+    check(
+        "/cookie",
+        ok("mine").max_age(60).field("set-cookie", "a=b"),
+        ours(),
+    );
+    check("/silent", ok("mine"), ours());
+}
+
+#[test]
+fn a_failure_is_not_held_against_what_comes_after_it() {
+    let origin = Origin::start();
+    let seawall = Seawall::run(&origin);
+    let (well, gate) = ok("well").max_age(60).gate();
+    origin.says_in_turn("/a", vec![ok("ill").status(503), well]);
+    assert_eq!(seawall.get("/a").status, 503);
+    let asking: Vec<_> = (0..5).map(|_| seawall.get_later("/a")).collect();
+    eventually("they wait for one", || {
+        seawall.metric("seawall_collapsed_total") == 4.0
+    });
+    gate.open();
+    for client in asking {
+        client.join().unwrap().is("MISS", "well");
+    }
+    assert_eq!(origin.requests("/a"), 2);
+}
+
+#[test]
+fn readers_that_take_nothing_hold_the_origin_and_not_memory() {
+    let origin = Origin::start();
+    let seawall = Seawall::run(&origin);
+    let body: Vec<u8> = (0..=255).cycle().take(32 << 20).collect();
+    origin.says("/a", ok(body.clone()).field("cache-control", "no-store"));
+    seawall.get("/warm");
+    let before = seawall.memory_kib();
+    let mut slow: Vec<_> = (0..4).map(|_| seawall.connect()).collect();
+    for client in &mut slow {
+        client.send("GET", "/a", &[], b"");
+        client.head().expect("a head");
+    }
+    // In the time in which one takes all of it, the others would have come far.
+    let fast = seawall.get("/a");
+    assert!(fast.complete && fast.body == body);
+    let grown = seawall.memory_kib().saturating_sub(before);
+    assert!(grown < MEMORY_KIB_MAX, "{grown} KiB");
+    for client in &mut slow {
+        assert!(
+            client.take(body.len()) == body,
+            "in the end it is all there"
+        );
+    }
 }

@@ -3,6 +3,8 @@
 use std::io::{self, Write};
 use std::net::TcpStream;
 use std::sync::{Arc, Condvar, Mutex};
+use std::thread::sleep;
+use std::time::Duration;
 
 use super::message::{self, Fields};
 use super::origin::Request;
@@ -22,6 +24,8 @@ pub fn ok(body: impl Into<Vec<u8>>) -> Answer {
         head_gate: None,
         body_gate: None,
         cut_after: None,
+        end: End::Close,
+        pause: None,
     }
 }
 
@@ -38,8 +42,21 @@ pub struct Answer {
     head_gate: Option<Gate>,
     /// After how many bytes of the body it holds back the rest.
     body_gate: Option<(usize, Gate)>,
-    /// After how many bytes of the body it closes the connection.
+    /// After how many bytes of the body it ends the connection.
     cut_after: Option<usize>,
+    /// How, where it says raw bytes or cuts the body.
+    end: End,
+    /// Between any two bytes of the body.
+    pause: Option<Duration>,
+}
+
+/// What an origin does with its connection where the answer does not leave it as it is.
+#[derive(Clone, Copy, PartialEq)]
+enum End {
+    Close,
+    Reset,
+    /// It stays open, and is used again by whoever dares.
+    Stay,
 }
 
 #[derive(Clone)]
@@ -64,6 +81,24 @@ impl Answer {
             says: Says::Raw(Arc::new(bytes.into())),
             ..ok("")
         }
+    }
+
+    /// Where the connection would be closed, it stays open.
+    pub fn stays(mut self) -> Self {
+        self.end = End::Stay;
+        self
+    }
+
+    /// Where the connection would be closed, it is reset.
+    pub fn resets(mut self) -> Self {
+        self.end = End::Reset;
+        self
+    }
+
+    /// The body comes byte by byte, with this pause between any two.
+    pub fn drips(mut self, pause: Duration) -> Self {
+        self.pause = Some(pause);
+        self
     }
 
     /// The request is read, and nothing ever follows.
@@ -159,7 +194,7 @@ impl Answer {
                 fields,
                 body,
             } => (*status, fields, body),
-            Says::Raw(bytes) => return stream.write_all(bytes).map(|()| false),
+            Says::Raw(bytes) => return self.drip(bytes, stream).and_then(|()| self.end(stream)),
         };
         let etag = message::field(fields, "etag").unwrap_or("-");
         let holds = match request.field("if-none-match") {
@@ -212,12 +247,39 @@ impl Answer {
         if self.chunked && self.cut_after.is_none() {
             stream.write_all(b"0\r\n\r\n")?;
         }
-        Ok(self.cut_after.is_none())
+        match self.cut_after {
+            Some(_) => self.end(stream),
+            None => Ok(true),
+        }
+    }
+
+    /// Whether the end of the connection is a reset.
+    pub(super) fn resets_connection(&self) -> bool {
+        self.end == End::Reset
+    }
+
+    /// Whether the connection can be used again.
+    fn end(&self, stream: &TcpStream) -> io::Result<bool> {
+        if self.end == End::Reset {
+            reset_when_closed(stream)?;
+        }
+        Ok(self.end == End::Stay)
+    }
+
+    /// Writes the bytes, one by one where it drips.
+    fn drip(&self, bytes: &[u8], stream: &mut TcpStream) -> io::Result<()> {
+        let Some(pause) = self.pause else {
+            return stream.write_all(bytes);
+        };
+        bytes.iter().try_for_each(|byte| {
+            sleep(pause);
+            stream.write_all(&[*byte])
+        })
     }
 
     fn piece(&self, piece: &[u8], stream: &mut TcpStream) -> io::Result<()> {
         if !self.chunked {
-            return stream.write_all(piece);
+            return self.drip(piece, stream);
         }
         // A chunk of nothing would be the last.
         if piece.is_empty() {
@@ -226,6 +288,19 @@ impl Answer {
         let size = format!("{:x}\r\n", piece.len());
         stream.write_all(&[size.as_bytes(), piece, b"\r\n"].concat())
     }
+}
+
+/// What is closed with zero linger is reset (tcp(7)).
+fn reset_when_closed(stream: &TcpStream) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let stream = stream.try_clone()?;
+        stream.set_nonblocking(true)?;
+        tokio::net::TcpStream::from_std(stream)?.set_zero_linger()
+    })?;
+    stream.set_nonblocking(false)
 }
 
 /// The one range a request asks for: its first byte, and the one after its last.

@@ -26,6 +26,8 @@ pub struct Request {
     pub fields: Fields,
     /// Whole once it has been answered.
     pub body: Vec<u8>,
+    /// The number of the connection it came over, from 1.
+    pub connection: usize,
 }
 
 #[derive(Default)]
@@ -38,7 +40,7 @@ struct Shared {
 struct Known {
     answers: HashMap<String, VecDeque<Answer>>,
     requests: HashMap<String, Vec<Request>>,
-    connections: Vec<TcpStream>,
+    connections: Vec<Option<TcpStream>>,
     closed: bool,
 }
 
@@ -120,7 +122,7 @@ impl Drop for Origin {
         if let Some(accepting) = self.accepting.take() {
             let _ = accepting.join();
         }
-        for connection in self.shared.lock().connections.drain(..) {
+        for connection in self.shared.lock().connections.drain(..).flatten() {
             let _ = connection.shutdown(Shutdown::Both);
         }
     }
@@ -149,13 +151,13 @@ impl Shared {
             if known.closed {
                 return;
             }
-            known.connections.push(stream.try_clone().unwrap());
-            let shared = self.clone();
-            thread::spawn(move || shared.serve(stream));
+            known.connections.push(stream.try_clone().ok());
+            let (shared, connection) = (self.clone(), known.connections.len());
+            thread::spawn(move || shared.serve(stream, connection));
         }
     }
 
-    fn serve(&self, mut stream: TcpStream) {
+    fn serve(&self, mut stream: TcpStream, connection: usize) {
         stream.set_nodelay(true).unwrap();
         let mut reader = BufReader::new(stream.try_clone().unwrap());
         while let Some((line, fields)) = message::read_head(&mut reader) {
@@ -166,6 +168,7 @@ impl Shared {
                 target,
                 fields,
                 body: Vec::new(),
+                connection,
             };
             let (number, answer) = self.note(&request);
             if request.field("expect").is_some() {
@@ -177,6 +180,11 @@ impl Shared {
             self.lock().requests.get_mut(&request.target).unwrap()[number] = request.clone();
             // An error is the client leaving.
             if !answer.write(&request, &mut stream).unwrap_or(false) {
+                if answer.resets_connection() {
+                    // It is closed with the last of those who hold it, and nothing may be said before.
+                    self.lock().connections[connection - 1] = None;
+                    return;
+                }
                 break;
             }
         }

@@ -193,6 +193,17 @@ impl Seawall {
         values.sum()
     }
 
+    /// What it holds in memory.
+    pub fn memory_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        line.unwrap()
+            .trim()
+            .trim_end_matches(" kB")
+            .parse()
+            .unwrap()
+    }
+
     /// `seawall` with these arguments, for this control plane.
     pub fn command(&self, args: &[&str]) -> Output {
         Command::new(env!("CARGO_BIN_EXE_seawall"))

@@ -1,0 +1,103 @@
+//! HTTP/2 over TLS by hyper: many clients on few connections, and a stream that is taken back.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper::client::conn::http2::{SendRequest, handshake};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use tokio::net::TcpStream;
+use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsConnector;
+
+use super::message::Fields;
+use super::response::Response;
+use super::seawall::Seawall;
+
+/// What an edge lets one connection ask at once.
+const STREAMS: usize = 100;
+
+/// Connections, and a runtime on which requests wait.
+pub struct Crowd {
+    runtime: Runtime,
+    connections: Vec<SendRequest<Empty<Bytes>>>,
+    address: SocketAddr,
+}
+
+impl Crowd {
+    /// Enough connections for so many requests at once.
+    pub fn of(requests: usize, seawall: &Seawall) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let address = seawall.listen_tls();
+        let connector = connector(seawall);
+        let connections = (0..requests.div_ceil(STREAMS))
+            .map(|_| runtime.block_on(connect(&connector, address)))
+            .collect();
+        Self {
+            runtime,
+            connections,
+            address,
+        }
+    }
+
+    /// A GET under way, on the connection whose turn it is. To abort it is the client taking it back.
+    pub fn get(&self, number: usize, target: &str) -> JoinHandle<Response> {
+        let mut sender = self.connections[number % self.connections.len()].clone();
+        let request = hyper::Request::get(format!("https://{}{target}", self.address));
+        let request = request.body(Empty::new()).unwrap();
+        self.runtime.spawn(async move {
+            let answer = sender.send_request(request).await.unwrap();
+            let (head, body) = answer.into_parts();
+            let fields = head.headers.iter();
+            let fields: Fields = fields
+                .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
+                .collect();
+            let body = body.collect().await;
+            Response {
+                status: head.status.as_u16(),
+                fields,
+                complete: body.is_ok(),
+                body: body
+                    .map(|body| body.to_bytes().to_vec())
+                    .unwrap_or_default(),
+            }
+        })
+    }
+
+    pub fn wait(&self, waiting: JoinHandle<Response>) -> Response {
+        self.runtime.block_on(waiting).unwrap()
+    }
+}
+
+fn connector(seawall: &Seawall) -> TlsConnector {
+    let mut roots = rustls::RootCertStore::empty();
+    let ca = CertificateDer::from_pem_file(seawall.state().join("ca.pem")).unwrap();
+    roots.add(ca).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    TlsConnector::from(Arc::new(config))
+}
+
+async fn connect(connector: &TlsConnector, address: SocketAddr) -> SendRequest<Empty<Bytes>> {
+    let tcp = TcpStream::connect(address).await.unwrap();
+    let name = ServerName::IpAddress(address.ip().into());
+    let tls = connector.connect(name, tcp).await.unwrap();
+    let (sender, connection) = handshake(TokioExecutor::new(), TokioIo::new(tls))
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    sender
+}
