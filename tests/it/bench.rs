@@ -6,7 +6,7 @@ mod million;
 mod origins;
 mod outlived;
 mod purges;
-mod servers;
+pub mod servers;
 
 use std::io::Write as _;
 use std::sync::Arc;
