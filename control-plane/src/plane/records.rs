@@ -18,7 +18,7 @@ const REFUSED_KEPT_MAX: usize = 4;
 /// Servers in trouble that its record names.
 const ORIGINS_KEPT_MAX: usize = 4;
 /// Characters of each text of a problem that a record keeps.
-const PROBLEM_CHARS_MAX: usize = 160;
+const PROBLEM_CHARS_MAX: usize = 240;
 
 /// Bytes of a site's value that is read: a document and a little around it.
 const SITE_BYTES_MAX: usize = seawall_config::site::DOCUMENT_BYTES_MAX + 1_024;
