@@ -219,10 +219,14 @@ pub fn host(text: &str, scheme: Option<Scheme>) -> Result<String, String> {
     let Some(number) = number else {
         return Err(format!("{port:?} is not a port"));
     };
-    let default = scheme.is_some_and(|scheme| scheme.default_port() == number);
+    let is_default = scheme.is_some_and(|scheme| scheme.default_port() == number);
+    // Spelt as a number is, it stays as it is.
+    if !is_default && !port.starts_with('0') {
+        return Ok(lower);
+    }
     let name_bytes = name.len();
     lower.truncate(name_bytes);
-    Ok(match default {
+    Ok(match is_default {
         true => lower,
         false => format!("{lower}:{number}"),
     })

@@ -55,6 +55,8 @@ pub struct Visit {
     pub first_byte: Option<Instant>,
     pub journey: Option<Arc<Journey>>,
     pub told: Option<Told>,
+    /// What is told, where that is all there is to tell.
+    member: Option<HeaderValue>,
 }
 
 /// What a request was, and what came of it.
@@ -81,6 +83,7 @@ impl Visit {
             first_byte: None,
             journey: None,
             told: None,
+            member: None,
         }
     }
 }
@@ -156,11 +159,9 @@ impl Door {
     }
 
     /// What every answer says of the way it came. It goes behind what the origin said, but for its `X-Cache`.
-    pub fn signature(
-        &self,
-        told: &Told,
-        journey: Option<&Journey>,
-    ) -> [(HeaderName, HeaderValue); 3] {
+    pub fn signature(&self, visit: &mut Visit, told: Told) -> [(HeaderName, HeaderValue); 3] {
+        visit.told = Some(told);
+        let journey = visit.journey.as_deref();
         let key = journey.filter(|journey| journey.may_debug());
         let key = key.map(|journey| format!("{:?}", journey.key));
         let debugger = key.as_deref().map(|key| Debugger { key: Some(key) });
@@ -168,6 +169,8 @@ impl Door {
         // An edge's id is a token, and a key is of visible characters.
         let member = HeaderValue::try_from(member);
         let member = member.unwrap_or_else(|_| HeaderValue::from_static("seawall"));
+        let is_all = key.is_none() && !told.has_detail();
+        visit.member = is_all.then(|| member.clone());
         [
             (header::VIA, self.state.pseudonym.via.clone()),
             (CACHE_STATUS, member),
@@ -194,8 +197,13 @@ impl Door {
         let field = |name| outcome.fields.get(name).map(HeaderValue::as_bytes);
         let key = visit.journey.as_ref().map(|journey| &journey.key);
         let host = field(header::HOST).map(String::from_utf8_lossy);
-        let member =
+        let member = visit.member.as_ref().and_then(|it| it.to_str().ok());
+        let told =
             |told: &Told| told.member(&self.state.pseudonym.node, Some(Debugger { key: None }));
+        let all = match member {
+            Some(_) => None,
+            None => visit.told.as_ref().map(told),
+        };
         self.log.write(&Line {
             at: visit.at,
             site: served.map_or("", |served| &served.name),
@@ -208,7 +216,7 @@ impl Door {
             status: outcome.status,
             bytes: outcome.bytes,
             cache,
-            cache_status: &visit.told.as_ref().map(member).unwrap_or_default(),
+            cache_status: member.or(all.as_deref()).unwrap_or_default(),
             ttfb,
             total: now - visit.began,
             user_agent: field(header::USER_AGENT),

@@ -3,6 +3,7 @@
 //! - [`accept`]: who may come in. [`announced`]: whose connection a load balancer passes on. [`tls`]: the handshake.
 //!   [`wire`]: bytes, clear or over TLS. [`trusted`]: whose word is taken for where a client is.
 //! - [`head`], [`body`]: a request out of bytes, strict and pure. [`h1`]: one connection, request after request.
+//!   [`closing`]: until the front is drained.
 //! - [`hit`]: an answer into bytes. [`dates`]: when it was made.
 //! - [`handed`]: a connection while Pingora has it: HTTP/2, and what only passes through. [`dated`]: its Date.
 //!   [`preface`], [`floods`]: how one of HTTP/2 begins, and what it may make us do.
@@ -26,6 +27,7 @@ use crate::proxy::Proxy;
 mod accept;
 mod announced;
 pub mod body;
+mod closing;
 pub mod dated;
 mod dates;
 mod floods;

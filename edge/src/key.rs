@@ -3,7 +3,7 @@
 //! site incarnation · client scheme · host · exact path and query; length-prefixed, so that no two
 //! different requests spell the same key. What is sent to the origin is derived from this same value.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::sync::Arc;
 
 use seawall_config::Revision;
@@ -144,8 +144,14 @@ impl<'a> Named<'a> {
         } = self;
         // The numbers in front say where each part ends, so no host can pretend to be the start of a path.
         let mut bytes = String::with_capacity(HEAD_BYTES + host.len() + target.len());
-        // Writing to a String cannot fail.
-        let _ = write!(bytes, "{site}:{}:{}:", scheme.as_str(), host.len());
+        let (site, host_bytes) = (site.0, host.len());
+        let (mut site_digits, mut host_digits) = (itoa::Buffer::new(), itoa::Buffer::new());
+        bytes.push_str(site_digits.format(site));
+        bytes.push(':');
+        bytes.push_str(scheme.as_str());
+        bytes.push(':');
+        bytes.push_str(host_digits.format(host_bytes));
+        bytes.push(':');
         let host_at = bytes.len();
         bytes.push_str(host);
         let target_at = bytes.len();

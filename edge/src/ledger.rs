@@ -188,6 +188,11 @@ impl Ledger {
         self.enter(self.prints.group(key, group), marks, Some(host));
     }
 
+    /// How many local invalidations there were.
+    pub fn local(&self) -> u64 {
+        self.local
+    }
+
     /// The birth of a fetch that begins now for a request routed at `revision`.
     pub fn birth(&self, revision: Revision) -> Birth {
         Birth {

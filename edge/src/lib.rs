@@ -47,6 +47,7 @@ mod snapshot;
 mod state;
 mod storage;
 mod sweep;
+mod threads;
 
 pub use edge::{Edge, EdgeOptions, StartError, default_cache_bytes};
 pub use explain::{Question, Report};

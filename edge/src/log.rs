@@ -2,11 +2,10 @@
 //! it: when the writer is behind, lines are dropped, and counted. And it seldom wakes it: what is told within a few
 //! milliseconds is written together.
 
-use std::cell::Cell;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -15,6 +14,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::metrics::Metrics;
+use crate::threads;
 
 /// Threads that tell of requests at once, before two of them share what they write to.
 const SHARDS: usize = 32;
@@ -156,7 +156,7 @@ impl Drop for Log {
 impl Queue {
     /// False: the line is dropped, for the writer is behind.
     fn put(&self, line: &Line<'_>, edge: &str) -> bool {
-        let Some(shard) = self.shards.get(shard_of_this_thread()) else {
+        let Some(shard) = self.shards.get(threads::number() % SHARDS) else {
             return false;
         };
         let mut shard = lock(shard);
@@ -203,15 +203,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Each thread has its own as long as there are enough.
-fn shard_of_this_thread() -> usize {
-    static THREADS: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        static SHARD: Cell<usize> = Cell::new(THREADS.fetch_add(1, Ordering::Relaxed) % SHARDS);
-    }
-    SHARD.get()
-}
-
 /// A full disk or a closed pipe costs log lines, never requests.
 fn write(queue: &Queue, mut out: impl Write) {
     let mut lines = Vec::new();
@@ -228,7 +219,6 @@ fn write(queue: &Queue, mut out: impl Write) {
 impl Line<'_> {
     /// One object in one line. What is plain is copied as it is: that is almost everything.
     fn write(&self, edge: &str, ts: &str, text: &mut Vec<u8>) -> serde_json::Result<()> {
-        let ms = |time: Duration| (time.as_secs_f64() * 1e6).round() / 1e3;
         let client = self.client.map(|client| client.ip().to_canonical());
         let user_agent = self.user_agent.map(String::from_utf8_lossy);
         let referer = self.referer.map(String::from_utf8_lossy);
@@ -245,8 +235,8 @@ impl Line<'_> {
         other(text, ",\"bytes\":", &self.bytes)?;
         string(text, ",\"cache\":", self.cache)?;
         string(text, ",\"cache_status\":", self.cache_status)?;
-        other(text, ",\"ttfb_ms\":", &ms(self.ttfb))?;
-        other(text, ",\"total_ms\":", &ms(self.total))?;
+        millis(text, ",\"ttfb_ms\":", self.ttfb);
+        millis(text, ",\"total_ms\":", self.total);
         other(text, ",\"user_agent\":", &user_agent)?;
         other(text, ",\"referer\":", &referer)?;
         text.extend_from_slice(b"}\n");
@@ -264,6 +254,16 @@ fn string(text: &mut Vec<u8>, name: &str, value: &str) -> serde_json::Result<()>
     text.extend_from_slice(value.as_bytes());
     text.push(b'"');
     Ok(())
+}
+
+/// With microseconds behind the point.
+fn millis(text: &mut Vec<u8>, name: &str, time: Duration) {
+    let micros = time.as_micros();
+    text.extend_from_slice(name.as_bytes());
+    text.extend_from_slice(itoa::Buffer::new().format(micros / 1_000).as_bytes());
+    let [tenths, hundredths, thousandths] =
+        [100, 10, 1].map(|unit| b'0' + (micros / unit % 10) as u8);
+    text.extend_from_slice(&[b'.', tenths, hundredths, thousandths]);
 }
 
 fn other(text: &mut Vec<u8>, name: &str, value: &impl Serialize) -> serde_json::Result<()> {

@@ -8,7 +8,6 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetri
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
-use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use seawall_config::feed;
 use seawall_config::site::ContentCoding;
@@ -19,6 +18,7 @@ use crate::state::State;
 
 pub mod certificates;
 mod meters;
+mod sharded;
 
 use meters::Meter;
 pub use meters::{Counted, Meters};
@@ -54,11 +54,11 @@ struct CodingLabel {
 
 #[derive(Clone)]
 pub struct Metrics {
-    requests: Family<RequestLabels, Counter>,
-    response_bytes: Family<ByteLabels, Counter>,
-    ttfb: Family<CacheLabel, Histogram>,
+    requests: Family<RequestLabels, sharded::Counter>,
+    response_bytes: Family<ByteLabels, sharded::Counter>,
+    ttfb: Family<CacheLabel, sharded::Histogram>,
     origin_requests: Family<FetchLabels, Counter>,
-    origin_ttfb: Histogram,
+    origin_ttfb: sharded::Histogram,
     origin_bytes: Counter,
     origin_retries: Counter,
     collapsed: Counter,
@@ -83,19 +83,14 @@ impl Drop for OpenConnection {
     }
 }
 
-/// From 50 us to 13 s.
-fn seconds() -> Histogram {
-    Histogram::new(exponential_buckets(0.000_05, 2.0, 19))
-}
-
 impl Metrics {
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self {
             requests: Family::default(),
             response_bytes: Family::default(),
-            ttfb: Family::new_with_constructor(seconds),
+            ttfb: Family::default(),
             origin_requests: Family::default(),
-            origin_ttfb: seconds(),
+            origin_ttfb: sharded::Histogram::default(),
             origin_bytes: Counter::default(),
             origin_retries: Counter::default(),
             collapsed: Counter::default(),
@@ -248,7 +243,7 @@ impl Metrics {
     }
 
     pub fn origin_ttfb(&self, took: Duration) {
-        self.origin_ttfb.observe(took.as_secs_f64());
+        self.origin_ttfb.observe(took);
     }
 
     pub fn origin_bytes(&self, bytes: u64) {

@@ -247,10 +247,10 @@ impl State {
     /// What a fetch that is routed now, with `snapshot`, is born as. Its epoch is the snapshot's, too: what an old
     /// one routed is dead in the new.
     pub fn birth(&self, snapshot: &Snapshot, served: &Served) -> Birth {
-        let revision = snapshot.birth_revision(served);
         Birth {
             epoch: snapshot.epoch,
-            ..self.ledger.read(|ledger| ledger.birth(revision))
+            revision: snapshot.birth_revision(served),
+            local: self.ledger.local(),
         }
     }
 

@@ -111,7 +111,12 @@ fn what_two_readers_could_read_in_two_ways_is_refused_and_ends_the_connection() 
         400,
         "GET /a HTTP/1.1\r\nHost: a.test\r\nHost: b.test\r\n\r\n",
     );
-    check(400, "GET http://b.test/a HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    for method in ["GET", "DELETE"] {
+        check(
+            400,
+            &format!("{method} http://b.test/a HTTP/1.1\r\nHost: a.test\r\n\r\n"),
+        );
+    }
     check(400, "GET http://a.test HTTP/1.1\r\nHost: a.test\r\n\r\n");
     for host in ["a.test/x", "u@a.test", "a test", "a.test#"] {
         check(400, &format!("GET /a HTTP/1.1\r\nHost: {host}\r\n\r\n"));
@@ -192,14 +197,17 @@ fn a_connection_goes_on_after_what_passed_through() {
                    3;x=y\r\nabc\r\n2\r\nde\r\n0\r\nTrailer: x\r\n\r\n";
     let long = "PUT /b HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\n\r\nfghij";
     let mut connection = seawall.connect();
-    connection.write([get, chunked, get, long, "\r\n", get].concat());
+    let absolute = "POST http://a.test/b HTTP/1.1\r\nHost: A.test\r\nContent-Length: 2\r\n\r\nkl";
+    connection.write([get, chunked, get, long, "\r\n", get, absolute, get].concat());
     connection.answer("GET").is("MISS", "a");
     connection.answer("POST").is("BYPASS", "b");
     connection.answer("GET").is("HIT", "a");
     connection.answer("PUT").is("BYPASS", "b");
     connection.answer("GET").is("HIT", "a");
+    connection.answer("POST").is("BYPASS", "b");
+    connection.answer("GET").is("HIT", "a");
     let bodies: Vec<_> = origin.heads("/b").iter().map(|seen| seen.text()).collect();
-    assert_eq!(bodies, ["abcde", "fghij"]);
+    assert_eq!(bodies, ["abcde", "fghij", "kl"]);
     assert_eq!(origin.last("/b").field("trailer"), None);
 }
 

@@ -1,10 +1,12 @@
 //! HTTP/1 on one connection: reads a head, answers GET and HEAD, and hands what only passes through to Pingora. Request
 //! after request, in order; nothing that could be read in two ways goes further than here.
 
-use std::future::{Future, pending, poll_fn};
+use std::future::{pending, poll_fn};
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
@@ -13,11 +15,11 @@ use http::{Method, StatusCode, Version};
 use pingora_core::apps::HttpServerApp;
 use pingora_core::protocols::http::ServerSession;
 use seawall_config::scope::Scheme;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::watch;
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::time::{Sleep, sleep, timeout};
 
 use super::Shared;
+use super::closing::Closing;
 use super::dated::Dated;
 use super::handed::{AHEAD_BYTES_MAX, Handed};
 use super::head::{self, BLOCK_BYTES_MAX, Head, Malformed};
@@ -49,6 +51,7 @@ pub(super) struct Connection {
     requests_left: u32,
     /// Until when the client may say nothing. One for all requests: to put it off costs less than to make another.
     timer: Pin<Box<Sleep>>,
+    closing: Closing,
 }
 
 /// What comes next on a connection.
@@ -69,11 +72,11 @@ pub(super) async fn serve(shared: &Shared, wire: Wire, client: SocketAddr) {
         client,
         requests_left: shared.limits.requests_per_connection_max,
         timer: Box::pin(sleep(shared.limits.idle_timeout)),
+        closing: Closing::of(&shared.stop),
     };
-    let mut stop = shared.stop.subscribe();
     loop {
-        let next = match connection.next(shared.limits.idle_timeout, &mut stop).await {
-            Next::Head(head) if shared.answers(&head) => connection.answer(shared, *head).await,
+        let next = match connection.next(shared.limits.idle_timeout).await {
+            Next::Head(head) if shared.answers(&head) => connection.answer(shared, head).await,
             Next::Head(head) => connection.hand_over(shared, &head).await,
             Next::Malformed(why) => {
                 return connection.refuse(shared, why.status(), why.detail()).await;
@@ -94,7 +97,7 @@ pub(super) async fn serve(shared: &Shared, wire: Wire, client: SocketAddr) {
 
 impl Connection {
     /// Waits for a head. When the front is drained an idle connection ends.
-    async fn next(&mut self, idle: Duration, stop: &mut watch::Receiver<bool>) -> Next {
+    async fn next(&mut self, idle: Duration) -> Next {
         let (mut seen, mut last_call) = (0, false);
         // RFC 9112 §2.2: "SHOULD ignore at least one empty line (CRLF) received prior to the request-line".
         if self.read.starts_with(b"\r\n") {
@@ -104,7 +107,11 @@ impl Connection {
         let mut is_set = false;
         loop {
             if let Some(end) = head::end(&self.read, seen) {
-                return match Head::parse(self.read.split_to(end).freeze()) {
+                let block = match end == self.read.len() {
+                    true => std::mem::take(&mut self.read),
+                    false => self.read.split_to(end),
+                };
+                return match Head::parse(block.freeze()) {
                     Ok(head) => Next::Head(Box::new(head)),
                     Err(why) => Next::Malformed(why),
                 };
@@ -119,7 +126,11 @@ impl Connection {
                 is_set = true;
             }
             let Self {
-                wire, read, timer, ..
+                wire,
+                read,
+                timer,
+                closing,
+                ..
             } = self;
             tokio::select! {
                 biased;
@@ -128,7 +139,7 @@ impl Connection {
                     Ok(0) | Err(_) => return Next::Nothing,
                 },
                 () = timer.as_mut() => return if seen == 0 { Next::Nothing } else { Next::Late },
-                _ = stop.wait_for(|stop| *stop), if seen == 0 && !last_call => {
+                () = poll_fn(|cx| closing.poll(cx)), if seen == 0 && !last_call => {
                     let now = clock::instant();
                     let left = timer.deadline().into_std().saturating_duration_since(now);
                     let waited = idle.saturating_sub(left);
@@ -191,7 +202,7 @@ impl Connection {
         let handed = Handed::request(self.wire, client, head, self.read);
         let mut session = ServerSession::new_http1(Box::new(Dated::new(Box::new(handed))));
         let stop = shared.stop.subscribe();
-        let persists = requests_left > 0 && !*stop.borrow();
+        let persists = requests_left > 0 && !self.closing.has_begun();
         session.set_keepalive(persists.then_some(shared.limits.idle_timeout.as_secs()));
         let reused = shared.proxy.process_new_http(session, &stop).await?;
         let (stream, _) = reused.consume();
@@ -203,6 +214,7 @@ impl Connection {
             client,
             requests_left,
             timer: self.timer,
+            closing: self.closing,
         })
     }
 
@@ -232,15 +244,15 @@ impl Connection {
     }
 }
 
-/// Reads what is there. While there is nothing, an idle connection holds no buffer. Cancel-safe.
+/// Reads what is there. An idle connection holds no buffer. Cancel-safe.
 async fn read_more(wire: &mut Wire, into: &mut BytesMut) -> io::Result<usize> {
     poll_fn(|cx| {
-        into.reserve(READ_BYTES);
-        let polled = pin!(wire.read_buf(into)).poll(cx);
-        if polled.is_pending() && into.is_empty() {
-            *into = BytesMut::new();
-        }
-        polled
+        // Most of what comes is small, and read at once: it gets a buffer of its own size.
+        let mut room = [MaybeUninit::uninit(); READ_BYTES];
+        let mut room = ReadBuf::uninit(&mut room);
+        ready!(Pin::new(&mut *wire).poll_read(cx, &mut room))?;
+        into.extend_from_slice(room.filled());
+        Poll::Ready(Ok(room.filled().len()))
     })
     .await
 }

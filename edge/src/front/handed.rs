@@ -91,7 +91,7 @@ impl Handed {
             true => Stage::Wish(None),
             false => Stage::Body(Body::new(head.body)),
         };
-        Self::new(wire, client, BytesMut::from(&head.bytes[..]), behind, stage)
+        Self::new(wire, client, head.in_origin_form(), behind, stage)
     }
 
     /// All of a connection of HTTP/2, of which the preface is here.

@@ -4,7 +4,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode, Version};
 
@@ -134,6 +134,25 @@ impl Head {
     /// Path and query.
     pub fn target(&self) -> Option<&str> {
         self.text(&self.target)
+    }
+
+    /// As it is handed on, to who reads no absolute-form. Where Host says otherwise it stays as it came: that is refused
+    /// there.
+    pub fn in_origin_form(&self) -> BytesMut {
+        let mut hosts = self.fields.get_all(header::HOST).iter();
+        let agrees = match (self.authority(), hosts.next(), hosts.next()) {
+            (Some(named), Some(host), None) => {
+                host.as_bytes().eq_ignore_ascii_case(named.as_bytes())
+            }
+            _ => false,
+        };
+        let space = self.bytes.iter().position(|byte| *byte == b' ');
+        let line = space.and_then(|at| self.bytes.get(..=at));
+        let rest = self.bytes.get(self.target.start..);
+        match line.zip(rest).filter(|_| agrees) {
+            Some((line, rest)) => [line, rest].into_iter().flatten().collect(),
+            None => BytesMut::from(&self.bytes[..]),
+        }
     }
 
     pub fn has_body(&self) -> bool {

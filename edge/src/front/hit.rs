@@ -1,14 +1,17 @@
 //! Writing an answer over HTTP/1: what is stored goes out with its head in one vectored write, what arrives piece by
 //! piece as it comes.
 
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode, Version};
-use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::io::AsyncWrite;
 use tokio::time::timeout;
 
 use crate::answer::{Answer, Content};
@@ -66,7 +69,11 @@ impl Front {
         let mut rest = BytesMut::with_capacity(REST_BYTES);
         let (framed, is_dated, stored) = match stored {
             Some((object, age_s)) => {
-                line(&mut rest, "age", age_s.to_string().as_bytes());
+                line(
+                    &mut rest,
+                    "age",
+                    itoa::Buffer::new().format(age_s).as_bytes(),
+                );
                 (Framed::Known, object.lead.is_dated, Some(object))
             }
             None => {
@@ -151,7 +158,7 @@ pub async fn write_all(wire: &mut (impl AsyncWrite + Unpin), pieces: &[&[u8]]) -
         // Also of empty ones in front.
         IoSlice::advance_slices(&mut rest, 0);
         while !rest.is_empty() {
-            let written = timeout(WRITE_STALL, wire.write_vectored(rest)).await??;
+            let written = in_time(|cx| Pin::new(&mut *wire).poll_write_vectored(cx, rest)).await?;
             if written == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }
@@ -163,7 +170,17 @@ pub async fn write_all(wire: &mut (impl AsyncWrite + Unpin), pieces: &[&[u8]]) -
 
 /// What is written may still be in a buffer of TLS.
 pub async fn flush(wire: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
-    timeout(WRITE_STALL, wire.flush()).await?
+    in_time(|cx| Pin::new(&mut *wire).poll_flush(cx)).await
+}
+
+/// Almost always at once: only who has to wait looks at a clock.
+async fn in_time<T>(
+    mut attempt: impl FnMut(&mut Context<'_>) -> Poll<io::Result<T>>,
+) -> io::Result<T> {
+    match poll_fn(|cx| Poll::Ready(attempt(cx))).await {
+        Poll::Ready(done) => done,
+        Poll::Pending => timeout(WRITE_STALL, poll_fn(attempt)).await?,
+    }
 }
 
 /// One piece of a body in the framing that the head told. `front`: what was not written yet of what goes before it.

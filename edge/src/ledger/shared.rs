@@ -11,6 +11,9 @@ pub struct SharedLedger {
     ledger: RwLock<Ledger>,
     /// Counts the changes. Raised *after* a change is in, so that whoever sees the new number sees the change.
     generation: AtomicU64,
+    /// Its local invalidations, to be read without a lock. Raised after they are in: whoever sees an older number is
+    /// born before them, and that can only be too early.
+    local: AtomicU64,
 }
 
 impl SharedLedger {
@@ -22,8 +25,14 @@ impl SharedLedger {
     pub fn change<T>(&self, enter: impl FnOnce(&mut Ledger) -> T) -> T {
         let mut ledger = self.ledger.write().unwrap_or_else(PoisonError::into_inner);
         let entered = enter(&mut ledger);
+        self.local.store(ledger.local(), Ordering::Release);
         self.generation.fetch_add(1, Ordering::Release);
         entered
+    }
+
+    /// How many local invalidations there were.
+    pub fn local(&self) -> u64 {
+        self.local.load(Ordering::Acquire)
     }
 
     /// Read it *before* judging, and remember it with the verdict.

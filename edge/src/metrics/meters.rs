@@ -3,10 +3,8 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::histogram::Histogram;
-
 use super::Metrics;
+use super::sharded::{Counter, Histogram};
 
 /// One answer, as it is counted.
 #[derive(Clone, Copy, Debug)]
@@ -60,8 +58,8 @@ impl Meters {
 
 impl Meter {
     pub fn count(&self, counted: &Counted) {
-        self.requests.inc();
-        self.bytes.inc_by(counted.bytes);
-        self.ttfb.observe(counted.ttfb.as_secs_f64());
+        self.requests.add(1);
+        self.bytes.add(counted.bytes);
+        self.ttfb.observe(counted.ttfb);
     }
 }

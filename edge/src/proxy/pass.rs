@@ -83,13 +83,13 @@ impl Proxy {
             response.remove_header(name);
         }
         response.remove_header(&X_CACHE);
-        for (name, value) in self.0.signature(&told, Some(&journey)) {
+        ctx.visit.journey.get_or_insert(journey);
+        for (name, value) in self.0.signature(&mut ctx.visit, told) {
             response.append_header(name, value)?;
         }
         let date = date_field(&response.headers, now);
         response.insert_header(header::DATE, date)?;
         keep_date(session, response)?;
-        ctx.visit.told = Some(told);
         ctx.visit.first_byte.get_or_insert_with(clock::instant);
         Ok(())
     }

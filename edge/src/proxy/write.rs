@@ -53,7 +53,7 @@ impl Proxy {
             body,
             ..
         } = answer;
-        let signature = self.0.signature(&told, ctx.visit.journey.as_deref());
+        let signature = self.0.signature(&mut ctx.visit, told);
         let mut response = ResponseHeader::build_no_case(status, Some(FIELDS_USUAL))?;
         for (name, value) in head.fields().filter(|(name, _)| *name != X_CACHE) {
             response.append_header(name, value)?;
@@ -62,7 +62,6 @@ impl Proxy {
             response.append_header(name, value)?;
         }
         keep_date(session, &mut response)?;
-        ctx.visit.told = Some(told);
         let empty = matches!(body, Content::Nothing);
         // Without a length HTTP/1.1 needs chunks, or the end of the body would be the end of the connection.
         let bodiless = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);

@@ -1,6 +1,7 @@
 //! Saying what happened: `Cache-Status` (RFC 9211) and the older `X-Cache`.
 
-use std::fmt::Write as _;
+/// What most members have room in.
+const MEMBER_BYTES: usize = 96;
 
 /// What happened to one request, as the answer tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +57,21 @@ pub struct Debugger<'a> {
     pub key: Option<&'a str>,
 }
 
+impl Forwarded {
+    fn tell(self, member: &mut String) {
+        member.extend(["; fwd=", self.why.as_str()]);
+        if let Some(status) = self.status {
+            member.extend(["; fwd-status=", itoa::Buffer::new().format(status)]);
+        }
+        if self.stored {
+            member.push_str("; stored");
+        }
+        if self.collapsed {
+            member.push_str("; collapsed");
+        }
+    }
+}
+
 impl Told {
     pub fn hit(ttl: i64) -> Self {
         Self {
@@ -88,40 +104,35 @@ impl Told {
     /// The member of this edge. `id` is a token (checked where edges are configured). Only someone who may `debug`
     /// is told the key, and the detail: they help to aim an attack (RFC 9211 §6).
     pub fn member(&self, id: &str, debug: Option<Debugger<'_>>) -> String {
-        let mut member = id.to_owned();
-        // Writing to a String cannot fail.
-        let _ = match self.handling {
-            Handling::Hit { .. } => write!(member, "; hit"),
-            Handling::Generated => Ok(()),
+        let mut member = String::with_capacity(MEMBER_BYTES);
+        member.push_str(id);
+        match self.handling {
+            Handling::Hit { .. } => member.push_str("; hit"),
+            Handling::Generated => {}
             Handling::Forwarded(forwarded) | Handling::StoodIn(forwarded) => {
-                let Forwarded {
-                    why,
-                    status,
-                    stored,
-                    collapsed,
-                } = forwarded;
-                let status = status
-                    .map(|status| format!("; fwd-status={status}"))
-                    .unwrap_or_default();
-                let stored = if stored { "; stored" } else { "" };
-                let collapsed = if collapsed { "; collapsed" } else { "" };
-                write!(member, "; fwd={}{status}{stored}{collapsed}", why.as_str())
+                forwarded.tell(&mut member);
             }
-        };
+        }
         if let Some(ttl) = self.ttl {
-            let _ = write!(member, "; ttl={ttl}");
+            member.push_str("; ttl=");
+            member.push_str(itoa::Buffer::new().format(ttl));
         }
         let Some(Debugger { key }) = debug else {
             return member;
         };
         if let Some(key) = key {
             // A target has no backslash (see key).
-            let _ = write!(member, "; key=\"{}\"", key.replace('"', "\\\""));
+            member.extend(["; key=\"", &key.replace('"', "\\\""), "\""]);
         }
         if let Some(detail) = self.detail {
-            let _ = write!(member, "; detail=\"{detail}\"");
+            member.extend(["; detail=\"", detail, "\""]);
         }
         member
+    }
+
+    /// Whether someone who may debug is told more, the key aside.
+    pub fn has_detail(&self) -> bool {
+        self.detail.is_some()
     }
 
     /// One of HIT MISS STALE REVALIDATED BYPASS.

@@ -20,7 +20,7 @@ use crate::origin::interim::Interims;
 
 impl Connection {
     /// The connection is ours for the next request where it goes on.
-    pub(super) async fn answer(mut self, shared: &Shared, head: Head) -> Option<Self> {
+    pub(super) async fn answer(mut self, shared: &Shared, head: Box<Head>) -> Option<Self> {
         let mut visit = Visit::begin();
         let asked = Asked {
             method: &head.method,
@@ -34,7 +34,7 @@ impl Connection {
         let mut asker = Asker {
             method: head.method.clone(),
             version: head.version,
-            persists: head.persists && self.requests_left > 0 && !*shared.stop.borrow(),
+            persists: head.persists && self.requests_left > 0 && !self.closing.has_begun(),
         };
         let answer = match shared.door.admit(asked, self.wire.handshake()).await {
             Ok(Admitted::Ours(journey)) => {
@@ -111,10 +111,7 @@ impl Connection {
         mut answer: Answer,
         asker: &Asker,
     ) -> (u64, io::Result<bool>) {
-        let signature = shared
-            .door
-            .signature(&answer.told, visit.journey.as_deref());
-        visit.told = Some(answer.told);
+        let signature = shared.door.signature(visit, answer.told);
         let front = hit::Front::new(
             &mut answer,
             asker,
