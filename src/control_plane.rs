@@ -8,11 +8,11 @@ use axum::Router;
 use clap::Args;
 use prometheus_client::registry::Registry;
 use seawall_config::roles::{ControlPlaneConfig, EtcdConfig, StoreConfig};
-use seawall_control_plane::Plane;
 use seawall_control_plane::api::{self, Access};
 use seawall_control_plane::store::embedded::EmbeddedStore;
 use seawall_control_plane::store::etcd::{EtcdStore, Options, Tls};
 use seawall_control_plane::store::{Store, StoreError};
+use seawall_control_plane::{FENCED_AFTER_MS, Plane, StartError};
 
 use crate::addresses::Addresses;
 use crate::admin::{self, Admin, Stage, Starting};
@@ -60,7 +60,10 @@ pub(crate) async fn run(args: ControlPlaneArgs) -> Result<Exit, Failure> {
     let mut signals = Signals::listen(args.exit_with_parent)?;
     let config = sites_file::read_and_parse(&args.config, ControlPlaneConfig::parse)?;
     if args.raise_epoch {
-        return raise_epoch(&config).await;
+        return tokio::select! {
+            raised = raise_epoch(&config) => raised,
+            () = signals.stop() => Ok(Exit::Interrupted),
+        };
     }
     let state = State::open(&config.state, "state in [control_plane]")?;
     Addresses::forget(state.folder())?;
@@ -107,20 +110,15 @@ async fn start(
     waiting: &Waiting,
 ) -> Result<(Arc<Plane>, Router, Arc<Stage>), Failure> {
     let mut registry = admin::registry();
-    let store: Arc<dyn Store> = match &config.store {
-        StoreConfig::Embedded => open_store(state)?,
+    let plane = match &config.store {
+        StoreConfig::Embedded => Plane::start(open_store(state)?, &mut registry)
+            .await
+            .map_err(anyhow::Error::from)?,
         StoreConfig::Etcd(etcd) => {
             let store = EtcdStore::new(&etcd_options(etcd, state)?, &mut registry);
-            waiting.until_it_answers(&store).await;
-            for warning in store.version_warnings().await {
-                tracing::warn!("{warning}");
-            }
-            Arc::new(store)
+            waiting.until_it_is_read(store, &mut registry).await
         }
     };
-    let plane = Plane::start(store, &mut registry)
-        .await
-        .map_err(anyhow::Error::from)?;
     let ready = plane.clone();
     let admin = Admin::new(registry).check("control plane", move || ready.ready());
     let stage = admin.stage();
@@ -145,12 +143,20 @@ impl Waiting {
         admin.router_while_starting()
     }
 
-    /// Asks until it does; what it says meanwhile is logged when it changes.
-    async fn until_it_answers(&self, store: &EtcdStore) {
-        while let Err(error) = store.head().await {
-            self.say(error);
+    /// Asks until it answers, and until all of it could be read; what it says meanwhile is logged when it changes.
+    async fn until_it_is_read(&self, store: EtcdStore, registry: &mut Registry) -> Arc<Plane> {
+        let store = Arc::new(store);
+        let plane = loop {
+            match Plane::start(store.clone(), registry).await {
+                Ok(plane) => break plane,
+                Err(StartError(error)) => self.say(error),
+            }
             tokio::time::sleep(ASKED_AGAIN).await;
+        };
+        for warning in store.version_warnings().await {
+            tracing::warn!("{warning}");
         }
+        plane
     }
 
     fn say(&self, error: StoreError) {
@@ -169,6 +175,8 @@ async fn raise_epoch(config: &ControlPlaneConfig) -> Result<Exit, Failure> {
     };
     let options = etcd_options(etcd, &config.state)?;
     let store = EtcdStore::new(&options, &mut Registry::default());
+    print::note("Waiting until no edge can vouch any more for what it knew before …");
+    tokio::time::sleep(Duration::from_millis(FENCED_AFTER_MS)).await;
     let epoch = store
         .raise_epoch()
         .await

@@ -108,10 +108,11 @@ refused "nobody, by an edge's admin address" "curl -sf http://10.0.0.1:9081/metr
 say "a machine is lost"
 lose 1
 elsewhere="$environment; export SEAWALL_SERVER=https://10.0.0.2:9080"
-until_so "the others take changes" "$elsewhere; sed -i 's/name = .*/name = \"other\"/' site.toml;
+until_so "the others take changes" "$elsewhere; sed -i 's/name = .*/name = \"other\"/; s/hosts = .*/hosts = [\"other.test\"]/' site.toml;
   seawall site delete default 2>/dev/null; seawall site put site.toml"
 for n in 2 3; do
-  until_so "edge $n serves the other site" "curl -sf http://10.0.0.$n:8080/ | grep -q 'a page'"
+  until_so "edge $n serves the other site" "curl -sf -H 'Host: other.test' http://10.0.0.$n:8080/ | grep -q 'a page'"
+  until_so "edge $n knows no more of the first" "curl -s http://10.0.0.$n:8080/ -w '%{http_code}' | grep -q '404$'"
 done
 until_so "the receipt names who is away" "$elsewhere; { seawall purge --all --timeout 1s || true; } 2>&1 | grep edge-1"
 say "everything held"

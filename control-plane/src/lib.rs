@@ -21,3 +21,4 @@ pub mod store;
 
 pub use clock::Clock;
 pub use plane::{Plane, PlaneError, StartError};
+pub use renewal::FENCED_AFTER_MS;

@@ -25,6 +25,7 @@ use crate::store::{Commit, Store, StoreError, Txn, View};
 mod edges;
 mod error;
 mod fleet;
+mod folding;
 mod follow;
 mod known;
 mod origins;
@@ -102,7 +103,7 @@ struct Signals {
 /// Why a plane cannot start.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("the control plane cannot start: {0}")]
-pub struct StartError(#[from] StoreError);
+pub struct StartError(#[from] pub StoreError);
 
 impl Plane {
     /// Reads what the store holds and starts the plane's tasks on the current runtime. Its metrics go into
@@ -246,14 +247,19 @@ impl Plane {
         if followed >= revision && self.knows_the_epoch() {
             return Ok(());
         }
-        let head = tokio::time::timeout(STORE_TIMEOUT, self.store.head()).await;
-        if head.unwrap_or_else(|_| Err(no_answer()))? < revision {
+        if self.head().await? < revision {
             return Err(PlaneError::HistoryDiffers);
         }
         match self.followed(revision).await {
             true => Ok(()),
             false => Err(PlaneError::Unavailable("this plane lags behind it".into())),
         }
+    }
+
+    /// How far the store is, by a linearizable read that begins now.
+    async fn head(&self) -> Result<Revision, StoreError> {
+        let head = tokio::time::timeout(STORE_TIMEOUT, self.store.head()).await;
+        head.unwrap_or_else(|_| Err(no_answer()))
     }
 
     /// A linearizable read, that begins at `from_ms` or later, of what planes recorded. Whoever waited while

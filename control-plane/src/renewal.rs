@@ -6,7 +6,7 @@ use seawall_config::Revision;
 use seawall_config::feed::{DRIFT_PPM, MARGIN_MS, VOUCH_MS};
 
 /// How long after its last recorded renewal an edge may vouch at most, as another clock measures it: T(1 + drift) + margin.
-pub(crate) const FENCED_AFTER_MS: u64 = VOUCH_MS + VOUCH_MS * DRIFT_PPM / 1_000_000 + MARGIN_MS;
+pub const FENCED_AFTER_MS: u64 = VOUCH_MS + VOUCH_MS * DRIFT_PPM / 1_000_000 + MARGIN_MS;
 /// One write in this time renews everyone who asked.
 pub(crate) const ROUND_MS: u64 = 100;
 
@@ -35,8 +35,8 @@ pub(crate) enum Verdict {
     Renew,
     /// Nobody holds the id.
     Register,
-    /// The boot that held the id, registered at this revision, can no longer vouch.
-    Supersede(Revision),
+    /// The boot that held the id can no longer vouch.
+    Supersede,
     /// The other boot has been silent for long enough, if the store knows of no newer renewal either.
     ReadFirst,
     /// Rule 5: another boot holds the id and may still vouch, at most for this long.
@@ -64,7 +64,7 @@ pub(crate) fn judge(boot: &str, holder: Option<Holder<'_>>, now_ms: u64) -> Verd
     let for_ms = holder.vouching.ends_ms().saturating_sub(now_ms);
     match () {
         () if holder.boot == boot => Verdict::Renew,
-        () if holder.vouching.ended() => Verdict::Supersede(holder.registered),
+        () if holder.vouching.ended() => Verdict::Supersede,
         () if for_ms == 0 => Verdict::ReadFirst,
         () => Verdict::Refuse { for_ms },
     }
@@ -146,11 +146,7 @@ mod tests {
         check(Some(("old", None)), 12_004, Verdict::Refuse { for_ms: 1 });
         check(Some(("old", None)), 12_005, Verdict::ReadFirst);
         check(Some(("old", Some(12_004))), 20_000, Verdict::ReadFirst);
-        check(
-            Some(("old", Some(12_005))),
-            12_006,
-            Verdict::Supersede(Revision(7)),
-        );
+        check(Some(("old", Some(12_005))), 12_006, Verdict::Supersede);
     }
 
     #[test]

@@ -108,6 +108,18 @@ impl Failure {
             _ => http::StatusCode::BAD_GATEWAY,
         }
     }
+
+    /// The same where what is stored may not be used without the origin's word. RFC 9111 §5.2.2.2: "if a cache is
+    /// disconnected, the cache MUST generate an error response […]. The generated response SHOULD be a 504 (Gateway
+    /// Timeout) response unless another error status code is more applicable."
+    pub fn status_for_stored(self) -> http::StatusCode {
+        match self {
+            Self::NotResolved | Self::ConnectFailed | Self::NoAnswer | Self::Down => {
+                http::StatusCode::GATEWAY_TIMEOUT
+            }
+            _ => self.status(),
+        }
+    }
 }
 
 /// Whether an edge may be led to an address by configuration: never to itself, to a machine's metadata, or to nobody.

@@ -284,6 +284,7 @@ impl Simulated {
             site: route.site.clone(),
             birth: route.birth,
             alone: early,
+            on_partition: route.on_partition,
             about: about.clone(),
             waiting: Vec::new(),
             owner: id,

@@ -185,6 +185,24 @@ fn an_origin_that_fails_is_stood_in_for_where_that_is_allowed() {
 }
 
 #[test]
+fn an_origin_that_must_be_asked_and_is_not_there_is_a_504() {
+    let check = |section: &str, control: &str, status: u16| {
+        let origin = Origin::start();
+        let seawall = lenient(&origin);
+        let control = format!("{control}, stale-while-revalidate=0");
+        origin.says("/a", says(&control).field("age", "10"));
+        seawall.get("/a").is("MISS", "old");
+        drop(origin);
+        let found = seawall.get("/a").status;
+        assert_eq!(found, status, "{section}: {control}");
+    };
+    check("9111 5.2.2.2", "max-age=5, must-revalidate", 504);
+    check("9111 5.2.2.8", "max-age=5, proxy-revalidate", 504);
+    check("9111 5.2.2.10", "s-maxage=5", 504);
+    check("9111 5.2.2.4", "max-age=5, no-cache", 502);
+}
+
+#[test]
 fn what_was_purged_is_never_served_stale() {
     let origin = Origin::start();
     let seawall = lenient(&origin);

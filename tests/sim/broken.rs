@@ -70,6 +70,19 @@ fn disowned_while_behind(fault: &Fault) -> bool {
     matches!(fault, Fault::Disown(_) | Fault::Lose(..))
 }
 
+/// And stop for a while.
+fn disowned_while_paused(fault: &Fault) -> bool {
+    matches!(fault, Fault::Disown(_) | Fault::Pause(Node::Edge(_), _))
+}
+
+/// New edges come to control planes that do not hear of the store, and then are alone.
+fn newcomers_to_who_lags(fault: &Fault) -> bool {
+    matches!(
+        fault,
+        Fault::Deregister(..) | Fault::Cut(Node::Store, ..) | Fault::Isolate(..)
+    )
+}
+
 /// An edge's messages take their time, and then none arrives.
 fn late_answers(fault: &Fault) -> bool {
     matches!(fault, Fault::Slow(Node::Edge(_), ..) | Fault::Isolate(..))
@@ -89,6 +102,8 @@ broken! {
         habits(Habits { born_when_routed: false, ..Habits::default() });
     a_waiter_that_does_not_look_again_is_noticed in any_weather:
         habits(Habits { looks_again: false, ..Habits::default() });
+    a_waiter_who_is_answered_when_nobody_vouches_is_noticed in disowned_while_paused:
+        habits(Habits { waits_while_vouching: false, ..Habits::default() });
     joining_a_fill_from_before_a_purge_is_noticed in any_weather:
         habits(Habits { joins_alive_only: false, looks_again: false, ..Habits::default() });
     a_hit_that_is_not_judged_is_noticed in any_weather:
@@ -107,6 +122,8 @@ broken! {
         habits(Habits { stores_newest: false, ..Habits::default() });
     a_304_for_another_copy_is_noticed in any_weather:
         habits(Habits { updates_the_very_one: false, ..Habits::default() });
+    a_head_that_raises_a_birth_is_noticed in any_weather:
+        habits(Habits { head_raises_nothing: false, ..Habits::default() });
     an_unsafe_method_that_takes_nothing_is_noticed in any_weather:
         habits(Habits { invalidates: false, ..Habits::default() });
     an_unsafe_method_that_spares_what_is_under_way_is_noticed in any_weather:
@@ -127,10 +144,14 @@ broken! {
         Rules { heeds_registration: false, ..Rules::default() };
     calling_it_complete_while_one_may_serve_is_noticed in any_weather:
         Rules { names_who_may_serve: false, ..Rules::default() };
+    taking_a_site_as_it_is_for_what_an_edge_knows_is_noticed in long_absences:
+        Rules { asks_what_edges_know: false, ..Rules::default() };
     fencing_without_a_read_is_noticed in divided_planes:
         Rules { reads_before_fencing: false, ..Rules::default() };
     two_boots_that_are_one_are_noticed in any_weather:
         Rules { tells_boots_apart: false, ..Rules::default() };
+    a_refusal_by_who_lags_is_noticed in newcomers_to_who_lags:
+        Rules { refuses_by_the_head: false, ..Rules::default() };
     a_snapshot_before_registration_is_noticed in newcomers:
         Rules { registers_first: false, ..Rules::default() };
     a_floor_that_nobody_heeds_is_noticed in forgetful_planes:

@@ -84,6 +84,8 @@ pub enum EdgeEvent {
     Request(Page),
     /// It waits for a revision.
     Waited(u64),
+    /// The head of a page is asked for; and what was answered, once that is here.
+    Head(Page, Option<Box<(Route, Said)>>),
     /// A page is changed by an unsafe method; the edition, once the origin has answered.
     Post(Page, Option<u64>),
     /// The origin has answered; None: it has failed.
@@ -227,6 +229,7 @@ impl World {
             EdgeEvent::Answered(ticket, answer) => self.renewed(n, ticket, answer.as_ref()),
             EdgeEvent::Request(page) => self.requested(n, page),
             EdgeEvent::Waited(id) => self.waited(n, id),
+            EdgeEvent::Head(page, said) => self.headed(n, page, said),
             EdgeEvent::Post(page, done) => self.posted(n, page, done),
             EdgeEvent::Ask(fill, page, about) => self.at_origin(n, fill, page, about),
             EdgeEvent::Arrived(fill, said) => self.arrived(n, fill, said.as_ref()),

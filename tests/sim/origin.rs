@@ -63,6 +63,11 @@ impl Origin {
         )
     }
 
+    /// Whether both have the same validator.
+    pub fn is_same(page: Page, one: u64, other: u64) -> bool {
+        validator(page, one) == validator(page, other)
+    }
+
     /// An unsafe method changes a page.
     pub fn change(&mut self, page: Page) -> u64 {
         self.editions[page] += 1;

@@ -233,6 +233,15 @@ impl World {
         self.store.up && !self.is_cut(Node::Plane(n), Node::Store)
     }
 
+    /// How far the store is, for a plane that asks it.
+    fn head(&self, n: usize) -> Revision {
+        match self.can_reach_store(n) {
+            true => self.store.revision,
+            // Nothing newer can be confirmed.
+            false => Revision(u64::MAX),
+        }
+    }
+
     /// Everything is read, and the log as far back as it goes.
     fn load(&mut self, n: usize) {
         if !self.can_reach_store(n) {
@@ -303,11 +312,7 @@ impl World {
 
     fn hear(&mut self, n: usize, from: (usize, u64, u64), mut heartbeat: Heartbeat) {
         let (now_ms, _) = self.plane_ms(n);
-        let head = match self.can_reach_store(n) {
-            true => self.store.revision,
-            // Nothing newer can be confirmed.
-            false => Revision(u64::MAX),
-        };
+        let head = self.head(n);
         let edge = self.edges[from.0].id.clone();
         if !self.rules.tells_boots_apart {
             heartbeat.boot.clone_from(&edge);

@@ -124,6 +124,11 @@ impl Store {
             .any(|(_, value)| !value.contains(&ours))
     }
 
+    /// Whether an edge is registered.
+    pub fn knows(&self, edge: &str) -> bool {
+        self.entries.contains_key(&keys::edge(edge))
+    }
+
     pub fn compact(&mut self) {
         self.compacted = self.revision;
         self.log.clear();

@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::clock::Clock;
 use crate::edge::{EdgeEvent, EdgeNode};
 use crate::faults::{Fault, Faults, Node};
-use crate::origin::{Origin, Page, SITES, host, path};
+use crate::origin::{Origin, Page, SITES, host, path, site};
 use crate::plane::{PlaneEvent, PlaneNode, StoreEvent};
 use crate::store::Store;
 use crate::story::Story;
@@ -69,11 +69,15 @@ pub struct World {
     pub token: Option<Token>,
     /// The last purge is complete.
     pub agreed: bool,
+    /// What the fickle site says that edges do while they are cut off.
+    mind: &'static str,
     queue: BTreeMap<(u64, u64), Event>,
     seq: u64,
     cut: Vec<(Node, Node)>,
     loss: u32,
     slow: Vec<(Node, u64)>,
+    /// A restored store is not trusted until then.
+    refused_until_ms: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -141,11 +145,13 @@ impl World {
             broken: None,
             token: None,
             agreed: false,
+            mind: "serve",
             queue: BTreeMap::new(),
             seq: 0,
             cut: Vec::new(),
             loss: 0,
             slow: Vec::new(),
+            refused_until_ms: 0,
             random,
         };
         world.begin(weather);
@@ -216,6 +222,7 @@ impl World {
                 let generation = self.edges[edge].generation;
                 let request = match self.random.u32(..40) {
                     0 => EdgeEvent::Post(page, None),
+                    1..3 => EdgeEvent::Head(page, None),
                     _ => EdgeEvent::Request(page),
                 };
                 self.at(self.now, Event::Edge(edge, generation, request));
@@ -279,6 +286,7 @@ impl World {
             // The fickle site changes its mind.
             let mind = SITES[self.random.usize(..3)];
             self.put_site("fickle", mind);
+            self.mind = mind;
             self.tell(format_args!("site fickle: on_partition = {mind}"));
         }
         let n = self.random.usize(..PLANES);
@@ -313,6 +321,15 @@ impl World {
             self.store.commit(&txn);
             self.notify_planes();
         }
+    }
+
+    /// Whether its site, as it is by now, has edges that are cut off serve nothing they cannot vouch for.
+    pub fn is_strict(&self, page: Page) -> bool {
+        let mind = match SITES[site(page)] {
+            "fickle" => self.mind,
+            other => other,
+        };
+        mind != "serve"
     }
 
     /// Everybody is where the store is, the last purge is complete, and every edge vouches.

@@ -111,6 +111,18 @@ impl PurgeRecord {
         }
     }
 
+    /// What one counts as of which nobody knows what it said.
+    pub(crate) fn unreadable() -> Self {
+        Self {
+            scopes: vec![Scope::Everything],
+            mode: Mode::Hard,
+            at_ms: 0,
+            awaited: false,
+            settle_ms: 0,
+            dry_run: false,
+        }
+    }
+
     /// Whether both ask for the same, whenever that was.
     pub(crate) fn is_same_order(&self, other: &Self) -> bool {
         let order = |it: &Self| (it.mode, it.settle_ms, it.dry_run);
@@ -278,14 +290,7 @@ pub(crate) fn site_record(name: &str, value: &[u8]) -> SiteRecord {
 /// A purge that cannot be read, perhaps of a kind that is not known here yet, purges everything: too much is never
 /// wrong.
 pub(crate) fn purge_record(key: &str, value: &[u8]) -> PurgeRecord {
-    decode(key, value).unwrap_or_else(|| PurgeRecord {
-        scopes: vec![Scope::Everything],
-        mode: Mode::Hard,
-        at_ms: 0,
-        awaited: false,
-        settle_ms: 0,
-        dry_run: false,
-    })
+    decode(key, value).unwrap_or_else(PurgeRecord::unreadable)
 }
 
 /// None when it is not what its key promises.

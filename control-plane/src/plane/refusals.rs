@@ -3,8 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use seawall_config::Revision;
-
 use super::records::RefusalRecord;
 use crate::renewal::FENCED_AFTER_MS;
 
@@ -21,14 +19,8 @@ pub(crate) struct Refusal {
     pub(crate) record: RefusalRecord,
     /// When this plane heard of it.
     at_ms: u64,
-    written: Option<Written>,
-}
-
-/// The store's record of it.
-#[derive(Clone, Copy, Debug)]
-struct Written {
-    revision: Revision,
-    seen_ms: u64,
+    /// When the store's record of it was seen.
+    written_ms: Option<u64>,
 }
 
 impl Refusals {
@@ -36,32 +28,22 @@ impl Refusals {
     pub(crate) fn refused(&mut self, id: &str, record: RefusalRecord, now_ms: u64) {
         // What the store never heard of, because it was away, is over some day, too.
         self.0
-            .retain(|_, refusal| refusal.written.is_some() || refusal.is_current(now_ms));
-        let written = self.0.get(id).and_then(|before| before.written);
+            .retain(|_, refusal| refusal.written_ms.is_some() || refusal.is_current(now_ms));
+        let written_ms = self.0.get(id).and_then(|before| before.written_ms);
         let refusal = Refusal {
             record,
             at_ms: now_ms,
-            written,
+            written_ms,
         };
         self.0.insert(id.to_owned(), refusal);
     }
 
     /// A plane wrote one down, seen at `now_ms`.
-    pub(crate) fn written(
-        &mut self,
-        id: &str,
-        record: RefusalRecord,
-        revision: Revision,
-        now_ms: u64,
-    ) {
-        let written = Some(Written {
-            revision,
-            seen_ms: now_ms,
-        });
+    pub(crate) fn written(&mut self, id: &str, record: RefusalRecord, now_ms: u64) {
         let refusal = Refusal {
             record,
             at_ms: now_ms,
-            written,
+            written_ms: Some(now_ms),
         };
         self.0.insert(id.to_owned(), refusal);
     }
@@ -74,8 +56,8 @@ impl Refusals {
     /// What this plane refused since it was written last, if that was long enough ago.
     pub(crate) fn due(&self, now_ms: u64) -> impl Iterator<Item = (&str, &RefusalRecord)> {
         let is_due = move |refusal: &Refusal| {
-            refusal.written.is_none_or(|Written { seen_ms, .. }| {
-                refusal.at_ms > seen_ms && now_ms >= seen_ms.saturating_add(WRITTEN_EVERY_MS)
+            refusal.written_ms.is_none_or(|written_ms| {
+                refusal.at_ms > written_ms && now_ms >= written_ms.saturating_add(WRITTEN_EVERY_MS)
             })
         };
         let due = self.0.iter().filter(move |(_, refusal)| is_due(refusal));
@@ -88,13 +70,14 @@ impl Refusals {
         refusal.is_current(now_ms).then_some(refusal)
     }
 
-    /// Records that nobody shows any more, and their revisions.
-    pub(crate) fn outlived(&self, now_ms: u64) -> impl Iterator<Item = (&str, Revision)> {
+    /// Whose records nobody shows any more.
+    pub(crate) fn outlived(&self, now_ms: u64) -> impl Iterator<Item = &str> {
         let old = self
             .0
             .iter()
             .filter(move |(_, refusal)| !refusal.is_current(now_ms));
-        old.filter_map(|(id, refusal)| Some((id.as_str(), refusal.written?.revision)))
+        old.filter(|(_, refusal)| refusal.written_ms.is_some())
+            .map(|(id, _)| id.as_str())
     }
 }
 
@@ -128,7 +111,7 @@ mod tests {
         check(&refusals, 0, None, 0);
         refusals.refused("e", record("b"), 100);
         check(&refusals, 100, Some("b"), 0);
-        refusals.written("e", record("b"), Revision(7), 200);
+        refusals.written("e", record("b"), 200);
         refusals.refused("e", record("c"), 300);
         check(&refusals, 299 + FENCED_AFTER_MS, Some("c"), 0);
         check(&refusals, 300 + FENCED_AFTER_MS, None, 1);
@@ -150,13 +133,13 @@ mod tests {
         check(&refusals, 0, &[]);
         refusals.refused("e", record("b"), 0);
         check(&refusals, 0, &["e"]);
-        refusals.written("e", record("b"), Revision(7), 10);
+        refusals.written("e", record("b"), 10);
         check(&refusals, 10 + WRITTEN_EVERY_MS, &[]);
         refusals.refused("e", record("b"), 4_000);
         check(&refusals, 4_000, &[]);
         check(&refusals, 10 + WRITTEN_EVERY_MS, &["e"]);
         // Another plane told everyone.
-        refusals.written("e", record("b"), Revision(8), 4_500);
+        refusals.written("e", record("b"), 4_500);
         check(&refusals, 10 + WRITTEN_EVERY_MS, &[]);
     }
 }

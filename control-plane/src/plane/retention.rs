@@ -2,7 +2,7 @@
 //!
 //! A record stays for an hour and until every vouching edge has applied it. Beyond [`RECORDS_MAX`] records, or
 //! their bytes, the oldest go earlier, but not before that either; unless an edge lags so far that there are twice as
-//! many. The revision of the newest forgotten one is the floor: an edge that takes a
+//! many, or a newer one covers them ([`folding`](super::folding)). The revision of the newest forgotten one is the floor: an edge that takes a
 //! snapshot treats everything born before it as purged. So forgetting costs an edge that has been away a refill,
 //! and never lets an old copy through; one that follows the feed is past what is forgotten and loses nothing.
 
@@ -14,7 +14,7 @@ use super::fleet::Moved;
 use super::records::PurgeRecord;
 
 /// Live purge records of one deployment.
-const RECORDS_MAX: usize = 100_000;
+pub(super) const RECORDS_MAX: usize = 100_000;
 /// Bytes of all of them: a snapshot carries them.
 const RECORDS_BYTES_MAX: usize = 64 * 1024 * 1024;
 const RETAINED_MS: u64 = 60 * 60 * 1_000;
@@ -39,7 +39,15 @@ pub(crate) struct Purge {
 }
 
 impl Purges {
-    pub(crate) fn insert(&mut self, revision: Revision, purge: Purge) {
+    /// One record a revision, one a key: that is how they are written here. What another hand wrote in another way
+    /// becomes one purge of everything.
+    pub(crate) fn insert(&mut self, revision: Revision, mut purge: Purge) {
+        self.remove(&purge.id);
+        if let Some(other) = self.records.remove(&revision) {
+            self.bytes -= other.bytes;
+            self.by_id.remove(&other.id);
+            purge.record = PurgeRecord::unreadable();
+        }
         self.bytes += purge.bytes;
         self.by_id.insert(purge.id.clone(), revision);
         self.records.insert(revision, purge);
@@ -78,6 +86,10 @@ impl Purges {
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
+
+    pub(super) fn are_too_many(&self) -> bool {
+        self.len() > RECORDS_MAX || self.bytes > RECORDS_BYTES_MAX
+    }
 }
 
 /// The revisions of the records that go now, oldest first. `vouched_from`: the oldest revision that an edge
@@ -104,7 +116,7 @@ pub(crate) fn forgettable(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use seawall_config::Mode;
+    use seawall_config::{Mode, Scope};
 
     fn purges(ages_ms: &[(u64, u64)], bytes: usize) -> Purges {
         let mut purges = Purges::default();
@@ -122,6 +134,32 @@ mod tests {
             purges.insert(Revision(*revision), Purge { id, record, bytes });
         }
         purges
+    }
+
+    #[test]
+    fn what_another_hand_wrote_is_one_purge_of_everything_and_leaves_nothing_behind() {
+        let mut purges = purges(&[(1, 0), (2, 0)], 10);
+        let written = |id: &str| Purge {
+            id: id.to_owned(),
+            record: PurgeRecord {
+                scopes: Vec::new(),
+                ..PurgeRecord::unreadable()
+            },
+            bytes: 7,
+        };
+        // Two keys at once.
+        purges.insert(Revision(2), written("b"));
+        assert_eq!((purges.len(), purges.bytes()), (2, 17));
+        let there = purges.get(Revision(2)).unwrap();
+        assert_eq!(there.record.scopes, [Scope::Everything]);
+        assert_eq!(purges.remove("2"), None);
+        // One key again.
+        purges.insert(Revision(3), written("1"));
+        assert_eq!((purges.len(), purges.bytes()), (2, 14));
+        assert!(purges.get(Revision(1)).is_none());
+        assert_eq!(purges.remove("1"), Some(Revision(3)));
+        assert_eq!(purges.remove("b"), Some(Revision(2)));
+        assert_eq!((purges.len(), purges.bytes()), (0, 0));
     }
 
     #[test]

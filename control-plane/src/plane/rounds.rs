@@ -10,10 +10,11 @@ use tokio::sync::{mpsc, oneshot};
 use super::fleet::EDGES_MAX;
 use super::records::{EdgeRecord, PlaneRecord, RefusalRecord, Registration, encode};
 use super::state::State;
+use super::upkeep::unchanged;
 use super::{Plane, PlaneError};
 use crate::keys;
 use crate::renewal::{Batch, Verdict, judge};
-use crate::store::{Commit, Guard, Txn, Write};
+use crate::store::{Commit, Txn, Write};
 
 /// Heartbeats that wait to be renewed.
 pub(super) const HEARD_MAX: usize = 4 * EDGES_MAX;
@@ -118,6 +119,7 @@ impl Plane {
 
     /// What becomes of each heartbeat, and the revision that renews.
     async fn write_round(&self, round: &[Heard]) -> Result<(Vec<Outcome>, Revision), PlaneError> {
+        let mut is_sure = false;
         for _ in 0..ATTEMPTS_MAX {
             let now_ms = self.clock.now_ms();
             let said = round
@@ -128,6 +130,13 @@ impl Plane {
                 self.read_records(from_ms).await?;
                 continue;
             }
+            if plan.refuses() && !is_sure {
+                if !self.followed(self.head().await?).await {
+                    return Err(lags());
+                }
+                is_sure = true;
+                continue;
+            }
             if plan.txn.writes.is_empty() {
                 return Ok((plan.outcomes, Revision::default()));
             }
@@ -136,7 +145,7 @@ impl Plane {
                     self.state().tally.stored_ours(&plan.counts);
                     // The next round is planned with what this one wrote.
                     if !self.followed(revision).await {
-                        return Err(PlaneError::Unavailable("this plane lags behind it".into()));
+                        return Err(lags());
                     }
                     self.hear_again(round, &plan.registering);
                     return Ok((plan.outcomes, revision));
@@ -176,6 +185,10 @@ impl Plane {
             self.signals.edges.send_replace(());
         }
     }
+}
+
+fn lags() -> PlaneError {
+    PlaneError::Unavailable("this plane lags behind it".into())
 }
 
 /// What a heartbeat is answered that was renewed at `head`. Whoever was deregistered meanwhile is not in the receipts
@@ -235,6 +248,15 @@ pub(super) fn plan<'a>(
 }
 
 impl Plan {
+    /// Rule 5: whoever is refused takes it that receipts wait for its id, and may serve. Only a plane that has followed
+    /// all there was when the heartbeat came can say so: the id may have been deregistered meanwhile.
+    pub(super) fn refuses(&self) -> bool {
+        let is_duplicate = |outcome: &Outcome| {
+            matches!(outcome, Outcome::Refused(PlaneError::DuplicateEdge { .. }))
+        };
+        self.outcomes.iter().any(is_duplicate)
+    }
+
     /// What becomes of one heartbeat; if that is a registration, it is written.
     fn decide(
         &mut self,
@@ -261,8 +283,7 @@ impl Plan {
                 );
                 return Outcome::Refused(PlaneError::Full(message));
             }
-            Verdict::Register => Guard::Absent(keys::edge(id)),
-            Verdict::Supersede(registered) => Guard::ChangedAt(keys::edge(id), registered),
+            Verdict::Register | Verdict::Supersede => unchanged(state, keys::edge(id)),
             Verdict::ReadFirst => {
                 let from_ms = holder.map(|holder| holder.vouching.ends_ms());
                 self.read_from_ms = self.read_from_ms.max(from_ms);

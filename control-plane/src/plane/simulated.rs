@@ -38,6 +38,8 @@ pub struct Waiting {
 pub enum Round {
     /// A linearizable read of [`keys::PLANES`] that begins no earlier than this; then it is planned anew.
     Read { from_ms: u64 },
+    /// This plane lags: whoever is in the round is told so.
+    Lag,
     /// This write; then [`Simulated::renewed`].
     Write(Txn, Outcomes),
 }
@@ -119,11 +121,13 @@ impl Simulated {
         self.batch.begin(now_ms)
     }
 
-    pub fn plan(&self, round: &[Waiting], now_ms: u64, wall_ms: u64) -> Round {
+    /// `head` as in [`Simulated::hear`].
+    pub fn plan(&self, round: &[Waiting], head: Revision, now_ms: u64, wall_ms: u64) -> Round {
         let said = round.iter().map(|it| (it.edge.as_str(), &it.heartbeat));
         let plan = rounds::plan(&self.state, &self.id, said, now_ms, wall_ms);
         match plan.read_from_ms {
             Some(from_ms) => Round::Read { from_ms },
+            None if plan.refuses() && self.state.followed < head => Round::Lag,
             None => Round::Write(plan.txn, Outcomes(plan.outcomes)),
         }
     }
@@ -176,9 +180,11 @@ impl Simulated {
         let due = [
             upkeep::beacon(state, starts, now_ms, wall_ms),
             upkeep::idle_plane(state, &self.id),
+            upkeep::fold(state, now_ms, wall_ms),
             upkeep::forget(state, wall_ms),
         ];
-        due.into_iter().flatten().collect()
+        let covered = upkeep::covered_at_once(state);
+        due.into_iter().flatten().chain(covered).collect()
     }
 
     /// Whether a follower may go on; `head` as in [`Simulated::hear`].

@@ -9,7 +9,7 @@ use seawall_config::{Epoch, Revision, Site};
 use super::fleet::{Fleet, Moved};
 use super::known::Known;
 use super::records::{
-    DrainedRecord, Owner, PlaneRecord, SiteRecord, decode, purge_record, site_record,
+    DrainedRecord, Owner, PlaneRecord, PurgeRecord, SiteRecord, decode, purge_record, site_record,
 };
 use super::retention::{Purge, Purges};
 use super::stances::Stances;
@@ -29,7 +29,8 @@ pub(crate) struct State {
     pub(crate) sites: BTreeMap<String, StoredSite>,
     drained: BTreeMap<String, DrainedRecord>,
     pub(crate) purges: Purges,
-    pub(crate) floor: Option<Floor>,
+    /// Objects born before this revision count as purged: their purges are forgotten.
+    pub(crate) floor: Revision,
     pub(crate) beacon: Option<SeenBeacon>,
     pub(crate) tail: Tail,
     pub(crate) fleet: Fleet,
@@ -52,14 +53,6 @@ pub(crate) struct SeenBeacon {
     pub(crate) seen_ms: u64,
 }
 
-/// Objects born before this revision count as purged: their purges are forgotten.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Floor {
-    pub(crate) revision: Revision,
-    /// The revision that wrote it.
-    pub(crate) changed: Revision,
-}
-
 impl State {
     /// From a read of [`keys::ROOT`]. The tail begins at `begins`, at or before the read: what lies between
     /// is to be [applied](State::apply) next, and only then is `followed` as far as the read.
@@ -72,7 +65,7 @@ impl State {
             sites: BTreeMap::new(),
             drained: BTreeMap::new(),
             purges: Purges::default(),
-            floor: None,
+            floor: Revision::default(),
             beacon: None,
             tail: Tail::new(begins),
             fleet: Fleet::new(epoch),
@@ -160,7 +153,7 @@ impl State {
         Snapshot {
             epoch: self.epoch,
             revision: self.followed,
-            floor: self.floor.map(|floor| floor.revision).unwrap_or_default(),
+            floor: self.floor,
             beacon: self
                 .beacon
                 .as_ref()
@@ -219,16 +212,7 @@ impl State {
             }
             // What cannot be read drains nothing.
             Key::Drained(site) => self.put_drained(site, decode(key, value).unwrap_or_default()),
-            Key::Purge(id) => {
-                let record = purge_record(key, value);
-                let purge = Purge {
-                    id: id.to_owned(),
-                    record,
-                    bytes: value.len(),
-                };
-                self.tally.open(revision, accepted_ms, purge.record.dry_run);
-                self.purges.insert(revision, purge);
-            }
+            Key::Purge(id) => self.put_purge(id, (key, value), (created, revision), accepted_ms),
             Key::Beacon => {
                 let Some(beacon) = decode(key, value) else {
                     return;
@@ -240,12 +224,10 @@ impl State {
                 });
             }
             Key::Floor => {
-                // What cannot be read stands for everything before it.
-                let floor = decode(key, value).unwrap_or(revision);
-                self.floor = Some(Floor {
-                    revision: floor,
-                    changed: revision,
-                });
+                // What cannot be read, or has not been yet, stands for everything before it; and what was forgotten stays
+                // forgotten.
+                let floor = decode(key, value).filter(|floor| *floor <= revision);
+                self.floor = self.floor.max(floor.unwrap_or(revision));
             }
             Key::Edge(id) => {
                 // Who is registered stays so, for receipts to wait for.
@@ -256,7 +238,7 @@ impl State {
             Key::Refusal(id) => {
                 if let Some(record) = decode(key, value) {
                     let refusals = &mut self.fleet.refusals;
-                    refusals.written(id, record, revision, now_ms);
+                    refusals.written(id, record, now_ms);
                 }
             }
             Key::Plane(plane) => self.record(key, plane, value, revision, now_ms),
@@ -266,6 +248,27 @@ impl State {
             }
             Key::Other => {}
         }
+    }
+
+    fn put_purge(
+        &mut self,
+        id: &str,
+        (key, value): (&str, &[u8]),
+        (created, revision): (Revision, Revision),
+        accepted_ms: Option<u64>,
+    ) {
+        // A purge is written once. Of one that was written over by hand nobody knows what it said before.
+        let record = match created == revision {
+            true => purge_record(key, value),
+            false => PurgeRecord::unreadable(),
+        };
+        let purge = Purge {
+            id: id.to_owned(),
+            record,
+            bytes: value.len(),
+        };
+        self.tally.open(revision, accepted_ms, purge.record.dry_run);
+        self.purges.insert(revision, purge);
     }
 
     fn put_drained(&mut self, site: &str, record: DrainedRecord) {

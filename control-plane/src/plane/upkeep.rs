@@ -2,11 +2,14 @@
 //! by what was seen, so that of several planes one does it and the others are refused.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use seawall_config::Revision;
 use seawall_config::feed::{BEACON_MS, Beacon};
+use seawall_config::scope::Purge;
+use seawall_config::{Mode, Scope};
 
-use super::records::encode;
+use super::folding::{covered, foldable};
+use super::records::{PurgeRecord, encode};
 use super::retention::{FORGOTTEN_AT_ONCE_MAX, forgettable};
 use super::state::State;
 use super::{Plane, random_id};
@@ -52,6 +55,11 @@ impl Plane {
         let me = &self.id;
         self.write_if_due(|state, _, _| idle_plane(state, me))
             .await?;
+        self.write_if_due(fold).await?;
+        let covered = covered_at_once(&self.state());
+        for gone in covered {
+            self.write(gone).await?;
+        }
         while self
             .write_if_due(|state, _, wall_ms| forget(state, wall_ms))
             .await?
@@ -60,16 +68,22 @@ impl Plane {
         Ok(())
     }
 
-    /// Writes what `due` says of the state, at the times of both clocks: how many writes that was. None when
-    /// nothing was due, or another plane was faster.
+    /// Writes what `due` says of the state, at the times of both clocks; as [`Plane::write`]. None also when nothing was
+    /// due.
     async fn write_if_due(
         &self,
         due: impl Fn(&State, u64, u64) -> Option<Txn>,
     ) -> Result<Option<usize>, StoreError> {
         let (now_ms, wall_ms) = (self.clock.now_ms(), self.clock.wall_ms());
-        let Some(txn) = due(&self.state(), now_ms, wall_ms) else {
-            return Ok(None);
-        };
+        let due = due(&self.state(), now_ms, wall_ms);
+        match due {
+            Some(txn) => self.write(txn).await,
+            None => Ok(None),
+        }
+    }
+
+    /// How many writes that was, once they are followed; None when another plane was faster.
+    async fn write(&self, txn: Txn) -> Result<Option<usize>, StoreError> {
         let count = txn.writes.len();
         match self.commit(txn).await? {
             Commit::Done(revision) => Ok(self.followed(revision).await.then_some(count)),
@@ -104,12 +118,44 @@ pub(super) fn beacon(state: &State, starts: bool, now_ms: u64, wall_ms: u64) -> 
         at_ms: wall_ms,
     };
     Some(Txn {
-        guards: vec![unchanged(
-            keys::BEACON,
-            newest.map(|newest| newest.revision),
-        )],
+        guards: vec![unchanged(state, keys::BEACON.into())],
         writes: vec![Write::Put(keys::BEACON.into(), encode(&beacon))],
     })
+}
+
+/// A purge of the host whose URLs and prefixes have too many records.
+pub(super) fn fold(state: &State, _now_ms: u64, wall_ms: u64) -> Option<Txn> {
+    let host = foldable(&state.purges)?;
+    tracing::warn!(%host, "so many of its URLs were purged that all of it is: purge its tags or prefixes instead");
+    let purge = Purge {
+        scopes: vec![Scope::Host(host)],
+        mode: Mode::Hard,
+        settle: Duration::ZERO,
+        dry_run: false,
+    };
+    let record = PurgeRecord::new(purge, wall_ms, false);
+    Some(Txn {
+        guards: Vec::new(),
+        writes: vec![Write::Put(keys::purge(&random_id()), encode(&record))],
+    })
+}
+
+/// Records that newer ones make needless: no floor stands for them.
+pub(super) fn covered_at_once(state: &State) -> Vec<Txn> {
+    let gone = covered(&state.purges, state.fleet.vouched_from());
+    let gone = gone
+        .iter()
+        .filter_map(|revision| state.purges.get(*revision));
+    let writes: Vec<_> = gone
+        .map(|purge| Write::Delete(keys::purge(&purge.id)))
+        .collect();
+    let at_once = writes.chunks(FORGOTTEN_AT_ONCE_MAX);
+    at_once
+        .map(|writes| Txn {
+            guards: Vec::new(),
+            writes: writes.to_vec(),
+        })
+        .collect()
 }
 
 /// Purge records, and the floor that stands for them from now on.
@@ -125,14 +171,13 @@ pub(super) fn forget(state: &State, wall_ms: u64) -> Option<Txn> {
         .collect();
     // What only counted has killed nothing.
     let floor = gone.iter().rev().find(|(_, purge)| !purge.record.dry_run);
-    writes.extend(floor.map(|(floor, _)| Write::Put(keys::FLOOR.into(), encode(floor))));
+    writes.extend(
+        floor.map(|(floor, _)| Write::Put(keys::FLOOR.into(), encode(&state.floor.max(**floor)))),
+    );
     if writes.is_empty() {
         return None;
     }
-    let guards = vec![unchanged(
-        keys::FLOOR,
-        state.floor.map(|floor| floor.changed),
-    )];
+    let guards = vec![unchanged(state, keys::FLOOR.into())];
     Some(Txn { guards, writes })
 }
 
@@ -162,11 +207,9 @@ fn tell_refusals(state: &State, now_ms: u64) -> Option<Txn> {
 
 fn forget_refusals(state: &State, now_ms: u64) -> Option<Txn> {
     let outlived = state.fleet.refusals.outlived(now_ms);
-    let keys = outlived
-        .take(REFUSALS_AT_ONCE_MAX)
-        .map(|(id, revision)| (keys::refusal(id), revision));
+    let keys = outlived.take(REFUSALS_AT_ONCE_MAX).map(keys::refusal);
     let (guards, writes): (Vec<_>, Vec<_>) = keys
-        .map(|(key, revision)| (Guard::ChangedAt(key.clone(), revision), Write::Delete(key)))
+        .map(|key| (unchanged(state, key.clone()), Write::Delete(key)))
         .unzip();
     (!writes.is_empty()).then_some(Txn { guards, writes })
 }
@@ -181,9 +224,13 @@ pub(super) fn idle_plane(state: &State, me: &str) -> Option<Txn> {
     })
 }
 
-fn unchanged(key: &str, changed: Option<Revision>) -> Guard {
-    match changed {
-        Some(revision) => Guard::ChangedAt(key.into(), revision),
-        None => Guard::Absent(key.into()),
+/// As it was seen last, whether or not it could be read: a hand may have written there.
+pub(super) fn unchanged(state: &State, key: String) -> Guard {
+    match state.known.changed(&key) {
+        Some(revision) => Guard::ChangedAt(key, revision),
+        None => Guard::Absent(key),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod api;
+#[path = "../../../tests/it/support/aside.rs"]
+mod aside;
 mod edges;
 #[path = "../../../tests/it/support/etcd.rs"]
 mod etcd;

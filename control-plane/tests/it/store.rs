@@ -159,7 +159,8 @@ async fn a_refused_transaction_writes_nothing_and_says_what_is_there(store: Arc<
 }
 
 async fn a_read_shows_one_revision_however_many_write(store: Arc<dyn Store>) {
-    let keys: Vec<String> = (0..20).map(|n| format!("/one/{n:02}")).collect();
+    // More than are read at once.
+    let keys: Vec<String> = (0..100).map(|n| format!("/one/{n:02}")).collect();
     let all = |value: u64| {
         keys.iter()
             .map(move |key| put(key, value))

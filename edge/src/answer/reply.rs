@@ -244,7 +244,12 @@ impl Answer {
     }
 
     /// No answer from the origin.
-    pub(super) fn failed(failure: Failure, why: Fwd, collapsed: bool) -> Self {
+    /// `must_ask`: what is stored may not be used without the origin's word.
+    pub(super) fn failed(failure: Failure, must_ask: bool, why: Fwd, collapsed: bool) -> Self {
+        let status = match must_ask {
+            true => failure.status_for_stored(),
+            false => failure.status(),
+        };
         let forwarded = Forwarded {
             collapsed,
             ..why.into()
@@ -254,7 +259,7 @@ impl Answer {
             ttl: None,
             detail: Some(failure.detail()),
         };
-        Self::text(failure.status(), told, failure.detail())
+        Self::text(status, told, failure.detail())
     }
 
     pub(super) fn refused(refusal: super::Refusal) -> Self {

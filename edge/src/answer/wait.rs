@@ -85,7 +85,8 @@ pub(super) async fn join_or_fetch(
         Stage::Asking => Outcome::LookAgain,
         Stage::Failed(Failure::GivenUp) if !mine => Outcome::LookAgain,
         Stage::Failed(failure) => {
-            answered(stale(None).unwrap_or_else(|| Answer::failed(failure, why, !mine)))
+            let must_ask = must_ask(journey, stand_in.as_ref());
+            answered(stale(None).unwrap_or_else(|| Answer::failed(failure, must_ask, why, !mine)))
         }
     }
 }
@@ -97,7 +98,8 @@ fn refreshed(state: &State, journey: &Journey, good: &Refreshed, why: Fwd, mine:
         return Outcome::NotForUs;
     }
     let stored = is_stored(state, object);
-    if !is_good(state, journey, object) || !(mine || stored) {
+    let is_good = may_wait(state, journey) && is_good(state, journey, object);
+    if !is_good || !(mine || stored) {
         return Outcome::LookAgain;
     }
     let forwarded = Forwarded {
@@ -157,9 +159,12 @@ pub(super) async fn alone(
             }
         }
         Stage::Failed(failure) => {
-            stale(None).unwrap_or_else(|| Answer::failed(failure, why, false))
+            let must_ask = must_ask(journey, stand_in.as_ref());
+            stale(None).unwrap_or_else(|| Answer::failed(failure, must_ask, why, false))
         }
-        Stage::Refreshed(_) | Stage::Asking => Answer::failed(Failure::BrokenAnswer, why, false),
+        Stage::Refreshed(_) | Stage::Asking => {
+            Answer::failed(Failure::BrokenAnswer, false, why, false)
+        }
     }
 }
 
@@ -242,9 +247,10 @@ fn is_wanted(journey: &Journey, arrived: &Arrived) -> bool {
     matches!(reuse::reuse(question), Reuse::Fresh(_))
 }
 
-/// Whether another's answer is one for this request too, and not purged meanwhile.
+/// Whether another's answer is one for this request too, not purged meanwhile, and this edge vouches where that counts.
 fn is_for(state: &State, journey: &Journey, fill: &Fill, arrived: &Arrived) -> bool {
-    arrived.selection.selects(&journey.fields)
+    may_wait(state, journey)
+        && arrived.selection.selects(&journey.fields)
         && is_alive(state, journey, fill, Some(&arrived.tags))
 }
 
@@ -278,12 +284,18 @@ pub fn would_join(state: &State, journey: &Journey) -> bool {
     state.fills.is_open(&journey.key, joins)
 }
 
+/// Whether another's answer, or what a 304 called good, may be had where only what this edge vouches for is used: tested
+/// when the wait begins, and when it is over.
+fn may_wait(state: &State, journey: &Journey) -> bool {
+    journey.policy().on_partition == OnPartition::Serve || state.relies_on(journey)
+}
+
 /// Whether a request may wait for an open fill: one that arrives after a purge never joins an older fill.
 fn joins(state: &State, journey: &Journey, fill: &Fill) -> bool {
     if !journey.policy().collapse {
         return false;
     }
-    if journey.policy().on_partition != OnPartition::Serve && !state.relies_on(journey) {
+    if !may_wait(state, journey) {
         return false;
     }
     // Asked before the request came, the origin may have answered from before what the client has read about.
@@ -345,6 +357,12 @@ fn stale(
     let (now, handling) = (clock::now(), Handling::StoodIn(forwarded));
     stands_in(state, journey, object, now)
         .then(|| Answer::forwarded(journey, object, handling, now))
+}
+
+/// Whether something is here that may not be used without the origin's word.
+fn must_ask(journey: &Journey, stand_in: Option<&Arc<Object>>) -> bool {
+    let object = stand_in.filter(|object| is_here(journey, object));
+    object.is_some_and(|object| reuse::is_never_stale(&object.directives))
 }
 
 /// Whether it may stand in for an origin that fails.

@@ -157,12 +157,14 @@ fn window(
 
 /// §4.2.4: "A cache MUST NOT generate a stale response if it is prohibited by an explicit in-protocol
 /// directive". §5.2.2.10: s-maxage has the semantics of proxy-revalidate.
-///
+pub fn is_never_stale(stored: &directives::Response) -> bool {
+    stored.must_revalidate || stored.proxy_revalidate || stored.s_maxage.is_some()
+}
+
 /// And what was never fresh was never anybody's but the client's that it was made for, as far as anyone said: it is kept
 /// because the origin can say whom else it is for, by a 304. Only the origin's own window is a word of it.
 fn may_be_stale(stored: &directives::Response, freshness: &Freshness) -> bool {
-    let prohibited = stored.must_revalidate || stored.proxy_revalidate || stored.s_maxage.is_some();
-    !prohibited && !freshness.lifetime.is_zero()
+    !is_never_stale(stored) && !freshness.lifetime.is_zero()
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@ pub struct Habits {
     pub born_when_routed: bool,
     /// Who waited for a fill looks at the ledger again when it is here.
     pub looks_again: bool,
+    /// And whether this edge still vouches, where that counts.
+    pub waits_while_vouching: bool,
     /// A request that arrives after a purge does not join an older fill.
     pub joins_alive_only: bool,
     /// What is stored is judged at each hit.
@@ -25,6 +27,8 @@ pub struct Habits {
     pub stores_newest: bool,
     /// A 304 updates only the very copy that was asked about.
     pub updates_the_very_one: bool,
+    /// A HEAD makes nothing younger than it is, whatever it says of how long that is good for.
+    pub head_raises_nothing: bool,
     /// What an unsafe method names is not used again.
     pub invalidates: bool,
     /// Nor is what was under way then.
@@ -42,6 +46,7 @@ impl Default for Habits {
         Self {
             born_when_routed: true,
             looks_again: true,
+            waits_while_vouching: true,
             joins_alive_only: true,
             judges_hits: true,
             validated_when_asked: true,
@@ -51,6 +56,7 @@ impl Default for Habits {
             keeps_tags: true,
             stores_newest: true,
             updates_the_very_one: true,
+            head_raises_nothing: true,
             invalidates: true,
             invalidates_fills: true,
             settles: true,

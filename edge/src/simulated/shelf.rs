@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::Simulated;
+use seawall_config::site::OnPartition;
+
+use super::{Route, Simulated};
 use crate::key::Key;
 use crate::ledger::{Birth, Fingerprint, Life};
 use crate::rules::freshness::{By, Freshness};
@@ -27,6 +29,8 @@ pub(super) struct Fill {
     pub(super) birth: Birth,
     /// For nobody but who began it.
     pub(super) alone: bool,
+    /// What its site is served by while this edge may not vouch.
+    pub(super) on_partition: OnPartition,
     /// The stored copy that is asked about.
     pub(super) about: Option<Copy>,
     pub(super) waiting: Vec<u64>,
@@ -52,7 +56,7 @@ pub struct Came {
 
 impl Simulated {
     /// The origin answered a fill.
-    pub fn arrived(&mut self, fill: u64, said: &Said, now: SystemTime) -> Came {
+    pub fn arrived(&mut self, fill: u64, said: &Said, boot_ms: u64, now: SystemTime) -> Came {
         let Some(mut fill) = self.take_fill(fill) else {
             return Came::default();
         };
@@ -71,7 +75,8 @@ impl Simulated {
             have: vec![fill.owner],
             again: Vec::new(),
         };
-        match life == Life::Alive || !self.habits.looks_again {
+        let relies = self.may_rely(fill.on_partition, boot_ms);
+        match relies && (life == Life::Alive || !self.habits.looks_again) {
             true => came.have.extend(waiting),
             false => came.again.extend(waiting),
         }
@@ -79,7 +84,7 @@ impl Simulated {
     }
 
     /// The origin said that what it was asked about is still good.
-    pub fn validated(&mut self, fill: u64, said: &Said, now: SystemTime) -> Came {
+    pub fn validated(&mut self, fill: u64, said: &Said, boot_ms: u64, now: SystemTime) -> Came {
         let Some(fill) = self.take_fill(fill) else {
             return Came::default();
         };
@@ -113,8 +118,9 @@ impl Simulated {
             *there = updated;
         }
         let (owner, waiting) = (vec![fill.owner], fill.waiting);
+        let relies = self.may_rely(fill.on_partition, boot_ms);
         // Purged meanwhile it is not brought back, also not for who asked.
-        let (have, again) = match life == Life::Alive {
+        let (have, again) = match relies && life == Life::Alive {
             true if stored => ([owner, waiting].concat(), Vec::new()),
             true => (owner, waiting),
             false => (Vec::new(), [owner, waiting].concat()),
@@ -123,6 +129,26 @@ impl Simulated {
             body: asked.body,
             have,
             again,
+        }
+    }
+
+    /// What is stored of a page, for who asks whether it is what a HEAD speaks of.
+    pub fn stored(&self, route: &Route) -> Option<u64> {
+        self.shelf.get(&route.key).map(|copy| copy.body)
+    }
+
+    /// A HEAD that was routed so spoke of what is stored (RFC 9111 §4.3.5): that is as good as it says, and no younger.
+    pub fn headed(&mut self, route: &Route, said: &Said, now: SystemTime) {
+        let Some(copy) = self.shelf.get_mut(&route.key) else {
+            return;
+        };
+        let tags = Some(&copy.tags[..]);
+        let life = self.ledger.judge(&copy.site, &route.key, tags, copy.birth);
+        if !self.habits.head_raises_nothing {
+            copy.birth = copy.birth.max(route.birth);
+        }
+        if life == Life::Alive && copy.birth <= route.birth {
+            copy.freshness = freshness(said, now);
         }
     }
 
@@ -142,6 +168,12 @@ impl Simulated {
         let fills = self.fills.iter().map(|fill| fill.birth);
         let oldest = copies.chain(fills).fold(now, Birth::floor);
         self.ledger.forget(oldest);
+    }
+
+    /// Whether who waited for another's fetch may have what it brought, and anyone what a 304 called good.
+    fn may_rely(&self, on_partition: OnPartition, boot_ms: u64) -> bool {
+        let heeds = self.habits.waits_while_vouching && on_partition != OnPartition::Serve;
+        !heeds || self.vouches(boot_ms)
     }
 
     fn take_fill(&mut self, id: u64) -> Option<Fill> {

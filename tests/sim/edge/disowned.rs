@@ -11,6 +11,8 @@ pub struct Disowned {
     since: Option<(Epoch, Revision)>,
     /// Receipts wait for it again from this revision on.
     again: Option<(Epoch, Revision)>,
+    /// A restored backup does not know of it: in this epoch it was registered last.
+    lost: Option<Epoch>,
 }
 
 impl Disowned {
@@ -18,7 +20,12 @@ impl Disowned {
         Self {
             since: Some((epoch, revision)),
             again: None,
+            lost: None,
         }
+    }
+
+    pub fn is_lost(&mut self, epoch: Epoch) {
+        self.lost = Some(epoch);
     }
 
     /// It is told when it was registered.
@@ -39,12 +46,13 @@ impl Disowned {
         vouches: bool,
         on_partition: OnPartition,
     ) -> bool {
-        let is_of = |epoch: Epoch| applied.is_none_or(|applied| applied.epoch == epoch);
+        let is_of = |epoch| applied.is_none_or(|applied| applied.epoch == epoch);
         let serves = on_partition == OnPartition::Serve;
         let unknown = self.since.is_some_and(|(epoch, _)| is_of(epoch));
         let behind = self.again.is_some_and(|(epoch, again)| {
             is_of(epoch) && applied.is_none_or(|applied| applied.revision < again)
         });
-        unknown && (vouches || serves) || behind && !vouches && serves
+        let lost = self.lost.is_some_and(is_of);
+        unknown && (vouches || serves) || (behind || lost) && !vouches && serves
     }
 }

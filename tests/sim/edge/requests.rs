@@ -1,11 +1,11 @@
 //! Clients, and the origin on their behalf: what an answer may not be older than is checked here.
 
 use seawall_config::site::OnPartition;
-use seawall_edge::simulated::{Said, Step};
+use seawall_edge::simulated::{Route, Said, Step};
 
 use super::{EdgeEvent, ROUNDS_MAX, Request};
 
-use crate::origin::{Page, host, path};
+use crate::origin::{Origin, Page, host, path};
 use crate::world::{World, url};
 
 /// How long a request waits for the revision it wants, and how often it looks.
@@ -94,8 +94,8 @@ impl World {
         let came = self.with(n, |sim, now| {
             sim.settle(now.boot_ms);
             match said {
-                Some((said, true)) => sim.validated(fill, said, wall),
-                Some((said, false)) => sim.arrived(fill, said, wall),
+                Some((said, true)) => sim.validated(fill, said, now.boot_ms, wall),
+                Some((said, false)) => sim.arrived(fill, said, now.boot_ms, wall),
                 None => sim.failed(fill),
             }
         });
@@ -149,6 +149,28 @@ impl World {
             request.route = route;
             self.decide(n, id);
         }
+    }
+
+    /// A client asks for the head of a page alone.
+    pub(super) fn headed(&mut self, n: usize, page: Page, said: Option<Box<(Route, Said)>>) {
+        let wall = self.edges[n].wall(self.now);
+        let Some(said) = said else {
+            let routed = self.with(n, |sim, _| sim.route(&host(page), &path(page)));
+            if let Some(Some(route)) = routed {
+                let (said, _) = self.origin.says(page, None, self.now, &mut self.random);
+                let delay = self.random.u64(1..2_000);
+                let answered = EdgeEvent::Head(page, Some(Box::new((route, said))));
+                self.later(n, delay, answered);
+            }
+            return;
+        };
+        let (route, said) = *said;
+        self.with(n, |sim, _| {
+            let stored = sim.stored(&route);
+            if stored.is_some_and(|stored| Origin::is_same(page, stored, said.body)) {
+                sim.headed(&route, &said, wall);
+            }
+        });
     }
 
     /// A client changes a page by way of this edge.

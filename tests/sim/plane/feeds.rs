@@ -127,7 +127,10 @@ impl World {
             };
             let is_complete = match receipt.state {
                 PurgeState::Complete => true,
-                PurgeState::CompleteReachable => !self.rules.names_who_may_serve,
+                PurgeState::CompleteReachable => {
+                    let by_now = || purge.editions.iter().all(|(page, _)| self.is_strict(*page));
+                    !self.rules.names_who_may_serve || !self.rules.asks_what_edges_know && by_now()
+                }
                 PurgeState::Pending => {
                     self.read_for_receipts(n, read_due_ms, now_ms);
                     return true;

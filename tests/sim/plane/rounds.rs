@@ -76,16 +76,7 @@ impl World {
                 plane.round = Some((round, outcomes, head));
             }
             // Another plane was faster, or nobody knows: what its edges said is heard again with the next heartbeat.
-            (Call::Round(round, _), _) => {
-                plane.is_writing_round = false;
-                let tickets = round.iter().map(|it| it.ticket);
-                let from: Vec<_> = tickets
-                    .filter_map(|ticket| plane.tickets.remove(&ticket))
-                    .collect();
-                for from in from {
-                    self.answer_heartbeat(n, from, None);
-                }
-            }
+            (Call::Round(round, _), _) => self.answer_none(n, &round),
             (Call::Purge(editions, settle), Some(Commit::Done(revision))) => {
                 let epoch = self.store.epoch;
                 if settle.is_zero() {
@@ -105,6 +96,19 @@ impl World {
                 });
             }
             _ => {}
+        }
+    }
+
+    /// A round that came to nothing.
+    fn answer_none(&mut self, n: usize, round: &[Waiting]) {
+        let plane = &mut self.planes[n];
+        plane.is_writing_round = false;
+        let tickets = round.iter().map(|it| it.ticket);
+        let from: Vec<_> = tickets
+            .filter_map(|ticket| plane.tickets.remove(&ticket))
+            .collect();
+        for from in from {
+            self.answer_heartbeat(n, from, None);
         }
     }
 
@@ -163,12 +167,17 @@ impl World {
 
     pub(super) fn plan(&mut self, n: usize, round: Vec<Waiting>) {
         let (now_ms, wall_ms) = self.plane_ms(n);
+        let head = match self.rules.refuses_by_the_head {
+            true => self.head(n),
+            false => Revision::default(),
+        };
         let plane = &mut self.planes[n];
         let Some(sim) = &mut plane.sim else {
             plane.is_writing_round = false;
             return;
         };
-        match sim.plan(&round, now_ms, wall_ms) {
+        match sim.plan(&round, head, now_ms, wall_ms) {
+            Round::Lag => self.answer_none(n, &round),
             Round::Read { .. } if !self.rules.reads_before_fencing => {
                 let revision = sim.followed();
                 let entries = Vec::new();

@@ -1,10 +1,10 @@
 //! What breaks, and how it is mended.
 
-use seawall_control_plane::keys;
 use seawall_control_plane::store::{Txn, Write};
+use seawall_control_plane::{FENCED_AFTER_MS, keys};
 
 use super::{BREAKS_UNTIL_MS, EDGES, Event, PLANES, TWIN, World};
-use crate::edge::Disowned;
+use crate::edge::{Disowned, EdgeNode};
 use crate::faults::{Fault, Node};
 
 impl World {
@@ -92,12 +92,22 @@ impl World {
         self.at(until, Event::Mend(fault));
     }
 
+    /// The operator raises the epoch when no edge can vouch any more for what the backup does not know.
     pub(super) fn restore(&mut self) {
-        if !self.store.restore() {
+        let raised = self.now + FENCED_AFTER_MS;
+        if raised >= BREAKS_UNTIL_MS || !self.store.restore() {
             return;
         }
+        let (epoch, store) = (self.store.epoch, &self.store);
+        let is_lost = |edge: &&mut EdgeNode| !store.knows(&edge.id);
+        let lost = self.edges.iter_mut().filter(is_lost);
+        lost.for_each(|edge| edge.disowned.is_lost(epoch));
         match self.rules.raises_the_epoch {
-            true => self.store.epoch.0 += 1,
+            true => {
+                (self.store.up, self.refused_until_ms) = (false, raised);
+                self.store.epoch.0 += 1;
+                self.at(raised, Event::Mend(Fault::Restore));
+            }
             // Nobody is to notice: numbers that were used come again under other changes.
             false => {
                 for n in 0..PLANES {
@@ -124,7 +134,8 @@ impl World {
         if self.unregister(n) {
             let disowned = Disowned::at(self.store.epoch, self.store.revision);
             let edges = self.edges.iter_mut();
-            let of_id = edges.filter(|edge| edge.id == format!("e{n}") && edge.is_up());
+            // One that is down may come back from its disk, alone.
+            let of_id = edges.filter(|edge| edge.id == format!("e{n}"));
             of_id.for_each(|edge| edge.disowned = disowned);
         }
     }
@@ -152,8 +163,8 @@ impl World {
                 let mended = (node, slow_ms);
                 self.slow.retain(|slow| *slow != mended);
             }
-            Fault::Quorum(_) | Fault::LeaderChange => {
-                self.store.up = true;
+            Fault::Quorum(_) | Fault::LeaderChange | Fault::Restore => {
+                self.store.up = self.now >= self.refused_until_ms;
                 self.notify_planes();
             }
             Fault::Crash(Node::Plane(n), _) if !self.planes[n].is_up => self.start_plane(n),

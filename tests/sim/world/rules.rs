@@ -16,10 +16,14 @@ pub struct Rules {
     pub heeds_registration: bool,
     /// A fenced edge that goes on serving is not done.
     pub names_who_may_serve: bool,
+    /// What an edge does while it is cut off is what it was told when it was last heard of.
+    pub asks_what_edges_know: bool,
     /// Only a linearizable read makes a silent edge a fenced one.
     pub reads_before_fencing: bool,
     /// A renewal is for one boot.
     pub tells_boots_apart: bool,
+    /// Nobody is refused for what may have been long ago.
+    pub refuses_by_the_head: bool,
     /// A new edge is registered before it takes what to serve from.
     pub registers_first: bool,
     /// What was born before the floor counts as purged.
@@ -43,8 +47,10 @@ impl Default for Rules {
             waits_for_head: true,
             heeds_registration: true,
             names_who_may_serve: true,
+            asks_what_edges_know: true,
             reads_before_fencing: true,
             tells_boots_apart: true,
+            refuses_by_the_head: true,
             registers_first: true,
             heeds_the_floor: true,
             forgets_late: true,

@@ -167,6 +167,8 @@ impl Trust {
 
     /// Whether it is to be trusted now; not, when a history had to be begun first.
     async fn judge(&self, members: &Members) -> Result<bool, StoreError> {
+        // First: what is delivered while etcd is asked is newer than its answer, and no step back.
+        let seen = self.seen()?;
         let answer = read_record(members).await?;
         let (cluster, head) = place(&answer)?;
         let record = match answer
@@ -181,7 +183,6 @@ impl Trust {
                 return Err(StoreError::Unavailable(why));
             }
         };
-        let seen = self.seen()?;
         let mark = match &seen {
             Some(Seen {
                 mark: Some(mark), ..
