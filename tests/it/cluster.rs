@@ -34,14 +34,17 @@ fn one_at_a_time() -> MutexGuard<'static, ()> {
 #[test]
 fn a_cluster_serves_through_every_fault_and_agrees_after_it() {
     let _turn = one_at_a_time();
-    let Some(mut fleet) = Fleet::start(Version::V3_5) else {
+    let newest = Fleet::start(Version::V3_5).or_else(|| Fleet::start(Version::V3_4));
+    let Some(mut fleet) = newest else {
         return;
     };
+    let began = Instant::now();
     let witnesses = Witnesses::start(fleet.asked());
     let load = Load::start(fleet.clients(), &[fleet.url(0), fleet.url(1)], RATE);
-    let faults: [(&str, Fault); 10] = [
+    let faults: [(&str, Fault); 11] = [
         ("a control plane is killed", a_plane_is_killed),
         ("an edge is killed", an_edge_is_killed),
+        ("the origin is killed", the_origin_is_killed),
         ("a member of etcd is killed", a_member_is_killed),
         ("the leader of etcd is killed", the_leader_is_killed),
         ("etcd loses its majority", the_majority_is_lost),
@@ -91,8 +94,9 @@ fn a_cluster_serves_through_every_fault_and_agrees_after_it() {
     let sites = fleet.has_lost_nothing();
     println!("every edge serves each of {sites} sites that were acknowledged meanwhile");
     let tally = load.end();
+    let per_second = tally.requests as f64 / began.elapsed().as_secs_f64();
     println!(
-        "{} requests meanwhile, {} of them hits, {} failed",
+        "{} requests meanwhile, {per_second:.0} a second, {} of them hits, {} failed",
         tally.requests, tally.hits, tally.failed
     );
     assert_eq!(tally.failed, 0, "{:#?}", tally.why);
@@ -115,6 +119,16 @@ fn an_edge_is_killed(fleet: &mut Fleet, _: usize) {
     assert_ne!(exit, 0, "nobody knows what it may serve: {receipt}");
     fleet.start_edge(2);
     eventually("it serves again", || !fleet.get(2).is_empty());
+}
+
+fn the_origin_is_killed(fleet: &mut Fleet, _: usize) {
+    assert!((0..3).all(|edge| fleet.is_new(edge)));
+    fleet.kill_origin();
+    assert!(
+        (0..3).all(|edge| fleet.is_new(edge)),
+        "what is stored is served"
+    );
+    fleet.start_origin();
 }
 
 fn a_member_is_killed(fleet: &mut Fleet, round: usize) {
@@ -219,8 +233,27 @@ fn compaction_overtakes_the_absent(fleet: &mut Fleet, round: usize) {
         .lines()
         .find_map(|line| line.strip_prefix("\"Revision\" : "));
     fleet.etcd.ctl(0, &["compact", revision.unwrap().trim()]);
+    // None that knows of what is gone from etcd's log.
+    fleet.kill_plane(other);
     fleet.start_plane(gone);
+    fleet.start_plane(other);
     fleet.start_edge(2);
+    eventually("the edge takes everything anew", || {
+        snapshots_taken(fleet, 2) > 0
+    });
+}
+
+/// How often an edge could not go on in the feed since it started.
+fn snapshots_taken(fleet: &Fleet, edge: usize) -> u64 {
+    let machine = fleet.edge(edge);
+    let url = format!("http://{}:9081/metrics", machine.itself());
+    let asked = machine.command("curl").args(["--silent", &url]).output();
+    let said = String::from_utf8(asked.unwrap().stdout).unwrap();
+    let counts = said.lines().find_map(|line| {
+        let count = line.strip_prefix("seawall_feed_snapshots_total ")?;
+        count.parse().ok()
+    });
+    counts.unwrap_or(0)
 }
 
 fn hostile_values_are_written(fleet: &mut Fleet, round: usize) {
@@ -236,7 +269,9 @@ fn hostile_values_are_written(fleet: &mut Fleet, round: usize) {
         (key("purge/by-hand"), r#"{"scopes":"all of it"}"#),
         (key("unknown/word"), "7"),
         (key("beacon"), "not a beacon"),
+        (key("floor"), "18446744073709551615"),
         ("/seawall-status/v1/edge/e9".into(), "{\"boot\":7}"),
+        ("/seawall-status/v1/edge/e2".into(), "{\"boot\":8}"),
         ("/seawall-status/v1/plane/xyz".into(), "[[[["),
         ("/seawall-status/v1/counted/9/xyz".into(), "-1"),
         ("/seawall-status/v1/counted/x".into(), "-1"),
@@ -247,6 +282,15 @@ fn hostile_values_are_written(fleet: &mut Fleet, round: usize) {
         fleet.publish(round % 2, "2s").0 == 0
     });
     assert!((0..3).all(|edge| fleet.is_new(edge)));
+    eventually("beacons go on", || {
+        let beacon = fleet
+            .etcd
+            .ctl(0, &["get", "--print-value-only", &key("beacon")]);
+        beacon.contains("at_ms")
+    });
+    // One whose own record was written over, and that has to be told of everything again.
+    fleet.kill_edge(2);
+    fleet.start_edge(2);
     for name in [format!("hostile{round}"), "large".into(), "deep".into()] {
         eventually("what was written by hand can be taken away", || {
             fleet.seawall(&["site", "delete", &name], round % 2).0 == 0

@@ -2,6 +2,7 @@
 //! that see every byte. Blocking sockets and threads: a journey reads from top to bottom.
 
 mod answer;
+mod aside;
 mod connection;
 mod curl;
 mod disk;
@@ -19,6 +20,7 @@ mod start;
 mod wait;
 
 pub use answer::{Answer, Gate, ok};
+pub use aside::say;
 pub use connection::Connection;
 pub use disk::Disk;
 pub use etcd::{Etcd, Version};

@@ -11,6 +11,7 @@ use super::net::{Machine, Net};
 use super::witness::Asked;
 use crate::support::{Etcd, Folder, Process, Version, eventually, within};
 
+mod origin;
 mod pages;
 
 pub use pages::{Pages, STANCES};
@@ -38,7 +39,7 @@ pub struct Fleet {
     /// Hosts of the sites that a control plane has acknowledged.
     acknowledged: Vec<String>,
     folder: Folder,
-    _origin: Process,
+    origin: Process,
     net: Net,
 }
 
@@ -68,14 +69,14 @@ impl Fleet {
             token: String::new(),
             edition: 0,
             acknowledged: Vec::new(),
-            _origin: origin(net.machine(MEMBERS + PLANES + EDGES), &folder),
+            origin: origin::start(net.machine(MEMBERS + PLANES + EDGES), &folder),
             folder,
             net,
         };
         fleet.hand_out_keys();
         fleet.planes = (0..PLANES).map(|n| fleet.spawn_plane(n)).collect();
         fleet.edges = (0..EDGES).map(|n| fleet.spawn_edge(n)).collect();
-        let origin = fleet.origin();
+        let origin = fleet.origin_url();
         let site = format!("[[site]]\nname = \"www\"\nhosts = [\"*\"]\norigin = {origin:?}\n");
         fleet.folder.write("site.toml", site);
         eventually("a control plane takes the site", || {
@@ -102,7 +103,7 @@ impl Fleet {
         self.net.machine(MEMBERS + PLANES + EDGES + 1)
     }
 
-    fn origin(&self) -> String {
+    fn origin_url(&self) -> String {
         format!(
             "http://{}:8000",
             self.net.machine(MEMBERS + PLANES + EDGES).address
@@ -162,7 +163,7 @@ impl Fleet {
 
     /// One more site; remembered if it was acknowledged.
     fn put_mark(&mut self, plane: usize) {
-        let (host, origin) = (format!("mark{}.test", self.edition), self.origin());
+        let (host, origin) = (format!("mark{}.test", self.edition), self.origin_url());
         let site = format!("[[site]]\nname = {host:?}\nhosts = [{host:?}]\norigin = {origin:?}\n");
         self.folder.write("mark.toml", site);
         if self.seawall(&["site", "put", "mark.toml"], plane).0 == 0 {
@@ -378,22 +379,4 @@ fn ways(
             .collect()
     };
     (first..first + count).map(urls).collect()
-}
-
-/// nginx, with one page that is fresh for an hour.
-fn origin(machine: &Machine, folder: &Folder) -> Process {
-    let home = folder.path().to_str().unwrap();
-    fs::create_dir_all(folder.path().join("www")).unwrap();
-    fs::write(folder.path().join("www/page"), "0").unwrap();
-    let text = format!(
-        "daemon off; master_process off; pid {home}/nginx.pid; error_log {home}/nginx.log;\n\
-         events {{}}\nhttp {{ access_log off; server {{ listen {}:8000; root {home}/www; expires 1h; }} \
-         client_body_temp_path {home}/t1; proxy_temp_path {home}/t2; fastcgi_temp_path {home}/t3; \
-         uwsgi_temp_path {home}/t4; scgi_temp_path {home}/t5; }}\n",
-        machine.address
-    );
-    let file = folder.write("nginx.conf", text);
-    let mut command = machine.command("/usr/sbin/nginx");
-    command.args(["-c", &file, "-p", home]);
-    Process::spawn(&mut command, &Folder::new())
 }

@@ -8,6 +8,7 @@ use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 
 use super::relay::Relay;
+use crate::support::say;
 
 /// The machines; gone with the test.
 pub struct Net {
@@ -38,9 +39,9 @@ impl Net {
     /// So many machines; a word on stderr where there are no namespaces.
     pub fn new(count: u8) -> Self {
         Self::in_namespaces(count).unwrap_or_else(|why| {
-            eprintln!(
+            say(&format!(
                 "NO NETWORK NAMESPACES ({why}): the cluster runs on loopback, its links are relays"
-            );
+            ));
             Self::on_loopback(count)
         })
     }

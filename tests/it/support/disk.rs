@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 
+use super::aside::say;
 use super::folder::Folder;
 
 /// A small disk in memory; gone when dropped.
@@ -26,7 +27,9 @@ impl Disk {
         match mount {
             Ok(output) if output.status.success() => {}
             other => {
-                println!("NOT TESTED: a full disk, because none can be mounted here: {other:?}");
+                say(&format!(
+                    "NOT TESTED: a full disk, because none can be mounted here: {other:?}"
+                ));
                 return None;
             }
         }

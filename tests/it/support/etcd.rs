@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use super::aside::say;
+
 /// Every wait ends.
 const CAP: Duration = Duration::from_secs(30);
 /// Where clients and other members find each member, on its own address.
@@ -54,7 +56,9 @@ impl Version {
         };
         if !found.exists() {
             let found = found.display();
-            eprintln!("NOT TESTED: no etcd {self:?} at {found}; `make install-to-test` brings it");
+            say(&format!(
+                "NOT TESTED: no etcd {self:?} at {found}; `make install-to-test` brings it"
+            ));
             return None;
         }
         Some(found)

@@ -25,7 +25,7 @@ impl Fleet {
     /// The sites are there, and served.
     pub fn put_stances(&self) -> Pages {
         for stance in STANCES {
-            let origin = self.origin();
+            let origin = self.origin_url();
             let site = format!(
                 "[[site]]\nname = {stance:?}\nhosts = [\"{stance}.test\"]\norigin = {origin:?}\n\
                  on_partition = {stance:?}\ndebug_from = [\"0.0.0.0/0\"]\nrefetch_rate = 1000\n"
