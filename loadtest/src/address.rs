@@ -71,9 +71,10 @@ impl Address {
     pub(crate) fn allowed(
         &self,
         resolved: &[SocketAddr],
-        i_own_this: Option<&str>,
+        i_own_this: &[String],
     ) -> Result<(), Error> {
-        let mine = i_own_this.is_some_and(|host| host.eq_ignore_ascii_case(&self.host));
+        let mut mine = i_own_this.iter();
+        let mine = mine.any(|host| host.eq_ignore_ascii_case(&self.host));
         let here = resolved
             .iter()
             .all(|address| address.ip().to_canonical().is_loopback());
@@ -117,20 +118,22 @@ mod tests {
 
     #[test]
     fn load_is_sent_to_ones_own_servers_only() {
-        let check = |resolved: &[&str], i_own_this: Option<&str>, expect: bool| {
+        let check = |resolved: &[&str], i_own_this: &[&str], expect: bool| {
+            let i_own_this: Vec<_> = i_own_this.iter().map(ToString::to_string).collect();
             let resolved: Vec<SocketAddr> = resolved
                 .iter()
                 .map(|address| format!("{address}:80").parse().unwrap())
                 .collect();
             let address = Address::parse("http://shop.example/").unwrap();
-            let allowed = address.allowed(&resolved, i_own_this).is_ok();
+            let allowed = address.allowed(&resolved, &i_own_this).is_ok();
             assert_eq!(allowed, expect, "{resolved:?} {i_own_this:?}");
         };
-        check(&["127.0.0.1"], None, true);
-        check(&["127.8.9.10", "[::1]", "[::ffff:127.0.0.1]"], None, true);
-        check(&["192.0.2.1"], None, false);
-        check(&["127.0.0.1", "192.0.2.1"], None, false);
-        check(&["192.0.2.1"], Some("Shop.Example"), true);
-        check(&["192.0.2.1"], Some("shop"), false);
+        check(&["127.0.0.1"], &[], true);
+        check(&["127.8.9.10", "[::1]", "[::ffff:127.0.0.1]"], &[], true);
+        check(&["192.0.2.1"], &[], false);
+        check(&["127.0.0.1", "192.0.2.1"], &[], false);
+        check(&["192.0.2.1"], &["Shop.Example"], true);
+        check(&["192.0.2.1"], &["a.example", "shop.example"], true);
+        check(&["192.0.2.1"], &["shop", "example"], false);
     }
 }

@@ -40,7 +40,7 @@ impl Class {
         if status >= 500 {
             return Self::Error;
         }
-        by_cache_status(status, headers)
+        by_cache_status(headers)
             .or_else(|| by_x_cache(headers))
             .unwrap_or_else(|| by_age(headers))
     }
@@ -60,7 +60,7 @@ impl Class {
 }
 
 /// RFC 9211. A field that does not parse is ignored as a whole (RFC 9651 §4.2).
-fn by_cache_status(status: u16, headers: &HeaderMap) -> Option<Class> {
+fn by_cache_status(headers: &HeaderMap) -> Option<Class> {
     let mut field = Vec::new();
     for line in headers.get_all("cache-status") {
         if !field.is_empty() {
@@ -91,7 +91,9 @@ fn by_cache_status(status: u16, headers: &HeaderMap) -> Option<Class> {
         "bypass" | "method" => Class::Bypass,
         "stale" if origin_status == Some(304) => Class::Revalidated,
         // The origin failed and the client did not notice: it was given what was there.
-        "stale" if status < 500 && origin_status.is_some_and(|status| status >= 500) => {
+        "stale" if origin_status.is_some_and(|status| status >= 500) => Class::Stale,
+        // §2.4 again: without an answer from the origin, what is past its lifetime can only be what was there.
+        "stale" if origin_status.is_none() && integer("ttl").is_some_and(|ttl| ttl < 0) => {
             Class::Stale
         }
         _ => Class::Miss,
@@ -166,6 +168,13 @@ mod tests {
         cache_status("edge; fwd=stale; fwd-status=304", Revalidated);
         cache_status("edge; fwd=stale; fwd-status=200", Miss);
         cache_status("edge; fwd=stale; fwd-status=503", Stale);
+        cache_status("edge; fwd=stale; ttl=-3", Stale);
+        cache_status("edge; fwd=stale; fwd-status=200; ttl=-3", Miss);
+        cache_status("edge; fwd=stale; fwd-status=304; ttl=-3", Revalidated);
+        cache_status("edge; fwd=stale; fwd-status=404; ttl=-3", Miss);
+        cache_status("edge; fwd=stale; ttl=3", Miss);
+        cache_status("edge; fwd=uri-miss; ttl=-3", Miss);
+        cache_status("edge; fwd=stale", Miss);
         cache_status("edge; fwd=bypass", Bypass);
         cache_status("edge; fwd=method", Bypass);
         cache_status("shield; hit, edge; fwd=miss", Miss);
@@ -202,5 +211,6 @@ mod tests {
         check(200, &[], Miss);
         check(404, &[("x-cache", "HIT")], Hit);
         check(503, &[("x-cache", "HIT")], Error);
+        check(503, &[("cache-status", "edge; fwd=stale; ttl=-3")], Error);
     }
 }

@@ -4,52 +4,38 @@
 use std::future::Future;
 use std::pin::pin;
 
-use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{Error, Plan};
+use crate::plan::{Ended, Error, Plan};
 use crate::random::Random;
-use crate::record::histogram;
 use crate::report::{Report, SCHEMA_VERSION, merge};
 use crate::run::run;
 
+mod difference;
 pub mod page;
 
-/// Pairs of blocks: fewer say nothing, more are not needed.
-pub const PAIRS_MIN: u64 = 5;
-pub const PAIRS_MAX: u64 = 1_000;
-/// How often the pairs are drawn anew, to see how far chance carries a figure.
-const RESAMPLES: usize = 400;
-/// Of the resampled differences, the share inside the interval.
-const CONFIDENCE: f64 = 0.95;
+use difference::{Block, differences};
+pub use difference::{CONFIDENCE, Difference};
 
+/// Pairs of blocks: fewer say nothing, more are not needed.
+pub const PAIRS_MIN: u64 = 10;
+pub const PAIRS_MAX: u64 = 1_000;
 /// What was found.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Comparison {
     pub schema_version: u32,
     pub seed: u64,
     pub pairs: u64,
+    /// Why there are no more pairs, where that was not asked for.
+    #[serde(default)]
+    pub ended: Option<Ended>,
     pub a: Report,
     pub b: Report,
     pub differences: Vec<Difference>,
 }
 
-/// Of B from A, in per cent of A.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Difference {
-    /// `requests_per_second`, `p50_us` …
-    pub figure: String,
-    pub a: f64,
-    pub b: f64,
-    pub percent: f64,
-    pub low: f64,
-    pub high: f64,
-    /// The interval does not contain zero.
-    pub seen: bool,
-}
-
 /// `pairs` blocks of each plan. A plan's duration is that of one block; its seed is given to each pair anew. None: it
-/// was stopped before there was enough to compare.
+/// was stopped before there was enough to compare. Where one of them goes away later, what was found until then is told.
 pub async fn compare(
     a: &Plan,
     b: &Plan,
@@ -67,7 +53,7 @@ pub async fn compare(
     }
     let mut stop = pin!(stop);
     let mut random = Random::new(a.seed);
-    let mut blocks = Vec::new();
+    let (mut blocks, mut ended) = (Vec::new(), None);
     for pair in 0..pairs {
         let b_first = random.next().is_multiple_of(2);
         let seed = a.seed.wrapping_add(pair);
@@ -88,11 +74,19 @@ pub async fn compare(
         };
         tokio::select! {
             () = &mut stop => break,
-            both = both => blocks.push(both?),
+            both = both => match both {
+                Ok(both) => blocks.push(both),
+                Err(error) if pair < PAIRS_MIN => return Err(error),
+                Err(error) => {
+                    ended = Some(error.into());
+                    break;
+                }
+            },
         }
         watcher(pair + 1);
     }
-    Ok(judge(blocks, a.seed))
+    let found = judge(blocks, a.seed);
+    Ok(found.map(|found| Comparison { ended, ..found }))
 }
 
 /// Pure: what the blocks say.
@@ -101,116 +95,19 @@ pub(crate) fn judge(blocks: Vec<(Report, Report)>, seed: u64) -> Option<Comparis
     if pairs < PAIRS_MIN {
         return None;
     }
-    let sides: Vec<(Side, Side)> = blocks
-        .iter()
-        .map(|(a, b)| (Side::new(a), Side::new(b)))
-        .collect();
-    let all: Vec<usize> = (0..sides.len()).collect();
-    let found = (
-        figures(&sides, &all, |(a, _)| a),
-        figures(&sides, &all, |(_, b)| b),
-    );
-    let mut random = Random::new(seed);
-    let resampled: Vec<Vec<f64>> = (0..RESAMPLES)
-        .map(|_| {
-            let drawn: Vec<usize> = all
-                .iter()
-                .map(|_| (random.unit() * all.len() as f64) as usize)
-                .collect();
-            let a = figures(&sides, &drawn, |(a, _)| a);
-            let b = figures(&sides, &drawn, |(_, b)| b);
-            a.iter().zip(&b).map(|(a, b)| percent(a.1, b.1)).collect()
-        })
-        .collect();
-    let both = found.0.into_iter().zip(found.1).enumerate();
-    let differences = both.map(|(at, ((figure, a), (_, b)))| {
-        let drawn = resampled.iter().filter_map(|one| one.get(at).copied());
-        Difference::new(figure, a, b, drawn.collect())
-    });
-    let differences = differences.collect();
+    let sides = blocks.iter();
+    let sides: Vec<_> = sides.map(|(a, b)| (Block::new(a), Block::new(b))).collect();
+    let differences = differences(&sides, seed);
     let (a, b): (Vec<_>, Vec<_>) = blocks.into_iter().unzip();
     Some(Comparison {
         schema_version: SCHEMA_VERSION,
         seed,
         pairs,
+        ended: None,
         a: mean_of(a)?,
         b: mean_of(b)?,
         differences,
     })
-}
-
-impl Difference {
-    /// `drawn`: the difference in each resample.
-    fn new(figure: &str, a: f64, b: f64, mut drawn: Vec<f64>) -> Self {
-        drawn.sort_by(f64::total_cmp);
-        let nth = |share: f64| {
-            let at = (share * (drawn.len().saturating_sub(1)) as f64).round() as usize;
-            drawn.get(at).copied().unwrap_or_default()
-        };
-        let outside = (1.0 - CONFIDENCE) / 2.0;
-        let (low, high) = (nth(outside), nth(1.0 - outside));
-        Self {
-            figure: figure.to_owned(),
-            a,
-            b,
-            percent: percent(a, b),
-            low,
-            high,
-            seen: low > 0.0 || high < 0.0,
-        }
-    }
-}
-
-/// One side of one pair.
-struct Side {
-    latency: Histogram<u64>,
-    requests_per_second: f64,
-    error_share: f64,
-}
-
-impl Side {
-    fn new(report: &Report) -> Self {
-        Self {
-            latency: report.latency(),
-            requests_per_second: report.requests_per_second,
-            error_share: report.errors as f64 / report.requests.max(1) as f64,
-        }
-    }
-}
-
-/// The figures of the pairs drawn, latencies together.
-fn figures<'a>(
-    sides: &'a [(Side, Side)],
-    drawn: &[usize],
-    side: impl Fn(&'a (Side, Side)) -> &'a Side,
-) -> Vec<(&'static str, f64)> {
-    let mut latency = histogram();
-    let (mut rate, mut errors) = (0.0, 0.0);
-    for at in drawn {
-        let Some(side) = sides.get(*at).map(&side) else {
-            continue;
-        };
-        // The same bounds.
-        let _ = latency.add(&side.latency);
-        rate += side.requests_per_second;
-        errors += side.error_share;
-    }
-    let count = drawn.len().max(1) as f64;
-    let at = |quantile: f64| latency.value_at_quantile(quantile) as f64;
-    vec![
-        ("requests_per_second", rate / count),
-        ("errors_percent", 100.0 * errors / count),
-        ("mean_us", latency.mean()),
-        ("p50_us", at(0.5)),
-        ("p90_us", at(0.9)),
-        ("p99_us", at(0.99)),
-        ("p999_us", at(0.999)),
-    ]
-}
-
-/// From nothing to something is told as the points it is.
-fn percent(a: f64, b: f64) -> f64 {
-    if a == 0.0 { b } else { 100.0 * (b - a) / a }
 }
 
 /// Blocks follow one another: their rate is the mean of theirs, their time the sum.
@@ -233,20 +130,30 @@ impl std::fmt::Display for Comparison {
         )?;
         writeln!(
             f,
-            "{:<22}{:>12}{:>12}{:>12}   95 % interval",
-            "", "A", "B", "B from A"
+            "{:<22}{:>12}{:>12}{:>12}   {:.1} % interval",
+            "",
+            "A",
+            "B",
+            "B from A",
+            100.0 * CONFIDENCE
         )?;
         for one in &self.differences {
-            let verdict = if one.seen {
-                ""
-            } else {
-                "   no difference seen"
-            };
-            writeln!(
+            write!(
                 f,
-                "{:<22}{:>12.1}{:>12.1}{:>+11.1}%   {:+.1} to {:+.1} %{verdict}",
-                one.figure, one.a, one.b, one.percent, one.low, one.high
+                "{:<22}{:>12.1}{:>12.1}{:>+11.1}%   ",
+                one.figure, one.a, one.b, one.percent
             )?;
+            match (one.too_few, one.seen) {
+                (true, _) => writeln!(f, "{}", one.verdict())?,
+                (false, true) => writeln!(f, "{:+.1} to {:+.1} %", one.low, one.high)?,
+                (false, false) => {
+                    let verdict = one.verdict();
+                    writeln!(f, "{:+.1} to {:+.1} %   {verdict}", one.low, one.high)?;
+                }
+            }
+        }
+        if let Some(ended) = &self.ended {
+            writeln!(f, "ENDED EARLY: {}", ended.why)?;
         }
         if self.a.saturated || self.b.saturated {
             writeln!(
@@ -284,7 +191,13 @@ mod tests {
         };
         let same = judged(1_000, 1_000);
         assert!(!of(&same, "p50_us").seen, "{same}");
-        assert!(same.to_string().contains("no difference seen"));
+        let text = same.to_string();
+        let p50 = text
+            .lines()
+            .find(|line| line.starts_with("p50_us"))
+            .unwrap();
+        assert!(p50.ends_with("no difference seen"), "{text}");
+        assert!(text.contains("99.3 % interval"), "{text}");
         let slower = judged(1_000, 1_100);
         let p50 = of(&slower, "p50_us");
         assert!(
@@ -308,6 +221,12 @@ mod tests {
 
     #[test]
     fn too_few_pairs_are_not_judged() {
-        assert!(judge(vec![(report_of(&[1]), report_of(&[1]))], 1).is_none());
+        let pairs = |count: usize| (0..count).map(|_| (report_of(&[1]), report_of(&[1])));
+        assert!(judge(pairs(9).collect(), 1).is_none());
+        let ten = judge(pairs(10).collect(), 1).unwrap();
+        let p99 = ten.differences.iter().find(|one| one.figure == "p99_us");
+        assert_eq!(p99.unwrap().verdict(), "too few requests");
+        assert!(ten.to_string().contains("too few requests"), "{ten}");
+        assert!(page::page(&ten).contains("too few requests"));
     }
 }

@@ -1,7 +1,9 @@
 //! One connection to the target, HTTP/1.1 or HTTP/2, and one exchange on it.
 
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -18,8 +20,10 @@ use crate::record::Failure;
 use crate::target::Request;
 use crate::wire::{self, Body, Chunks, Classifier};
 
-/// From the request to the last byte of the response.
+/// From the request to the last byte of the response, without what a slow reader pauses.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Of a slow reader, at a time.
+const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// Read at a time: small where nothing large comes, as ten thousand connections may be open.
 const READ_BYTES: usize = 16 * 1024;
 
@@ -90,6 +94,14 @@ impl Connection {
         }
     }
 
+    /// Whether it carries other requests still, whatever became of one.
+    pub(crate) fn has_streams(&self) -> bool {
+        match self {
+            Self::Http1(_) => false,
+            Self::Http2(sender) => !sender.is_closed(),
+        }
+    }
+
     /// Whether it can take a request; notices a server that has closed it meanwhile.
     pub(crate) async fn is_ready(&mut self) -> bool {
         match self {
@@ -107,9 +119,10 @@ impl Connection {
         match (self, request) {
             (Self::Http1(http1), Request::Http1(bytes)) => http1.exchange(&bytes, reading).await,
             (Self::Http2(sender), Request::Http2(request)) => {
-                let exchange = over_http2(sender, request, reading);
-                let timed = tokio::time::timeout(RESPONSE_TIMEOUT, exchange).await;
-                timed.unwrap_or(Err(Failure::Timeout))
+                let paused = AtomicU64::new(0);
+                let exchange = over_http2(sender, request, Sink::new(reading, &paused));
+                let limit = std::pin::pin!(tokio::time::sleep(RESPONSE_TIMEOUT));
+                within(RESPONSE_TIMEOUT, &paused, limit, exchange).await
             }
             _ => Err(Failure::Malformed), // a target makes requests and connections of one kind
         }
@@ -129,7 +142,7 @@ impl Http1 {
     }
 
     async fn exchange(&mut self, request: &[u8], reading: Reading) -> Result<Answer, Failure> {
-        let deadline = tokio_now() + RESPONSE_TIMEOUT;
+        let paused = AtomicU64::new(0);
         let Self {
             stream,
             buffer,
@@ -140,27 +153,42 @@ impl Http1 {
         let exchange = async {
             // Plain TCP has nothing to flush; TLS may.
             if stream.write_all(request).await.is_err() || stream.flush().await.is_err() {
-                return Err(Failure::CutShort);
+                return Err(Failure::NoAnswer);
             }
-            let answer = read_response(stream, buffer, classifier, keeps, reading).await?;
+            let sink = Sink::new(reading, &paused);
+            let answer = read_response(stream, buffer, classifier, keeps, sink).await?;
             *keeps &= buffer.is_empty();
             Ok(answer)
         };
-        let mut exchange = std::pin::pin!(exchange);
-        std::future::poll_fn(|context| {
-            if let Poll::Ready(ended) = exchange.as_mut().poll(context) {
-                return Poll::Ready(ended);
-            }
-            while limit.as_mut().poll(context).is_ready() {
-                if limit.deadline() >= deadline {
-                    return Poll::Ready(Err(Failure::Timeout));
-                }
-                limit.as_mut().reset(deadline);
-            }
-            Poll::Pending
-        })
-        .await
+        within(RESPONSE_TIMEOUT, &paused, limit.as_mut(), exchange).await
     }
+}
+
+/// Ends an exchange for which the server makes us wait longer than `most`. What the client itself `paused`, in
+/// microseconds, is not the server's. `limit` may have any deadline: it is set anew where it runs out too early.
+async fn within<T>(
+    most: Duration,
+    paused: &AtomicU64,
+    mut limit: Pin<&mut tokio::time::Sleep>,
+    exchange: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let began = tokio_now();
+    let mut exchange = std::pin::pin!(exchange);
+    std::future::poll_fn(|context| {
+        if let Poll::Ready(ended) = exchange.as_mut().poll(context) {
+            return Poll::Ready(ended);
+        }
+        while limit.as_mut().poll(context).is_ready() {
+            let paused = Duration::from_micros(paused.load(Ordering::Relaxed));
+            let deadline = began + most + paused;
+            if limit.deadline() >= deadline {
+                return Poll::Ready(Err(Failure::Timeout));
+            }
+            limit.as_mut().reset(deadline);
+        }
+        Poll::Pending
+    })
+    .await
 }
 
 fn tokio_now() -> tokio::time::Instant {
@@ -172,21 +200,20 @@ async fn read_response(
     buffer: &mut BytesMut,
     classifier: &mut Classifier,
     keeps: &mut bool,
-    reading: Reading,
+    mut sink: Sink<'_>,
 ) -> Result<Answer, Failure> {
     let head = loop {
         match wire::head(buffer, classifier).map_err(|_| Failure::Malformed)? {
             Some(head) if head.status < 200 && head.status != 101 => buffer.advance(head.bytes),
             Some(head) => break head,
-            None => more(stream, buffer).await?,
+            None => match (more(stream, buffer).await, buffer.is_empty()) {
+                (Err(Failure::CutShort), true) => return Err(Failure::NoAnswer),
+                (read, _) => read?,
+            },
         }
     };
     buffer.advance(head.bytes);
     *keeps = head.keeps;
-    let mut sink = Sink {
-        reading,
-        ..Sink::default()
-    };
     match head.body {
         Body::Length(length) => {
             while sink.bytes < length {
@@ -233,16 +260,27 @@ async fn read_response(
 }
 
 /// Counts a body, and sums it up.
-#[derive(Default)]
-struct Sink {
+struct Sink<'a> {
     reading: Reading,
+    /// Microseconds that a slow reader has waited, or is about to.
+    paused: &'a AtomicU64,
     bytes: u64,
     /// Of those, for how many a slow reader has waited.
     paid: u64,
     sum: crc32fast::Hasher,
 }
 
-impl Sink {
+impl<'a> Sink<'a> {
+    fn new(reading: Reading, paused: &'a AtomicU64) -> Self {
+        Self {
+            reading,
+            paused,
+            bytes: 0,
+            paid: 0,
+            sum: crc32fast::Hasher::new(),
+        }
+    }
+
     fn take(&mut self, data: &[u8]) {
         self.bytes += data.len() as u64;
         if self.reading.sum {
@@ -256,7 +294,10 @@ impl Sink {
             let unpaid = (self.bytes - self.paid) as f64;
             self.paid = self.bytes;
             let pause = Duration::from_secs_f64(unpaid / per_second.max(1) as f64);
-            tokio::time::sleep(pause.min(RESPONSE_TIMEOUT)).await;
+            let pause = pause.min(PAUSE_MAX);
+            let micros = u64::try_from(pause.as_micros()).unwrap_or(u64::MAX);
+            self.paused.fetch_add(micros, Ordering::Relaxed);
+            tokio::time::sleep(pause).await;
         }
     }
 }
@@ -273,18 +314,11 @@ async fn more(stream: &mut Stream, buffer: &mut BytesMut) -> Result<(), Failure>
 async fn over_http2(
     sender: &mut http2::SendRequest<Empty<Bytes>>,
     request: http::Request<Empty<Bytes>>,
-    reading: Reading,
+    mut sink: Sink<'_>,
 ) -> Result<Answer, Failure> {
+    let answer = sender.send_request(request).await;
+    let (head, mut body) = answer.map_err(|_| Failure::NoAnswer)?.into_parts();
     let cut = |_| Failure::CutShort;
-    let (head, mut body) = sender
-        .send_request(request)
-        .await
-        .map_err(cut)?
-        .into_parts();
-    let mut sink = Sink {
-        reading,
-        ..Sink::default()
-    };
     while let Some(frame) = body.frame().await {
         sink.take(frame.map_err(cut)?.data_ref().map_or(&[][..], |data| data));
         sink.pause().await;
@@ -339,3 +373,6 @@ impl AsyncWrite for Stream {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

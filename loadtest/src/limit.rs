@@ -137,7 +137,8 @@ pub async fn limit(
         let step = search.next();
         let (rate, duration) = match step {
             Step::Try(rate) => (rate, plan.duration),
-            Step::Confirm(rate) => (rate, confirm),
+            // As each short one, after the cold phase.
+            Step::Confirm(rate) => (rate, plan.cold.saturating_add(confirm)),
             Step::Done(rate) => {
                 limit.rate = rate;
                 break;
@@ -150,18 +151,23 @@ pub async fn limit(
         };
         let report = tokio::select! {
             () = &mut stop => break,
-            report = patient(&trial, &mut watcher) => report?,
+            report = patient(&trial, &mut watcher) => report,
         };
         let long = matches!(step, Step::Confirm(_));
-        let trial = Trial::new(rate, long, &report, slo);
+        let (trial, report) = match report {
+            Ok(report) => (Trial::new(rate, long, &report, slo), Some(report)),
+            // It was never there.
+            Err(error) if limit.trials.is_empty() => return Err(error),
+            Err(error) => (Trial::without(rate, long, &error), None),
+        };
         search.heard(step, trial.held);
         limit.generator_bound = match trial.held {
             true => limit.generator_bound,
-            false => report.saturated,
+            false => report.as_ref().is_some_and(|report| report.saturated),
         };
         watcher(Watched::Trial(&trial));
         if long && trial.held {
-            limit.confirmed = Some(report);
+            limit.confirmed = report;
         }
         limit.trials.push(trial);
     }
@@ -187,6 +193,10 @@ impl Trial {
         if report.saturated {
             why.push("the generator could not keep the schedule".to_owned());
         }
+        why.extend(report.said_of_held_back());
+        if report.errors == report.requests {
+            why.push("not one good answer".to_owned());
+        }
         let latency = report.latency();
         Self {
             rate,
@@ -196,6 +206,19 @@ impl Trial {
             requests_per_second: report.requests_per_second,
             p50_us: latency.value_at_quantile(0.5),
             p99_us: latency.value_at_quantile(0.99),
+        }
+    }
+
+    /// A server that does not come back does not hold.
+    fn without(rate: f64, long: bool, error: &Error) -> Self {
+        Self {
+            rate,
+            long,
+            held: false,
+            why: vec![error.to_string()],
+            requests_per_second: 0.0,
+            p50_us: 0,
+            p99_us: 0,
         }
     }
 }
@@ -240,6 +263,25 @@ impl fmt::Display for Limit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::tests::{failures, report_of};
+
+    #[test]
+    fn a_trial_of_errors_does_not_hold() {
+        let check = |report: &Report, slo: &str, expect: &str| {
+            let slo: Vec<_> = slo.parse().into_iter().collect();
+            let trial = Trial::new(100.0, false, report, &slo);
+            assert_eq!(trial.held, expect.is_empty(), "{trial}");
+            assert!(trial.why.join(", ").contains(expect), "{trial}");
+        };
+        check(&report_of(&[200]), "p99<20ms", "");
+        check(&failures(9), "p99<20ms", "p99<20ms: it is of nothing");
+        check(&failures(9), "wrong<1%", "not one good answer");
+        let held_back = Report {
+            held_back: 1,
+            ..report_of(&[200])
+        };
+        check(&held_back, "p99<20ms", "1 requests were never sent");
+    }
 
     #[test]
     fn a_page_shows_every_trial_and_what_was_confirmed() {

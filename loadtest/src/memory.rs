@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::connection::Answer;
 
-/// URLs whose ETag, and versions whose bytes are remembered; what comes later is not.
+/// URLs and variants whose ETag, and versions whose bytes are remembered; what comes later is not.
 const REMEMBERED_MAX: usize = 1_000_000;
 
 #[derive(Default)]
@@ -20,8 +20,8 @@ struct Remembered {
 }
 
 impl Memory {
-    pub(crate) fn etag(&self, path: &str) -> Option<String> {
-        self.lock().etags.get(&hash(&path)).cloned()
+    pub(crate) fn etag(&self, path: &str, variant: Option<&str>) -> Option<String> {
+        self.lock().etags.get(&hash(&(path, variant))).cloned()
     }
 
     /// Whether these are not the bytes that the same version was before.
@@ -45,13 +45,15 @@ impl Memory {
         false
     }
 
-    pub(crate) fn remember(&self, path: &str, answer: &Answer) {
+    pub(crate) fn remember(&self, path: &str, variant: Option<&str>, answer: &Answer) {
         let (200, Some(etag)) = (answer.status, &answer.etag) else {
             return;
         };
         let mut remembered = self.lock();
         if remembered.etags.len() < REMEMBERED_MAX {
-            remembered.etags.insert(hash(&path), etag.clone());
+            remembered
+                .etags
+                .insert(hash(&(path, variant)), etag.clone());
         }
     }
 
@@ -70,6 +72,23 @@ fn hash(of: &impl Hash) -> u64 {
 mod tests {
     use super::*;
     use crate::class::Class;
+
+    #[test]
+    fn each_variant_has_its_own_etag() {
+        let memory = Memory::default();
+        let answer = |etag: &str| Answer {
+            status: 200,
+            class: Class::Hit,
+            bytes: 1,
+            sum: 1,
+            etag: Some(etag.to_owned()),
+        };
+        memory.remember("/a", Some("en"), &answer("\"en\""));
+        memory.remember("/a", Some("de"), &answer("\"de\""));
+        assert_eq!(memory.etag("/a", Some("en")).as_deref(), Some("\"en\""));
+        assert_eq!(memory.etag("/a", Some("de")).as_deref(), Some("\"de\""));
+        assert_eq!(memory.etag("/a", None), None);
+    }
 
     #[test]
     fn a_version_is_the_same_bytes_each_time() {

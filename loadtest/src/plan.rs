@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::schedule::{Arrivals, Schedule, Segment};
 use crate::workload::Workload;
 
@@ -34,8 +36,8 @@ pub struct Plan {
     pub how: How,
     /// For `https://` only.
     pub trust: Option<Trust>,
-    /// Names the URL's host, where that is not this machine: load is sent to one's own servers only.
-    pub i_own_this: Option<String>,
+    /// Hosts that are not this machine, and yet one's own: load is sent to no others.
+    pub i_own_this: Vec<String>,
 }
 
 /// When the next request leaves.
@@ -125,6 +127,23 @@ pub enum Error {
     Thread(std::io::Error),
 }
 
+/// Why a report is not of all that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    pub why: String,
+    /// A server was there and is so no more.
+    pub unreachable: bool,
+}
+
+impl From<Error> for Ended {
+    fn from(error: Error) -> Self {
+        Self {
+            unreachable: matches!(error, Error::Unreachable { .. }),
+            why: error.to_string(),
+        }
+    }
+}
+
 impl Plan {
     /// A run with nothing special about it.
     pub fn new(url: impl Into<String>, mode: Mode, duration: Duration) -> Self {
@@ -137,7 +156,7 @@ impl Plan {
             seed: 1,
             how: How::default(),
             trust: None,
-            i_own_this: None,
+            i_own_this: Vec::new(),
         }
     }
 

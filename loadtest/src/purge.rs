@@ -36,12 +36,23 @@ pub async fn purge(
     plan.check()?;
     let mut stop = pin!(stop);
     let mut rounds: Vec<Vec<Round>> = plan.caches.iter().map(|_| Vec::new()).collect();
+    let (mut ended, mut told) = (None, false);
     'rounds: for _ in 0..plan.rounds {
         for (cache, rounds) in plan.caches.iter().zip(&mut rounds) {
             let round = tokio::select! {
                 () = &mut stop => break 'rounds,
-                round = round(plan, cache) => round?,
+                round = round(plan, cache) => round,
             };
+            let round = match round {
+                Ok(round) => round,
+                Err(error) if !told => return Err(error),
+                // What was seen before is not lost.
+                Err(error) => {
+                    ended = Some(error.into());
+                    break 'rounds;
+                }
+            };
+            told = true;
             watcher(&cache.name, &round);
             rounds.push(round);
         }
@@ -50,7 +61,7 @@ pub async fn purge(
     for (cache, rounds) in plan.caches.iter().zip(rounds) {
         caches.push(CacheReport::new(cache, rounds));
     }
-    Ok(PurgeReport::new(plan, caches))
+    Ok(PurgeReport::new(plan, caches, ended))
 }
 
 /// Traffic before and after; in the middle the change and the purge.
@@ -65,6 +76,7 @@ async fn round(plan: &PurgePlan, cache: &Cache) -> Result<Round, Error> {
         run(
             Plan {
                 workload: plan.workload.clone(),
+                trust: plan.trust.clone(),
                 i_own_this: plan.i_own_this.clone(),
                 ..Plan::new(url, rate, plan.before + plan.after)
             },
@@ -132,7 +144,7 @@ async fn change(plan: &PurgePlan, cache: &Cache, at: Instant) -> Result<Moments,
 
 async fn find(url: &str, plan: &PurgePlan) -> Result<Target, Error> {
     let address = Address::parse(url)?;
-    Target::find(&address, false, None, plan.i_own_this.as_deref()).await
+    Target::find(&address, false, plan.trust.as_ref(), &plan.i_own_this).await
 }
 
 async fn send(

@@ -59,7 +59,9 @@ pub enum Failure {
     NoSocket,
     /// No connection (refused, reset, TLS).
     Connect,
-    /// The connection ended before the response, or before all of its body.
+    /// The connection ended before a byte of the response.
+    NoAnswer,
+    /// The connection ended within the response.
     CutShort,
     /// Not HTTP.
     Malformed,

@@ -15,6 +15,7 @@ use crate::worker::Pace;
 pub mod hdr;
 pub mod html;
 pub mod merge;
+mod read;
 mod text;
 
 pub use text::{Bytes, Count, Micros};
@@ -47,14 +48,17 @@ pub struct Report {
     pub bytes: u64,
     /// The share of responses that the cache gave without waiting for the origin (hit and stale); null without any.
     pub hit_ratio: Option<f64>,
-    /// The same share of the bytes.
+    /// The same share of their bytes.
     pub byte_hit_ratio: Option<f64>,
     /// What an open loop should have sent by the end, the cold phase included; null for a closed loop.
     pub planned: Option<u64>,
     /// How late the generator itself was; null for a closed loop, which has no schedule.
     pub send_lag_us: Option<Lag>,
-    /// The generator could not keep its schedule, or had no socket or connection left (see
-    /// [`CONNECTIONS_MAX`](crate::plan::CONNECTIONS_MAX)): the figures say nothing of the server.
+    /// Of those, how many were not sent because the server left so many unanswered at a time (see
+    /// [`CONNECTIONS_MAX`](crate::plan::CONNECTIONS_MAX)): its fault, and no figure of latency knows of them.
+    #[serde(default)]
+    pub held_back: u64,
+    /// The generator could not keep its schedule, or had no socket left: the figures say nothing of the server.
     pub saturated: bool,
     /// What the generator cost, and how many threads it was.
     pub generator_cpu_s: f64,
@@ -115,12 +119,12 @@ impl Report {
         let no_socket = total.failures.get(&Failure::NoSocket).copied().unwrap_or(0);
         let pace = measured.pace.as_ref();
         let open = plan.schedule().is_some();
-        let since = crate::clock::wall().duration_since(std::time::UNIX_EPOCH);
+        let since = measured.began.duration_since(std::time::UNIX_EPOCH);
         let mut report = Self {
             schema_version: SCHEMA_VERSION,
             url: plan.url.clone(),
             seed: plan.seed,
-            began_unix_s: since.unwrap_or_default().as_secs_f64() - measured.sending.as_secs_f64(),
+            began_unix_s: since.unwrap_or_default().as_secs_f64(),
             requests_per_second: per_second(measured.answered, measured.sending),
             duration_s: measured.sending.as_secs_f64(),
             requests: 0,
@@ -134,6 +138,7 @@ impl Report {
                 p50: pace.lag.value_at_quantile(0.5),
                 p99: pace.lag.value_at_quantile(0.99),
             }),
+            held_back: pace.map_or(0, |pace| pace.held_back),
             // An open loop without a pace had no timer, and sent nothing.
             saturated: no_socket > 0 || open && pace.is_none_or(Pace::is_saturated),
             generator_cpu_s: measured.cpu.as_secs_f64(),
@@ -162,7 +167,8 @@ impl Report {
         self.errors = of(Class::Error).map_or(0, |class| class.count);
         let (hit_count, hit_bytes) = (hits(|class| class.count), hits(|class| class.bytes));
         self.hit_ratio = share(hit_count, self.requests - self.errors);
-        self.byte_hit_ratio = share(hit_bytes, self.bytes);
+        let error_bytes = of(Class::Error).map_or(0, |class| class.bytes);
+        self.byte_hit_ratio = share(hit_bytes, self.bytes - error_bytes);
     }
 
     /// All classes but errors in one histogram, from the intended times.
@@ -181,9 +187,10 @@ impl Report {
 }
 
 impl Pace {
-    /// The self-check: too late, or too few.
+    /// The self-check: too late, or too few, and not for the server's sake.
     pub(crate) fn is_saturated(&self) -> bool {
-        self.sent < self.planned || self.lag.value_at_quantile(0.99) > SEND_LAG_P99_US_MAX
+        self.sent + self.held_back < self.planned
+            || self.lag.value_at_quantile(0.99) > SEND_LAG_P99_US_MAX
     }
 }
 

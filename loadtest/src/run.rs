@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use hdrhistogram::Histogram;
 use tokio::sync::watch;
@@ -15,7 +15,7 @@ use crate::plan::{Error, Mode, Plan};
 use crate::record::{Recorder, Recorders, histogram};
 use crate::report::{Interval, Report};
 use crate::target::Target;
-use crate::worker::{Done, Pace, Run, Worker};
+use crate::worker::{Done, Pace, Phase, Run, Worker};
 use crate::workload::{Ask, Workload};
 
 /// How often what was recorded is taken.
@@ -23,6 +23,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Everything of a run, from which the report is made.
 pub(crate) struct Measured {
+    pub(crate) began: SystemTime,
     /// How long requests were sent and counted, after the cold phase, and how many had been answered by its end.
     pub(crate) sending: Duration,
     pub(crate) answered: u64,
@@ -58,8 +59,8 @@ pub async fn run_watched(
 ) -> Result<Report, Error> {
     plan.check()?;
     let address = Address::parse(&plan.url)?;
-    let mine = plan.i_own_this.as_deref();
-    let target = Target::find(&address, plan.how.http2, plan.trust.as_ref(), mine).await?;
+    let (trust, mine) = (plan.trust.as_ref(), &plan.i_own_this);
+    let target = Target::find(&address, plan.how.http2, trust, mine).await?;
     let workload = plan
         .workload
         .take()
@@ -93,33 +94,33 @@ async fn measure(
     stop: impl Future<Output = ()>,
     watcher: impl FnMut(&Progress<'_>),
 ) -> Result<Measured, Error> {
-    let (over, _) = watch::channel(false);
-    let start = clock::now();
+    let (phase, _) = watch::channel(Phase::Running);
+    let (start, began) = (clock::now(), clock::wall());
     let mut working = Vec::new();
     for number in 0..run.workers {
         let worker = Worker::new(run.clone(), number);
-        let over = over.subscribe();
+        let phase = phase.subscribe();
         let done = match (&plan.mode, plan.schedule()) {
             (Mode::Closed { connections }, _) => {
                 // The first of them take what does not divide.
                 let share = (connections + run.workers - 1 - number) / run.workers;
                 Worker::start(move || async move {
-                    worker.closed(share, over).await;
+                    worker.closed(share, phase).await;
                     None
                 })
             }
             (_, Some(schedule)) => Worker::start(move || async move {
                 // Without a timer nothing was sent: the report says that it was too few.
-                worker.open(schedule, start, over).await.ok()
+                worker.open(schedule, start, phase).await.ok()
             }),
             (_, None) => continue, // only a closed loop has no schedule
         };
         working.push(done.map_err(Error::Thread)?);
     }
-    let mut collected = Collected::new(plan, start);
-    collected.until(run, stop, watcher).await;
+    let mut collected = Collected::new(plan, start, began);
+    let ended = collected.until(run, stop, watcher).await;
     let end = clock::now();
-    over.send_replace(true);
+    phase.send_replace(ended);
     let mut done = Vec::new();
     for worker in working {
         done.extend(worker.await);
@@ -131,6 +132,7 @@ async fn measure(
 /// What was taken so far.
 struct Collected {
     start: Instant,
+    began: SystemTime,
     duration: Duration,
     cold_ends: Option<Duration>,
     total: Recorder,
@@ -140,9 +142,10 @@ struct Collected {
 }
 
 impl Collected {
-    fn new(plan: &Plan, start: Instant) -> Self {
+    fn new(plan: &Plan, start: Instant, began: SystemTime) -> Self {
         Self {
             start,
+            began,
             duration: plan.duration,
             cold_ends: Some(plan.cold).filter(|cold| !cold.is_zero()),
             total: Recorder::default(),
@@ -152,13 +155,13 @@ impl Collected {
         }
     }
 
-    /// Takes an interval each second, and one where the cold phase ends, until the run's time is over.
+    /// Takes an interval each second, and one where the cold phase ends, until the run's time is over or it is stopped.
     async fn until(
         &mut self,
         run: &Run,
         stop: impl Future<Output = ()>,
         mut watcher: impl FnMut(&Progress<'_>),
-    ) {
+    ) -> Phase {
         let mut stop = pin!(stop);
         let mut from = Duration::ZERO;
         loop {
@@ -185,10 +188,11 @@ impl Collected {
                         .sum(),
                 });
             }
-            if stopped || to == self.duration {
-                return;
+            match (stopped, to == self.duration) {
+                (true, _) => return Phase::Stopped,
+                (false, true) => return Phase::Ended,
+                (false, false) => from = to,
             }
-            from = to;
         }
     }
 
@@ -223,6 +227,7 @@ impl Collected {
         let cpu = done.iter().map(|done| done.cpu).sum();
         let paces: Vec<_> = done.into_iter().filter_map(|done| done.pace).collect();
         Measured {
+            began: self.began,
             sending: sending.saturating_sub(cold),
             answered: self.answered,
             total: self.total,
@@ -244,6 +249,7 @@ fn all(paces: &[Pace]) -> Pace {
     Pace {
         planned: paces.iter().map(|pace| pace.planned).sum(),
         sent: paces.iter().map(|pace| pace.sent).sum(),
+        held_back: paces.iter().map(|pace| pace.held_back).sum(),
         lag,
     }
 }

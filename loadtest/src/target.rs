@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
+use std::future::Future;
 use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use http::header;
 use http_body_util::Empty;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 
 use crate::address::Address;
@@ -24,6 +25,8 @@ use crate::workload::Ask;
 
 /// TCP and TLS together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// What the kernel takes in for a slow reader; it doubles that.
+const SLOW_BUFFER_BYTES: u32 = 8 * 1024;
 /// Addresses of one name that are tried.
 const ADDRESSES_MAX: usize = 16;
 /// Read of a CA file; the system's whole list is smaller.
@@ -62,7 +65,7 @@ impl Target {
         address: &Address,
         http2: bool,
         trust: Option<&Trust>,
-        i_own_this: Option<&str>,
+        i_own_this: &[String],
     ) -> Result<Self, Error> {
         let unreachable = |source| Error::Unreachable {
             target: address.authority.clone(),
@@ -97,8 +100,30 @@ impl Target {
 
     /// `resume` a TLS session where there is one.
     pub(crate) async fn connect(&self, resume: bool) -> io::Result<Connection> {
+        self.open(resume, TcpStream::connect(self.address)).await
+    }
+
+    /// For a reader so slow that the server notices: this machine takes nothing in for it.
+    pub(crate) async fn connect_slow(&self, resume: bool) -> io::Result<Connection> {
         let connecting = async {
-            let stream = TcpStream::connect(self.address).await?;
+            let socket = match self.address {
+                SocketAddr::V4(_) => TcpSocket::new_v4()?,
+                SocketAddr::V6(_) => TcpSocket::new_v6()?,
+            };
+            // Before it connects: the window that is offered then is not taken back.
+            socket.set_recv_buffer_size(SLOW_BUFFER_BYTES)?;
+            socket.connect(self.address).await
+        };
+        self.open(resume, connecting).await
+    }
+
+    async fn open(
+        &self,
+        resume: bool,
+        connecting: impl Future<Output = io::Result<TcpStream>>,
+    ) -> io::Result<Connection> {
+        let connecting = async {
+            let stream = connecting.await?;
             stream.set_nodelay(true)?;
             let stream = match &self.tls {
                 None => Stream::Plain(stream),
@@ -257,4 +282,63 @@ fn authorities(file: &std::path::Path) -> Result<rustls::RootCertStore, String> 
         return Err("it holds no certificate".to_owned());
     }
     Ok(roots)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::expect_used)]
+
+    use super::*;
+
+    /// Each field is on the wire, over either version.
+    #[test]
+    fn a_request_says_all_that_was_asked() {
+        let check = |ask: &Ask, etag: Option<&str>, expect: &[(&str, &str)]| {
+            let mut target = Target {
+                address: SocketAddr::from(([127, 0, 0, 1], 80)),
+                authority: "localhost".to_owned(),
+                http2: false,
+                tls: None,
+            };
+            let Some(Request::Http1(bytes)) = target.request(ask, etag) else {
+                panic!("{ask:?}");
+            };
+            let lines = expect
+                .iter()
+                .map(|(name, value)| format!("{name}: {value}\r\n"));
+            let lines = lines.collect::<String>();
+            let agent = USER_AGENT;
+            let text = format!(
+                "GET /a?b HTTP/1.1\r\nhost: localhost\r\nuser-agent: {agent}\r\n{lines}\r\n"
+            );
+            assert_eq!(String::from_utf8_lossy(&bytes), text);
+            target.http2 = true;
+            let Some(Request::Http2(request)) = target.request(ask, etag) else {
+                panic!("{ask:?}");
+            };
+            assert_eq!(request.uri(), "http://localhost/a?b");
+            let fields = request.headers().iter();
+            let fields = fields.filter(|(name, _)| *name != header::USER_AGENT);
+            let fields: Vec<_> = fields
+                .map(|(name, value)| (name.as_str(), value.to_str().expect("text")))
+                .collect();
+            assert_eq!(fields, expect);
+        };
+        let plain = Ask::plain("/a?b".to_owned());
+        check(&plain, None, &[]);
+        let part = Ask {
+            range: Some((5, 9)),
+            ..plain.clone()
+        };
+        check(&part, None, &[("range", "bytes=5-9")]);
+        let german = Ask {
+            vary: Some(("accept-language".to_owned(), "de".to_owned())),
+            ..part
+        };
+        let fields = [("range", "bytes=5-9"), ("accept-language", "de")];
+        check(&german, None, &fields);
+        let etag = ("if-none-match", "\"1\"");
+        check(&plain, Some("\"1\""), &[etag]);
+        check(&german, Some("\"1\""), &[&fields[..], &[etag]].concat());
+    }
 }

@@ -29,12 +29,14 @@ enum Figure {
 }
 
 impl Threshold {
-    /// What was found, if it does not hold. A ratio of nothing never holds.
+    /// What was found, if it does not hold. A ratio of nothing never holds, nor does the latency of no answer.
     pub fn broken(&self, report: &Report) -> Option<String> {
-        let share = |part: u64| part as f64 / report.requests.max(1) as f64;
+        // What the server kept from being sent was not answered either.
+        let asked = report.requests + report.held_back;
+        let share = |part: u64| part as f64 / asked as f64;
         let found = match self.of {
-            Figure::Latency(quantile) => report.latency().value_at_quantile(quantile) as f64,
-            Figure::Errors => share(report.errors),
+            Figure::Latency(quantile) => latency(report, quantile).unwrap_or(f64::NAN),
+            Figure::Errors => share(report.errors + report.held_back),
             Figure::Wrong => share(report.wrong),
             Figure::HitRatio => report.hit_ratio.unwrap_or(f64::NAN),
             Figure::ByteHitRatio => report.byte_hit_ratio.unwrap_or(f64::NAN),
@@ -45,12 +47,19 @@ impl Threshold {
             false => found > self.bound,
         };
         let shown = match self.of {
+            _ if found.is_nan() => "of nothing".to_owned(),
             Figure::Latency(_) => format!("{:.3} ms", found / 1e3),
             Figure::Requests => format!("{found:.1} per second"),
             _ => format!("{:.3} %", found * 100.0),
         };
         (!holds).then(|| format!("{self}: it is {shown}"))
     }
+}
+
+/// None: not one good answer.
+fn latency(report: &Report, quantile: f64) -> Option<f64> {
+    let all = report.latency();
+    (!all.is_empty()).then(|| all.value_at_quantile(quantile) as f64)
 }
 
 impl FromStr for Threshold {
@@ -111,8 +120,10 @@ impl fmt::Display for Threshold {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::expect_used)]
+
     use super::*;
-    use crate::report::tests::some_report;
+    use crate::report::tests::{failures, report_of, some_report};
 
     #[test]
     fn a_threshold_holds_or_says_what_is() {
@@ -148,5 +159,31 @@ mod tests {
         ] {
             check(wrong, Some("is no threshold"));
         }
+    }
+
+    #[test]
+    fn nothing_holds_of_no_answer() {
+        for report in [report_of(&[]), failures(3)] {
+            for text in ["p99<20ms", "max>1us", "hit_ratio<50%", "errors<0.1%"] {
+                let threshold: Threshold = text.parse().expect(text);
+                let broken = threshold.broken(&report);
+                assert!(broken.is_some(), "{text}: {report}");
+            }
+            let threshold: Threshold = "p99<20ms".parse().expect("a threshold");
+            let broken = threshold.broken(&report).unwrap_or_default();
+            assert!(broken.contains("it is of nothing"), "{broken}");
+        }
+    }
+
+    #[test]
+    fn what_was_held_back_is_an_error() {
+        let report = Report {
+            held_back: 9,
+            ..report_of(&[1])
+        };
+        let broken = |text: &str| text.parse::<Threshold>().expect(text).broken(&report);
+        assert_eq!(broken("errors<91%"), None);
+        let nine = broken("errors<10%").unwrap_or_default();
+        assert!(nine.contains("it is 90.000 %"), "{nine}");
     }
 }

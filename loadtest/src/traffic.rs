@@ -91,7 +91,7 @@ async fn ask(
     let (target, mut connection) = match open {
         Some(open) => open,
         None => {
-            let target = Target::find(address, false, None, None).await?;
+            let target = Target::find(address, false, None, &[]).await?;
             let connection = target.connect(true).await.map_err(unreachable)?;
             (target, connection)
         }

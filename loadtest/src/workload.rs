@@ -41,6 +41,8 @@ pub struct Catalogue {
     zipf: Zipf,
     /// `{n}` is the object's number, `{size}` its size.
     path: String,
+    /// In its place, that of the one asked for most.
+    first: Option<String>,
     /// Sizes with the share of objects that have them.
     sizes: Vec<(u64, f64)>,
 }
@@ -93,7 +95,10 @@ impl Workload {
 
     /// Request `index` of a run with this seed.
     pub(crate) fn ask(&self, seed: u64, index: u64) -> Ask {
-        let mut random = Random::at(seed, index);
+        // All of a herd ask for the same: what that is, is drawn once.
+        let herd = self.herd.and_then(|clients| index.checked_div(clients));
+        let drawn = herd.unwrap_or(index);
+        let mut random = Random::at(seed, drawn);
         if let Some((share, path)) = &self.uncacheable
             && random.unit() < *share
         {
@@ -101,16 +106,20 @@ impl Workload {
         }
         let mut path = match &self.paths {
             Paths::One(path) => path.clone(),
-            Paths::List(paths) => nth(paths, index).cloned().unwrap_or_default(),
+            Paths::List(paths) => nth(paths, drawn).cloned().unwrap_or_default(),
             Paths::Catalogue(catalogue) => catalogue.path(&mut random),
         };
-        let new = match self.herd {
-            Some(clients) => index.checked_div(clients),
+        let new = match herd {
+            Some(_) => herd,
             None => (random.unit() < self.new_urls).then_some(index),
         };
         if let Some(new) = new {
             let joint = if path.contains('?') { '&' } else { '?' };
             path = format!("{path}{joint}new={seed:x}-{new}");
+        }
+        if herd.is_some() {
+            // Each of them has its own language, and its own part.
+            random = Random::at(!seed, index);
         }
         let ranges = self.ranges.filter(|ranges| random.unit() < ranges.share);
         Ask {
@@ -146,6 +155,11 @@ impl Ask {
         self.path.starts_with('/') && !self.path.bytes().any(strange)
     }
 
+    /// The value of the field that selects a variant.
+    pub(crate) fn variant(&self) -> Option<&str> {
+        self.vary.as_ref().map(|(_, value)| value.as_str())
+    }
+
     pub(crate) fn plain(path: String) -> Self {
         Self {
             path,
@@ -162,12 +176,26 @@ impl Catalogue {
         Self {
             zipf: Zipf::new(objects.clamp(1, CATALOGUE_MAX), alpha),
             path,
+            first: None,
             sizes,
+        }
+    }
+
+    /// The same, but what is asked for most is at this path.
+    pub(crate) fn with_first(self, path: String) -> Self {
+        Self {
+            first: Some(path),
+            ..self
         }
     }
 
     fn path(&self, random: &mut Random) -> String {
         let number = self.zipf.pick(random);
+        if number == 0
+            && let Some(first) = &self.first
+        {
+            return first.clone();
+        }
         let path = self.path.replace("{n}", &number.to_string());
         path.replace("{size}", &self.size(number as u64).to_string())
     }
@@ -243,5 +271,46 @@ mod tests {
         let paths: Vec<_> = (0..6).map(|index| herd.ask(1, index).path).collect();
         let one = vec!["/a?b&new=1-0"; 3];
         assert_eq!(paths, [one, vec!["/a?b&new=1-1"; 3]].concat());
+    }
+
+    #[test]
+    fn a_herd_has_one_path_whatever_there_is_to_choose_from() {
+        let list = Paths::List(vec!["/a".to_owned(), "/b".to_owned(), "/c".to_owned()]);
+        for paths in [list, catalogue().paths] {
+            let herd = Workload {
+                paths,
+                herd: Some(10),
+                ..catalogue()
+            };
+            let asks: Vec<_> = (0..200).map(|index| herd.ask(1, index)).collect();
+            for round in asks.chunks(10) {
+                let one = round.first().map(|ask| &ask.path);
+                assert!(round.iter().all(|ask| Some(&ask.path) == one), "{round:?}");
+            }
+            let mut paths: Vec<_> = asks.iter().map(|ask| &ask.path).collect();
+            paths.sort();
+            paths.dedup();
+            assert!(paths.len() > 10, "{paths:?}");
+            // Languages are each client's own.
+            let german = |ask: &Ask| ask.vary.as_ref().is_some_and(|(_, value)| value == "de");
+            let Some(mixed) = asks.chunks(10).find(|round| round.iter().any(german)) else {
+                panic!("nobody asks in German");
+            };
+            assert!(!mixed.iter().all(german), "{mixed:?}");
+        }
+    }
+
+    #[test]
+    fn a_page_can_be_what_is_asked_for_most() {
+        let paths = Catalogue::new(10, 1.0, "/o/{n}".to_owned(), Vec::new());
+        let workload = Workload {
+            paths: Paths::Catalogue(paths.with_first("/page".to_owned())),
+            ..Workload::one("/")
+        };
+        let paths = (0..1_000).map(|index| workload.ask(1, index).path);
+        let (page, others): (Vec<_>, Vec<_>) = paths.partition(|path| path == "/page");
+        // Of ten by Zipf's law the first is a third.
+        assert!((250..450).contains(&page.len()), "{}", page.len());
+        assert!(!others.iter().any(|path| path == "/o/0"));
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args, Subcommand};
 use seawall_config::reader::duration;
+use seawall_loadtest::plan::Ended;
 use seawall_loadtest::plan::file::PlanFile;
 use seawall_loadtest::schedule::{Arrivals, Segment};
 use seawall_loadtest::{Error, Mode, Plan, Report, Threshold, Trust, report};
@@ -76,15 +77,22 @@ struct HowArgs {
     /// Compare bodies that have the same URL and ETag
     #[arg(long)]
     check_bodies: bool,
+    #[command(flatten)]
+    whom: WhomArgs,
+}
+
+/// Whom requests may be sent to.
+#[derive(Debug, Args)]
+struct WhomArgs {
     /// Trust the certificates this PEM file signs for (https)
     #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
     cacert: Option<PathBuf>,
     /// Trust any certificate (https)
     #[arg(long)]
     insecure: bool,
-    /// Load is sent to this machine only, unless you name the URL's host here and it is yours
+    /// Load is sent to this machine only, unless you name the URL's host here and it is yours. May be said again
     #[arg(long, value_name = "HOST")]
-    i_own_this: Option<String>,
+    i_own_this: Vec<String>,
 }
 
 const AFTER: &str = "\
@@ -94,9 +102,9 @@ Examples:
   seawall loadtest --plan loadtest/plans/zipf.toml --fail-unless 'p99<20ms' http://127.0.0.1:8080/
   seawall loadtest --cacert seawall-state/ca.pem https://localhost:8443/
 
-Exits with 1 when a threshold does not hold, or nothing was answered; with 3 when the load generator
-could not keep its own schedule: its figures then say nothing of the server. Ctrl-C ends the run
-early; the report is still written.";
+Exits with 1 when a threshold does not hold, nothing was answered, or the server left too much
+unanswered to be asked more; with 3 when the load generator could not keep its own schedule: its
+figures then say nothing of the server. Ctrl-C ends the run early; the report is still written.";
 
 #[derive(Debug, Subcommand)]
 enum Part {
@@ -194,20 +202,25 @@ impl HowArgs {
 
     /// Whom a plan does not say.
     fn whom(self, plan: Plan) -> Plan {
-        let trust = match (self.cacert, self.insecure) {
-            (Some(file), _) => Some(Trust::CaFile(file)),
-            (None, true) => Some(Trust::Anyone),
-            (None, false) => None,
-        };
         Plan {
-            trust,
-            i_own_this: self.i_own_this,
+            trust: self.whom.trust(),
+            i_own_this: self.whom.i_own_this,
             ..plan
         }
     }
 }
 
-/// The plan of a file, for one target and a time of one's own.
+impl WhomArgs {
+    fn trust(&self) -> Option<Trust> {
+        match (&self.cacert, self.insecure) {
+            (Some(file), _) => Some(Trust::CaFile(file.clone())),
+            (None, true) => Some(Trust::Anyone),
+            (None, false) => None,
+        }
+    }
+}
+
+/// The plan of a file, for one target and a time of one's own, its cold phase apart.
 fn planned(
     file: &Path,
     url: String,
@@ -216,7 +229,7 @@ fn planned(
 ) -> Result<(Plan, Vec<Threshold>), Failure> {
     let mut read = PlanFile::read(file).map_err(no_run)?;
     read.url = Some(url);
-    read.duration = Some(format!("{}us", duration.as_micros()));
+    read.last(duration);
     let (plan, thresholds) = read.plan(file).map_err(no_run)?;
     Ok((how.whom(plan), thresholds))
 }
@@ -228,6 +241,15 @@ fn no_run(error: Error) -> Failure {
         _ => Exit::Usage,
     };
     exit.because(error)
+}
+
+/// After the report of what there was until then.
+fn broken_off(ended: &Ended) -> Failure {
+    let exit = match ended.unreachable {
+        true => Exit::Unreachable,
+        false => Exit::Failed,
+    };
+    exit.because(&ended.why)
 }
 
 fn merge(args: &MergeArgs) -> Result<Exit, Failure> {
@@ -251,8 +273,8 @@ fn verdict(report: &Report, thresholds: &[Threshold]) -> Exit {
     for broken in &broken {
         print::note(format_args!("does not hold: {broken}"));
     }
-    // Not one good answer: there is nothing to report on.
-    if !broken.is_empty() || report.errors == report.requests {
+    // Not one good answer, or a server that could not be asked more: there is nothing to rely on.
+    if report.held_back > 0 || !broken.is_empty() || report.errors == report.requests {
         Exit::Failed
     } else {
         Exit::Done

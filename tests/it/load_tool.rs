@@ -14,6 +14,12 @@ fn every_end_has_its_exit_code_and_says_why() {
     folder.write("paths.toml", "rate = 1.0\n[workload]\npaths = [\"a\"]\n");
     folder.write("two.toml", "rate = 1.0\nconnections = 1\n");
     folder.write("other.json", "{}");
+    let endless = "{\"time\":1,\"url\":\"/\"}\n{\"time\":1e300,\"url\":\"/\"}\n";
+    folder.write("endless.log", endless);
+    folder.write(
+        "endless.toml",
+        "workload.replay = { file = \"endless.log\" }\n",
+    );
     let check = |words: &str, exit: i32, says: &str| {
         let words = words.replace("URL", &url);
         let words: Vec<_> = words.split(' ').collect();
@@ -47,7 +53,8 @@ fn every_end_has_its_exit_code_and_says_why() {
     check("--plan two.toml URL", 2, "say one of connections, rate");
     check("--plan missing.toml URL", 2, "missing.toml: No such file");
     check("merge other.json", 2, "other.json: no report");
-    check("compare --pairs 2 URL URL", 2, "allowed is 5 to 1000");
+    check("--plan endless.toml URL", 2, "the length of the log is");
+    check("compare --pairs 2 URL URL", 2, "allowed is 10 to 1000");
     check("limit URL --slo fast", 2, "is no threshold");
     check("nowhere", 2, "http://host/path");
     check("https://127.0.0.1:1/", 2, "--cacert FILE");
@@ -178,8 +185,12 @@ fn a_comparison_and_a_search_are_pages_too() {
     origin.says("/", ok("here"));
     let (folder, url) = (Folder::new(), origin.url());
     origin.says("/a", ok("a"));
-    folder.write("plan.toml", "connections = 1\nworkload.paths = [\"/a\"]\n");
-    let blocks = ["--pairs", "5", "--block", "100ms", "--plan", "plan.toml"];
+    // A cold phase as long as a block: it comes before each.
+    folder.write(
+        "plan.toml",
+        "connections = 1\ncold = \"50ms\"\nworkload.paths = [\"/a\"]\n",
+    );
+    let blocks = ["--pairs", "10", "--block", "50ms", "--plan", "plan.toml"];
     let words = [
         &["compare", &url, &url, "--html", "compare.html"][..],
         &blocks[..],
@@ -193,13 +204,20 @@ fn a_comparison_and_a_search_are_pages_too() {
     let words = [&["limit", &url, "--html", "limit.html"][..], &trials[..]].concat();
     let searched = loadtest(&folder, &words);
     assert_eq!(searched.status.code(), Some(1), "{}", said(&searched));
-    for (file, says) in [
-        ("compare.html", "no difference seen"),
-        ("limit.html", "no rate was confirmed"),
-    ] {
-        let page = std::fs::read_to_string(folder.path().join(file)).unwrap();
-        assert!(page.contains(says), "{page}");
+    let page = |file| std::fs::read_to_string(folder.path().join(file)).unwrap();
+    // Chance may find a difference: but each of seven figures has a verdict.
+    let compared = page("compare.html");
+    let verdicts = ["a difference", "no difference seen", "too few requests"];
+    let (_, rows) = compared.split_once("<tbody>").unwrap();
+    let (rows, _) = rows.split_once("</table>").unwrap();
+    let rows: Vec<_> = rows.split("<tr>").skip(1).collect();
+    assert_eq!(rows.len(), 7, "{compared}");
+    for row in rows {
+        let (_, verdict) = row.rsplit_once('>').unwrap();
+        assert!(verdicts.contains(&verdict), "{row}");
     }
+    let searched = page("limit.html");
+    assert!(searched.contains("no rate was confirmed"), "{searched}");
 }
 
 /// `script` gives it a terminal.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Comparison, Difference};
+use super::{CONFIDENCE, Comparison, Difference};
 use crate::report::html::chart::{Curve, percentiles};
 use crate::report::html::frame::{Frame, nice_end};
 use crate::report::html::{end, escape, head, key, section};
@@ -33,11 +33,24 @@ pub fn page(comparison: &Comparison) -> String {
             "<p class=void>The generator could not keep its schedule: these figures are void.</p>",
         );
     }
+    if let Some(ended) = &comparison.ended {
+        // Writing to a String cannot fail.
+        let _ = write!(
+            page,
+            "<p class=void>Ended early: {}</p>",
+            escape(&ended.why)
+        );
+    }
     table(&mut page, comparison);
+    let sure = format!(
+        "dot: the difference; bar: where it lies with {:.1} % confidence, so that all are right in 95 of 100 comparisons. \
+         What reaches over the line in the middle may be chance",
+        100.0 * CONFIDENCE
+    );
     section(
         &mut page,
         "B from A",
-        "dot: the difference; bar: where it lies with 95 % confidence. What reaches over the line in the middle may be chance",
+        &sure,
         &forest(&comparison.differences),
     );
     let curves = [("hit", a), ("miss", b)].map(|(style, report)| Curve {
@@ -55,24 +68,26 @@ pub fn page(comparison: &Comparison) -> String {
 }
 
 fn table(page: &mut String, comparison: &Comparison) {
-    page.push_str(
-        "<div class=wide><table><thead><tr><th><th>A<th>B<th>B from A<th>95 % interval<th></thead><tbody>",
+    // Writing to a String cannot fail.
+    let _ = write!(
+        page,
+        "<div class=wide><table><thead><tr><th><th>A<th>B<th>B from A<th>{:.1} % interval<th></thead><tbody>",
+        100.0 * CONFIDENCE
     );
     for one in &comparison.differences {
-        let verdict = match one.seen {
-            true => "<td>a difference",
-            false => "<td class=quiet>no difference seen",
+        let quiet = if one.seen { "" } else { " class=quiet" };
+        let interval = match one.too_few {
+            true => String::new(),
+            false => format!("{:+.1} to {:+.1} %", one.low, one.high),
         };
-        // Writing to a String cannot fail.
         let _ = write!(
             page,
-            "<tr><td>{}<td>{}<td>{}<td>{:+.1} %<td>{:+.1} to {:+.1} %{verdict}",
+            "<tr><td>{}<td>{}<td>{}<td>{:+.1} %<td>{interval}<td{quiet}>{}",
             name(one),
             value(one, one.a),
             value(one, one.b),
             one.percent,
-            one.low,
-            one.high
+            one.verdict()
         );
     }
     page.push_str("</table></div>");
@@ -97,9 +112,8 @@ fn value(one: &Difference, value: f64) -> String {
 }
 
 fn forest(differences: &[Difference]) -> String {
-    let ends = differences
-        .iter()
-        .flat_map(|one| [one.low.abs(), one.high.abs()]);
+    let judged = differences.iter().filter(|one| !one.too_few);
+    let ends = judged.flat_map(|one| [one.low.abs(), one.high.abs()]);
     let reach = ends.fold(REACH_PERCENT_MIN, f64::max);
     let reach = nice_end(reach.min(REACH_PERCENT_MAX));
     let height = ROW * differences.len() as f64 + AROUND_ROWS;
@@ -121,11 +135,16 @@ fn forest(differences: &[Difference]) -> String {
         let (low, high) = (frame.x(share(one.low)), frame.x(share(one.high)));
         let (dot, word) = (frame.x(share(one.percent)), frame.x(0.0) - 8.0);
         frame.draw(format_args!(
-            "<text x={word:.1} y={:.1} text-anchor=end>{}</text>\
-             <rect class={class} opacity=.45 x={low:.1} y={:.1} width={:.1} height=8 rx=4 />\
-             <circle class={class} cx={dot:.1} cy={y:.1} r=5 />",
+            "<text x={word:.1} y={:.1} text-anchor=end>{}</text>",
             y + 4.0,
-            name(one),
+            name(one)
+        ));
+        if one.too_few {
+            continue;
+        }
+        frame.draw(format_args!(
+            "<rect class={class} opacity=.45 x={low:.1} y={:.1} width={:.1} height=8 rx=4 />\
+             <circle class={class} cx={dot:.1} cy={y:.1} r=5 />",
             y - 4.0,
             (high - low).max(1.0)
         ));

@@ -77,6 +77,13 @@ impl PlanFile {
         toml::from_str(&text(file)?).map_err(|error| problem(file, &error))
     }
 
+    /// As long as `time`, after its cold phase. A cold phase that is no time is told by [`Self::plan`].
+    pub fn last(&mut self, time: Duration) {
+        let cold = self.cold.as_deref().and_then(duration);
+        let whole = time.saturating_add(cold.unwrap_or_default());
+        self.duration = Some(format!("{}us", whole.as_micros()));
+    }
+
     /// The plan and its thresholds. Files it names lie beside it.
     pub fn plan(mut self, file: &Path) -> Result<(Plan, Vec<Threshold>), Error> {
         let wrong = |why: String| problem(file, &why);
@@ -101,7 +108,9 @@ impl PlanFile {
         let length = match &mode {
             // A log is as long as it is.
             Mode::Recorded(times) => {
-                times.last().copied().unwrap_or_default() + Duration::from_millis(1)
+                let last = times.last().copied().unwrap_or_default();
+                // What is too long is refused below, with all other limits.
+                last.saturating_add(Duration::from_millis(1))
             }
             _ => length,
         };
@@ -287,6 +296,35 @@ mod tests {
         check(&format!("rate = 1.0\n{ranges}"), "bytes is 1 to within");
         let sizes = "workload.catalogue = { objects = 1, alpha = 1.0, path = \"/\", sizes = [{ bytes = 1, share = -1.0 }] }";
         check(&format!("rate = 1.0\n{sizes}"), "is no share");
+    }
+
+    #[test]
+    fn a_block_lasts_its_time_after_the_cold_phase() {
+        let text = "url = \"http://localhost/\"\nrate = 1.0\nduration = \"10s\"\ncold = \"1s\"";
+        let mut file = toml::from_str::<PlanFile>(text).unwrap();
+        file.last(Duration::from_secs(1));
+        let (plan, _) = file.plan(Path::new("plan.toml")).unwrap();
+        let second = Duration::from_secs(1);
+        assert_eq!((plan.cold, plan.duration), (second, 2 * second));
+    }
+
+    #[test]
+    fn a_log_without_end_is_refused() {
+        let folder = std::env::temp_dir().join(format!("lt-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = folder.join("plan.toml");
+        let check = |log: &str, speed: &str| {
+            std::fs::write(folder.join("a.log"), log).unwrap();
+            let replay = format!("workload.replay = {{ file = \"a.log\", speed = {speed} }}");
+            let text = format!("url = \"http://localhost/\"\n{replay}");
+            let read = toml::from_str::<PlanFile>(&text).unwrap();
+            let refused = read.plan(&file).unwrap_err().to_string();
+            assert!(refused.contains("the length of the log is"), "{refused}");
+        };
+        let line = |time: &str| format!("{{\"time\":{time},\"url\":\"/\"}}\n");
+        check(&(line("1") + &line("2")), "1e-20");
+        check(&(line("1") + &line("1e300")), "1.0");
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]

@@ -25,6 +25,14 @@ pub fn page(report: &PurgeReport) -> String {
         report.probes_per_second
     );
     let mut page = head("Purges", &report.path, &how);
+    if let Some(ended) = &report.ended {
+        // Writing to a String cannot fail.
+        let _ = write!(
+            page,
+            "<p class=void>Ended early: {}</p>",
+            escape(&ended.why)
+        );
+    }
     table(&mut page, report);
     let waterfalls = report.caches.iter().map(|cache| reach(&rows(cache)));
     // One scale for all of them: what is longer takes longer.
@@ -88,12 +96,17 @@ fn table(page: &mut String, report: &PurgeReport) {
 }
 
 fn verdict(cache: &CacheReport) -> String {
-    match (cache.outlived(), cache.rounds.len()) {
+    let mut said = match (cache.outlived(), cache.rounds.len()) {
         (0, _) => "no old copy was served after a receipt".to_owned(),
         (outlived, all) => format!(
             "<span class=bad>{outlived} of {all} purges were outlived by an old copy</span>"
         ),
+    };
+    for trouble in cache.troubles() {
+        // Writing to a String cannot fail.
+        let _ = write!(said, " · <span class=bad>{}</span>", escape(&trouble));
     }
+    said
 }
 
 type Row<'a> = (&'a Round, &'a super::verdict::EdgeRound);

@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::plan::Error;
 use crate::plan::file::{duration, text};
+use crate::plan::{Error, Mode, Plan, Trust};
 use crate::workload::{Catalogue, Paths, Workload};
 
 /// Caches of one plan, and edges of one cache.
 pub const CACHES_MAX: usize = 16;
 pub const ROUNDS_MAX: u32 = 1_000;
+/// Before a purge, and after it.
+pub const WATCHED_MAX: Duration = Duration::from_secs(30 * 60);
 /// Of each edge.
 pub const PROBES_PER_SECOND_MAX: f64 = 10_000.0;
 
@@ -31,7 +33,10 @@ pub struct PurgePlan {
     pub before: Duration,
     pub after: Duration,
     pub caches: Vec<Cache>,
-    pub i_own_this: Option<String>,
+    /// For `https://` only.
+    pub trust: Option<Trust>,
+    /// Hosts that are not this machine, and yet one's own: load is sent to no others.
+    pub i_own_this: Vec<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -66,7 +71,7 @@ struct PurgeFile {
     rounds: u32,
     probes_per_second: Option<f64>,
     traffic: Option<f64>,
-    /// Objects that the traffic asks for beside the page.
+    /// Objects that the traffic asks for; the page is the one it asks for most.
     objects: Option<usize>,
     before: Option<String>,
     after: Option<String>,
@@ -90,6 +95,8 @@ impl PurgePlan {
         let workload = file.objects.map(|objects| {
             let path = "/objects/{n}".to_owned();
             let catalogue = Catalogue::new(objects, 1.0, path, Vec::new());
+            // Without it no dip is seen when it is purged.
+            let catalogue = catalogue.with_first(file.path.clone());
             Arc::new(Workload {
                 paths: Paths::Catalogue(catalogue),
                 ..Workload::one("/")
@@ -105,7 +112,8 @@ impl PurgePlan {
             before: time("before", file.before)?,
             after: time("after", file.after)?,
             caches: file.cache,
-            i_own_this: None,
+            trust: None,
+            i_own_this: Vec::new(),
         })
     }
 
@@ -147,7 +155,21 @@ impl PurgePlan {
             probes.to_string(),
             PROBES_PER_SECOND_MAX.to_string(),
             within,
-        )
+        )?;
+        for (what, asked, least) in [
+            ("before", self.before, Duration::ZERO),
+            ("after", self.after, Duration::from_millis(1)),
+        ] {
+            if !(least..=WATCHED_MAX).contains(&asked) {
+                return Err(Error::Limit {
+                    what,
+                    asked: format!("{asked:?}"),
+                    allowed: format!("allowed is {least:?} to {WATCHED_MAX:?}"),
+                });
+            }
+        }
+        let rate = Mode::Open { rate: self.traffic };
+        Plan::new("", rate, self.before + self.after).check()
     }
 }
 
@@ -183,7 +205,37 @@ mod tests {
             "the number of rounds is 0",
         );
         check(&format!("{plan}before = \"x\"\n{cache}"), "is no time");
+        let long = "before = \"10000000000000000000s\"\nafter = \"10000000000000000000s\"\n";
+        check(
+            &format!("{plan}{long}{cache}"),
+            "before is 10000000000000000000s; allowed",
+        );
+        check(
+            &format!("{plan}after = \"1h\"\n{cache}"),
+            "after is 3600s; allowed is 1ms",
+        );
+        check(
+            &format!("{plan}after = \"0s\"\n{cache}"),
+            "after is 0ns; allowed is 1ms",
+        );
+        check(&format!("{plan}before = \"0s\"\n{cache}"), "before: 0ns");
+        check(&format!("{plan}traffic = -1.0\n{cache}"), "the rate is -1");
+        check(&format!("{plan}traffic = nan\n{cache}"), "the rate is NaN");
         check(&format!("{plan}cache = []"), "the number of caches is 0");
         check(&format!("{plan}{cache}speed = 1\n"), "unknown field");
+    }
+
+    #[test]
+    fn traffic_asks_for_the_page_too() {
+        let text =
+            "origin = \"http://127.0.0.1:9000\"\npath = \"/pages/1?a\"\nobjects = 9\ncache = []";
+        let workload = PurgePlan::parse(text).map(|plan| plan.workload);
+        let Ok(Some(workload)) = workload else {
+            panic!("{workload:?}");
+        };
+        let paths: Vec<_> = (0..100).map(|index| workload.ask(1, index).path).collect();
+        assert!(paths.iter().any(|path| path == "/pages/1?a"), "{paths:?}");
+        let mut others = paths.iter().filter(|path| path.starts_with("/objects/"));
+        assert!(others.next().is_some(), "{paths:?}");
     }
 }

@@ -1,6 +1,8 @@
 //! What was seen of a purge. Pure.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
@@ -8,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::watch::Sighting;
 use super::{Cache, Moments, PurgePlan};
 use crate::class::Class;
+use crate::plan::Ended;
 use crate::report::{Report, SCHEMA_VERSION};
 
 /// In place of a status: the purge was not answered.
@@ -19,6 +22,9 @@ pub struct PurgeReport {
     pub schema_version: u32,
     pub path: String,
     pub probes_per_second: f64,
+    /// Why there are no more rounds, where that was not asked for.
+    #[serde(default)]
+    pub ended: Option<Ended>,
     pub caches: Vec<CacheReport>,
 }
 
@@ -54,6 +60,35 @@ pub struct EdgeRound {
     pub last_stale_ms: Option<f64>,
     pub stale_after_receipt: u64,
     pub answers: u64,
+    /// Asked for after the call and given no page: no answer, a status that is not 200, or nothing that says its version.
+    #[serde(default)]
+    pub no_page: u64,
+}
+
+/// What an edge said when it was asked for the page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// This version of it.
+    Page(Arc<str>),
+    /// An error, another status, or no ETag: neither an old copy nor a new one.
+    NoPage,
+    /// No answer.
+    Nothing,
+}
+
+impl Seen {
+    pub(crate) fn new(status: u16, etag: Option<&str>) -> Self {
+        match (status, etag) {
+            (200, Some(etag)) => Self::Page(opaque(etag).into()),
+            _ => Self::NoPage,
+        }
+    }
+}
+
+/// RFC 9110 §8.8.3.2: "two entity tags are equivalent if their opaque-tags match character-by-character, regardless of
+/// either or both being tagged as \"weak\"".
+fn opaque(etag: &str) -> &str {
+    etag.strip_prefix("W/").unwrap_or(etag)
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -96,25 +131,35 @@ pub(crate) fn round(
 
 impl EdgeRound {
     fn new(edge: &str, sightings: &[&Sighting], moments: &Moments) -> Self {
-        let is_fresh = |sighting: &Sighting| *sighting.etag == *moments.etag;
-        // An error serves no page, neither an old one nor a new one.
-        let pages = || {
-            sightings
-                .iter()
-                .filter(|sighting| sighting.class != Class::Error)
+        let version = opaque(&moments.etag);
+        // Told apart by version; what is no page is neither an old one nor a new one.
+        let is_fresh = |sighting: &Sighting| match &sighting.seen {
+            Seen::Page(seen) => Some(**seen == *version),
+            Seen::NoPage | Seen::Nothing => None,
         };
-        let fresh = pages().filter(|sighting| is_fresh(sighting));
-        let stale =
-            || pages().filter(|sighting| !is_fresh(sighting) && sighting.asked >= moments.called);
+        let since = || {
+            let since = sightings.iter();
+            since.filter(|sighting| sighting.asked >= moments.called)
+        };
+        let stale = || since().filter(|sighting| is_fresh(sighting) == Some(false));
+        let fresh = sightings
+            .iter()
+            .filter(|sighting| is_fresh(sighting) == Some(true));
         let first = fresh.map(|sighting| sighting.answered).min();
         let last = stale().map(|sighting| sighting.asked).max();
+        let answered = sightings
+            .iter()
+            .filter(|sighting| sighting.seen != Seen::Nothing);
         let after = stale().filter(|sighting| sighting.asked > moments.receipt);
         Self {
             edge: edge.to_owned(),
             first_fresh_ms: first.map(|at| millis(moments.called, at)),
             last_stale_ms: last.map(|at| millis(moments.called, at)),
             stale_after_receipt: after.count() as u64,
-            answers: sightings.len() as u64,
+            answers: answered.count() as u64,
+            no_page: since()
+                .filter(|sighting| is_fresh(sighting).is_none())
+                .count() as u64,
         }
     }
 }
@@ -146,6 +191,28 @@ fn millis(from: Instant, to: Instant) -> f64 {
     }
 }
 
+impl Round {
+    fn troubles(&self) -> Vec<(String, u64)> {
+        let mut troubles = Vec::new();
+        match self.status {
+            200..300 => {}
+            UNANSWERED => troubles.push(("a purge was not answered".to_owned(), 1)),
+            status => troubles.push((format!("a purge was answered with {status}"), 1)),
+        }
+        for edge in &self.edges {
+            let name = &edge.edge;
+            if edge.first_fresh_ms.is_none() {
+                troubles.push((format!("{name} did not serve the new page"), 1));
+            }
+            if edge.no_page > 0 {
+                let trouble = format!("{name} served no page after a purge");
+                troubles.push((trouble, edge.no_page));
+            }
+        }
+        troubles
+    }
+}
+
 impl CacheReport {
     pub(crate) fn new(cache: &Cache, rounds: Vec<Round>) -> Self {
         Self {
@@ -162,6 +229,19 @@ impl CacheReport {
         rounds.filter(|round| round.stale_after_receipt > 0).count()
     }
 
+    /// Why rounds say less than they should, or nothing; each once, with how often.
+    pub fn troubles(&self) -> Vec<String> {
+        let mut troubles = BTreeMap::<String, u64>::new();
+        for round in &self.rounds {
+            for (trouble, count) in round.troubles() {
+                *troubles.entry(trouble).or_default() += count;
+            }
+        }
+        let troubles = troubles.into_iter();
+        let said = troubles.map(|(trouble, count)| format!("{trouble}: {count}"));
+        said.collect()
+    }
+
     /// Median and most of a figure over rounds and edges; None when there is none.
     pub fn spread(&self, of: impl Fn(&Round, &EdgeRound) -> Option<f64>) -> Option<(f64, f64)> {
         let edges = self
@@ -175,24 +255,23 @@ impl CacheReport {
 }
 
 impl PurgeReport {
-    pub(crate) fn new(plan: &PurgePlan, caches: Vec<CacheReport>) -> Self {
+    pub(crate) fn new(plan: &PurgePlan, caches: Vec<CacheReport>, ended: Option<Ended>) -> Self {
         Self {
             schema_version: SCHEMA_VERSION,
             path: plan.path.clone(),
             probes_per_second: plan.probes_per_second,
+            ended,
             caches,
         }
     }
 
-    /// Every purge was accepted, and nothing old was served after a receipt.
+    /// Every purge was accepted, every edge served the new page and nothing else, and no round is missing.
     pub fn is_clean(&self) -> bool {
-        self.caches.iter().all(|cache| {
-            let accepted = cache
-                .rounds
-                .iter()
-                .all(|round| (200..300).contains(&round.status));
-            accepted && cache.stale_after_receipt == 0 && !cache.rounds.is_empty()
-        })
+        let clean = |cache: &CacheReport| {
+            let outlived = cache.stale_after_receipt > 0 || cache.rounds.is_empty();
+            !outlived && cache.troubles().is_empty()
+        };
+        self.ended.is_none() && self.caches.iter().all(clean)
     }
 }
 
@@ -218,72 +297,16 @@ impl fmt::Display for PurgeReport {
                 shown(cache.spread(|_, edge| edge.last_stale_ms)),
                 cache.stale_after_receipt
             )?;
-            let refused = cache
-                .rounds
-                .iter()
-                .filter(|round| !(200..300).contains(&round.status));
-            for round in refused {
-                match round.status {
-                    UNANSWERED => writeln!(f, "  a purge was not answered")?,
-                    status => writeln!(f, "  a purge was answered with {status}")?,
-                }
+            for trouble in cache.troubles() {
+                writeln!(f, "  {trouble}")?;
             }
+        }
+        if let Some(ended) = &self.ended {
+            writeln!(f, "ENDED EARLY: {}", ended.why)?;
         }
         Ok(())
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::clock;
-
-    #[test]
-    fn what_is_old_after_the_receipt_is_counted() {
-        let start = clock::now();
-        let at = |millis: u64| start + Duration::from_millis(millis);
-        let sighting = |edge, asked, etag: &str, class| Sighting {
-            edge,
-            asked: at(asked),
-            answered: at(asked + 1),
-            class,
-            etag: etag.into(),
-        };
-        let seen = [
-            sighting(0, 50, "old", Class::Hit),
-            sighting(0, 104, "old", Class::Hit),
-            sighting(0, 106, "new", Class::Miss),
-            sighting(1, 112, "old", Class::Hit),
-            sighting(1, 115, "", Class::Error),
-            sighting(1, 130, "new", Class::Miss),
-        ];
-        let moments = Moments {
-            called: at(100),
-            receipt: at(110),
-            status: 200,
-            etag: "new".to_owned(),
-        };
-        let edges = ["http://a".to_owned(), "http://b".to_owned()];
-        let round = round(start, &edges, &seen, &moments, None);
-        assert_eq!(round.stale_after_receipt, 1);
-        let found: Vec<_> = round
-            .edges
-            .iter()
-            .map(|edge| {
-                (
-                    edge.first_fresh_ms,
-                    edge.last_stale_ms,
-                    edge.stale_after_receipt,
-                    edge.answers,
-                )
-            })
-            .collect();
-        assert_eq!(
-            found,
-            [(Some(7.0), Some(4.0), 0, 3), (Some(31.0), Some(12.0), 1, 3)]
-        );
-        assert!((round.receipt_ms - 10.0).abs() < 1e-6);
-    }
-}
+mod tests;

@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
-use crate::class::Class;
 use crate::clock;
 use crate::connection::{Connection, Reading};
 use crate::target::{Request, Target};
 use crate::workload::Ask;
+
+use super::verdict::Seen;
 
 /// Kept of one round.
 const SIGHTINGS_MAX: usize = 2_000_000;
@@ -18,14 +19,13 @@ const USERS: u32 = 8;
 /// What a user waits after an answer that did not come.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// One answer of one edge.
+/// One answer of one edge, or none.
 #[derive(Clone, Debug)]
 pub(crate) struct Sighting {
     pub(crate) edge: usize,
     pub(crate) asked: Instant,
     pub(crate) answered: Instant,
-    pub(crate) class: Class,
-    pub(crate) etag: Arc<str>,
+    pub(crate) seen: Seen,
 }
 
 pub(crate) struct Watch {
@@ -90,11 +90,13 @@ impl User {
             {
                 connection = None;
             }
+            let asked = clock::now();
             let mut open = match connection.take() {
                 Some(open) => open,
                 None => match self.target.connect(true).await {
                     Ok(open) => open,
                     Err(_) => {
+                        self.note(asked, Seen::Nothing);
                         tokio::time::sleep(PAUSE).await;
                         continue;
                     }
@@ -102,21 +104,23 @@ impl User {
             };
             let asked = clock::now();
             let exchange = open.exchange(self.request.clone(), Reading::default());
-            let Ok(answer) = exchange.await else { continue };
-            self.note(asked, answer.class, answer.etag.unwrap_or_default().into());
-            connection = Some(open);
+            if let Ok(answer) = exchange.await {
+                self.note(asked, Seen::new(answer.status, answer.etag.as_deref()));
+                connection = Some(open);
+            } else {
+                self.note(asked, Seen::Nothing);
+            }
         }
     }
 
-    fn note(&self, asked: Instant, class: Class, etag: Arc<str>) {
+    fn note(&self, asked: Instant, seen_now: Seen) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.len() < SIGHTINGS_MAX {
             seen.push(Sighting {
                 edge: self.edge,
                 asked,
                 answered: clock::now(),
-                class,
-                etag,
+                seen: seen_now,
             });
         }
     }

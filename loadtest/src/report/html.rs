@@ -21,6 +21,9 @@ pub fn page(report: &Report) -> String {
             "<p class=void>The generator could not keep its schedule: these figures are void.</p>",
         );
     }
+    if let Some(held_back) = report.said_of_held_back() {
+        let _ = write!(page, "<p class=void>{held_back}</p>");
+    }
     tiles(&mut page, report);
     table(&mut page, &report.classes, report.duration_s);
     troubles(&mut page, report);
@@ -121,8 +124,9 @@ fn how(report: &Report) -> String {
     let (seconds, workers, seed) = (report.duration_s, report.workers, report.seed);
     let loops = match (report.planned, report.send_lag_us) {
         (Some(planned), Some(lag)) => format!(
-            "open loop, {} planned, sent late by {} (99th percentile)",
+            "open loop, {} planned{}, sent late by {} (99th percentile)",
             Count(planned),
+            report.planned_with(),
             Micros(lag.p99)
         ),
         _ => "closed loop".to_owned(),

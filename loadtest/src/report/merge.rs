@@ -28,6 +28,7 @@ fn add(sum: &mut Report, other: Report) {
     sum.wrong += other.wrong;
     sum.generator_cpu_s += other.generator_cpu_s;
     sum.workers += other.workers;
+    sum.held_back += other.held_back;
     sum.saturated |= other.saturated;
     sum.planned = match (sum.planned, other.planned) {
         (Some(one), Some(two)) => Some(one + two),

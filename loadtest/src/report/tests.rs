@@ -1,6 +1,7 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing)]
 
 use super::*;
+use crate::clock;
 use crate::plan::Mode;
 use crate::record::Outcome;
 
@@ -23,6 +24,7 @@ pub(crate) fn some_report() -> Report {
         intervals: vec![Interval::new(Duration::ZERO, second, &total)],
         total,
         cold: None,
+        began: clock::wall(),
         pace: None,
         cpu: Duration::ZERO,
         workers: 1,
@@ -47,13 +49,33 @@ pub(crate) fn report_of(latencies_us: &[u64]) -> Report {
         let took = Duration::from_micros(*micros);
         total.record(hit, took, took);
     }
+    in_a_second(total)
+}
+
+/// So many answers of a server that fails at once.
+pub(crate) fn failures(count: u64) -> Report {
+    let mut total = Recorder::default();
+    for _ in 0..count {
+        let failed = Outcome::Answered {
+            class: Class::Error,
+            status: 503,
+            bytes: 100,
+            wrong: false,
+        };
+        total.record(failed, Duration::ZERO, Duration::ZERO);
+    }
+    in_a_second(total)
+}
+
+fn in_a_second(total: Recorder) -> Report {
     let second = Duration::from_secs(1);
     let measured = Measured {
         sending: second,
-        answered: latencies_us.len() as u64,
+        answered: total.answered(),
         intervals: vec![Interval::new(Duration::ZERO, second, &total)],
         total,
         cold: None,
+        began: clock::wall(),
         pace: None,
         cpu: Duration::ZERO,
         workers: 1,
@@ -64,17 +86,54 @@ pub(crate) fn report_of(latencies_us: &[u64]) -> Report {
 
 #[test]
 fn a_generator_that_is_late_or_sends_too_few_is_saturated() {
-    let check = |planned: u64, sent: u64, late_us: u64, late: u64, expect: bool| {
+    let check = |sent: u64, held_back: u64, late_us: u64, late: u64, expect: bool| {
         let mut lag = histogram();
         lag.saturating_record_n(10, sent - late);
         lag.saturating_record_n(late_us, late);
-        assert_eq!(Pace { planned, sent, lag }.is_saturated(), expect);
+        let pace = Pace {
+            planned: 1_000,
+            sent,
+            held_back,
+            lag,
+        };
+        assert_eq!(pace.is_saturated(), expect);
     };
-    check(1_000, 1_000, 0, 0, false);
-    check(1_000, 999, 0, 0, true);
-    check(1_000, 1_000, 20_000, 10, false);
-    check(1_000, 1_000, 20_000, 11, true);
-    check(1_000, 1_000, 4_000, 500, false);
+    check(1_000, 0, 0, 0, false);
+    check(999, 0, 0, 0, true);
+    check(1_000, 0, 20_000, 10, false);
+    check(1_000, 0, 20_000, 11, true);
+    check(1_000, 0, 4_000, 500, false);
+    // The server's fault, but for one.
+    check(900, 100, 0, 0, false);
+    check(900, 99, 0, 0, true);
+}
+
+#[test]
+fn a_server_that_holds_requests_back_is_named() {
+    let report = Report {
+        held_back: 12,
+        ..some_report()
+    };
+    let (text, page) = (report.to_string(), html::page(&report));
+    for says in [&text, &page] {
+        assert!(
+            says.contains(
+                "12 requests were never sent: the server left 10,000 unanswered at a time"
+            ),
+            "{says}"
+        );
+    }
+    assert!(!text.contains("SATURATED"), "{text}");
+}
+
+#[test]
+fn errors_have_no_part_in_either_hit_ratio() {
+    let merged = merge::merge(vec![report_of(&[1, 1]), failures(3)]).expect("a report");
+    assert_eq!((merged.requests, merged.bytes), (5, 302));
+    assert_eq!(
+        (merged.hit_ratio, merged.byte_hit_ratio),
+        (Some(1.0), Some(1.0))
+    );
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::{ClassReport, Report};
 use crate::class::Class;
+use crate::plan::CONNECTIONS_MAX;
 use crate::record::Failure;
 
 impl fmt::Display for Report {
@@ -50,10 +51,14 @@ impl fmt::Display for Report {
         }
         if let (Some(lag), Some(planned)) = (self.send_lag_us, self.planned) {
             let (p50, p99) = (Micros(lag.p50), Micros(lag.p99));
+            let cold = self.planned_with();
             writeln!(
                 f,
-                "send lag p50 {p50}, p99 {p99}; {planned} requests planned"
+                "send lag p50 {p50}, p99 {p99}; {planned} requests planned{cold}"
             )?;
+        }
+        if let Some(held_back) = self.said_of_held_back() {
+            writeln!(f, "HELD BACK: {held_back}")?;
         }
         writeln!(f, "seed {}", self.seed)?;
         if self.saturated {
@@ -63,6 +68,27 @@ impl fmt::Display for Report {
             )?;
         }
         Ok(())
+    }
+}
+
+impl Report {
+    /// What else is among those planned.
+    pub(super) fn planned_with(&self) -> &'static str {
+        match self.cold {
+            Some(_) => ", the cold phase included",
+            None => "",
+        }
+    }
+
+    /// None: the server answered in time to be asked more.
+    pub(crate) fn said_of_held_back(&self) -> Option<String> {
+        let most = Count(CONNECTIONS_MAX as u64);
+        (self.held_back > 0).then(|| {
+            format!(
+                "{} requests were never sent: the server left {most} unanswered at a time",
+                Count(self.held_back)
+            )
+        })
     }
 }
 
@@ -92,6 +118,7 @@ impl fmt::Display for Failure {
         f.write_str(match self {
             Self::NoSocket => "no socket left on this machine",
             Self::Connect => "no connection",
+            Self::NoAnswer => "closed without an answer",
             Self::CutShort => "cut short",
             Self::Malformed => "not HTTP",
             Self::Timeout => "no answer in time",

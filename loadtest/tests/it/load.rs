@@ -95,7 +95,7 @@ async fn what_is_no_whole_response_is_an_error() {
     }
     check("/CutShort", Failure::CutShort).await;
     check("/Malformed", Failure::Malformed).await;
-    check("/nothing", Failure::CutShort).await;
+    check("/nothing", Failure::NoAnswer).await;
 }
 
 #[tokio::test]

@@ -1,10 +1,12 @@
 //! The load tool against servers of every kind, on loopback.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod away;
 mod hdr;
 mod load;
 mod origin;
 mod plans;
+mod streams;
 mod tls;
 
 use std::future::Future;

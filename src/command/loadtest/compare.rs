@@ -9,7 +9,7 @@ use seawall_loadtest::compare::{compare, page};
 use seawall_loadtest::{Mode, Plan};
 
 use super::output::PageArgs;
-use super::{HowArgs, no_run, planned};
+use super::{HowArgs, broken_off, no_run, planned};
 use crate::exit::{Exit, Failure};
 use crate::print;
 use crate::signals::Signals;
@@ -29,7 +29,7 @@ pub(super) struct CompareArgs {
     /// Ask as a plan in TOML says; its duration does not count here
     #[arg(long, value_name = "FILE", conflicts_with_all = ["connections", "rate", "http2", "streams", "workers", "check_bodies"])]
     plan: Option<PathBuf>,
-    /// How long one block is
+    /// How long one block is, after the cold phase of its plan
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
     block: Duration,
     /// Blocks of each
@@ -79,6 +79,9 @@ pub(super) async fn run(args: CompareArgs) -> Result<Exit, Failure> {
         return Err(Exit::Interrupted.because("stopped before there was enough to compare"));
     };
     args.output.write(&found, page::page)?;
+    if let Some(ended) = &found.ended {
+        return Err(broken_off(ended));
+    }
     Ok(if interrupted {
         Exit::Interrupted
     } else if found.a.saturated || found.b.saturated {

@@ -30,7 +30,7 @@ pub(super) struct LimitArgs {
     /// Ask as a plan in TOML says; its duration does not count here
     #[arg(long, value_name = "FILE", conflicts_with_all = ["http2", "streams", "workers", "check_bodies"])]
     plan: Option<PathBuf>,
-    /// How long one trial is
+    /// How long one trial is, after the cold phase of its plan
     #[arg(long, value_name = "TIME", default_value = "3s", value_parser = duration)]
     trial: Duration,
     /// How long the trial is that confirms what was found

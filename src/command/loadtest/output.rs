@@ -119,5 +119,5 @@ pub(super) fn read(file: &Path) -> Result<Report, Failure> {
     opened
         .and_then(|mut file| file.read_to_string(&mut text))
         .map_err(|error| wrong(error.to_string()))?;
-    serde_json::from_str(&text).map_err(|error| wrong(format!("no report: {error}")))
+    Report::parse(&text).map_err(wrong)
 }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use seawall_loadtest::purge::{PurgePlan, page, purge};
 
-use super::no_run;
 use super::output::PageArgs;
+use super::{WhomArgs, broken_off, no_run};
 use crate::exit::{Exit, Failure};
 use crate::print;
 use crate::signals::Signals;
@@ -17,17 +17,18 @@ pub(super) struct PurgeArgs {
     plan: PathBuf,
     #[command(flatten)]
     output: PageArgs,
-    /// Load is sent to this machine only, unless you name the host here and it is yours
-    #[arg(long, value_name = "HOST")]
-    i_own_this: Option<String>,
+    #[command(flatten)]
+    whom: WhomArgs,
 }
 
-/// Fails when a purge was refused, or an old copy was served after a receipt.
+/// Fails when a purge was refused or unanswered, an old copy was served after a receipt, or an edge did not serve the new
+/// page.
 pub(super) async fn run(args: PurgeArgs) -> Result<Exit, Failure> {
     args.output.check()?;
     let plan = PurgePlan::read(&args.plan).map_err(no_run)?;
     let plan = PurgePlan {
-        i_own_this: args.i_own_this,
+        trust: args.whom.trust(),
+        i_own_this: args.whom.i_own_this,
         ..plan
     };
     let mut signals = Signals::listen(false)?;
@@ -44,6 +45,9 @@ pub(super) async fn run(args: PurgeArgs) -> Result<Exit, Failure> {
     };
     let report = purge(&plan, stop, progress).await.map_err(no_run)?;
     args.output.write(&report, page::page)?;
+    if let Some(ended) = &report.ended {
+        return Err(broken_off(ended));
+    }
     Ok(match (interrupted, report.is_clean()) {
         (true, _) => Exit::Interrupted,
         (false, true) => Exit::Done,
