@@ -38,18 +38,22 @@ PROFILE ?= release
 ROWS := $(CURDIR)/target/bench-rows
 
 hits: install-to-test install-to-bench install-to-race ## hits beside nginx, Varnish and Traffic Server, into docs/benchmarks.md
-	@rm -f $(ROWS) $(ROWS).idle
-	HITS_ROWS=$(ROWS) IDLE_ROWS=$(ROWS).idle cargo test --locked --profile $(PROFILE) --test it -- bench::hits --ignored --nocapture --test-threads=1
+	@$(call install,perf:linux-perf)
+	@rm -f $(ROWS) $(ROWS).idle $(ROWS).cores
+	HITS_ROWS=$(ROWS) IDLE_ROWS=$(ROWS).idle CORES_ROWS=$(ROWS).cores \
+	  cargo test --locked --profile $(PROFILE) --test it -- bench::hits bench::cores --ignored --nocapture --test-threads=1
 	@{ $(call made_by,make hits PROFILE=$(PROFILE)); \
 	printf '\nOne core for the server, the other for the client (wrk with 32 connections, h2load with 8 of 8 streams); five rounds, each server in its turn. %s, %s, Traffic Server %s, wrk %s, h2load %s, of Debian. All write an access log.\n' \
 	  "$$(varnishd -V 2>&1 | sed -n '1s/.*(\(varnish-[0-9.]*\).*/\1/p')" "$$(nginx -v 2>&1 | sed 's/.*: //')" \
 	  "$$(traffic_server -V 2>&1 | sed -n 's/^Traffic Server \([0-9.]*\) .*/\1/p')" "$$(wrk -v 2>&1 | sed -n '1s/wrk \([^ ]*\).*/\1/p')" "$$(h2load --version | sed 's/.*\///')"; \
 	printf '\n| what | server | requests a second (least to most) | of nginx | CPU a request, µs | bound by |\n|---|---|---|---|---|---|\n'; cat $(ROWS); \
-	printf '\n| memory | server | of each |\n|---|---|---|\n'; cat $(ROWS).idle; } | docs/section hits
+	printf '\n| memory | server | of each |\n|---|---|---|\n'; cat $(ROWS).idle; \
+	printf '\nHits of 1 KiB, the client on the same two cores, so that only CPU and waiting compare:\n'; \
+	printf '\n| threads that answer | requests a second | CPU a request, µs | futex calls for 1,000 requests |\n|---|---|---|---|\n'; cat $(ROWS).cores; } | docs/section hits
 
 bench: install-to-test install-to-bench install-to-race ## figures of this machine, into docs/benchmarks.md; PROFILE=dev: of a debug build
 	@rm -f $(ROWS)
-	BENCH_ROWS=$(ROWS) cargo test --locked --profile $(PROFILE) --test it -- bench:: --skip bench::hits --skip bench::origins --skip bench::outlived --ignored --nocapture --test-threads=1
+	BENCH_ROWS=$(ROWS) cargo test --locked --profile $(PROFILE) --test it -- bench:: --skip bench::hits --skip bench::cores --skip bench::origins --skip bench::outlived --ignored --nocapture --test-threads=1
 	cargo test --locked --profile $(PROFILE) -p seawall-edge --lib -- --ignored --nocapture what_ten_thousand_sites_cost \
 	  | grep -e ' ms of CPU$$' -e '^held:' -e 'bytes as a' > $(ROWS).sites
 	@{ $(call made_by,make bench PROFILE=$(PROFILE)); \
@@ -78,12 +82,13 @@ purges: install-to-test install-to-race ## what outlives a purge at Seawall, Var
 READS ?= 1000000
 PURGES ?= 10000
 
-race: install-to-test install-to-race ## reads against purges over three edges, beside Varnish and nginx: make race READS=20000 PURGES=200
+race: install-to-test install-to-race ## reads against purges over three edges, beside Varnish and nginx: make race READS=20000 PURGES=200 PROFILE=dev
 	@rm -f $(ROWS)
 	READS=$(READS) PURGES=$(PURGES) RACE_ROWS=$(ROWS) \
-	  cargo test --locked --test it -- --exact race::beside_varnish_and_nginx --ignored --nocapture
-	@{ $(call made_by,make race READS=$(READS) PURGES=$(PURGES)); \
+	  cargo test --locked --profile $(PROFILE) --test it -- --exact race::beside_varnish_and_nginx --ignored --nocapture
+	@{ $(call made_by,make race READS=$(READS) PURGES=$(PURGES) PROFILE=$(PROFILE)); \
 	printf '\nThree caches in front of one origin, %s, %s from Debian.' "$$(varnishd -V 2>&1 | sed -n '1s/.*(\(varnish-[0-9.]*\).*/\1/p')" "$$(nginx -v 2>&1 | sed 's/.*: //')"; \
+	printf ' The changing origin has other tags and another Vary from version to version; beside each other the caches have a steady one.'; \
 	printf ' Stale: an answer older than what the origin said before a purge that was called complete before the answer was asked for. For Varnish and nginx a purge is complete when each of the three has done it.\n'; \
 	printf '\n| caches | reads | purges | stale | took |\n|---|---|---|---|---|\n'; cat $(ROWS); } | docs/section race
 

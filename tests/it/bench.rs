@@ -1,5 +1,6 @@
 //! Figures, not verdicts: `make bench` runs these, and writes what they print into docs/benchmarks.md.
 
+mod cores;
 mod hits;
 mod load;
 mod million;
@@ -16,12 +17,14 @@ use serde_json::json;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::sync::{Barrier, mpsc};
 
+use crate::last_good::booting;
 use crate::support::{Connection, Etcd, Origin, Role, Version, eventually, ok};
 
 const EDGES: usize = 10;
 const CHANGES: usize = 100;
 const FOLLOWERS: usize = 2_000;
 const WRITES: usize = 50;
+const BOOTS: usize = 20;
 
 #[test]
 #[ignore = "a figure, and minutes long: make bench"]
@@ -162,6 +165,26 @@ async fn follow(
         if line.contains("\"www\"") && heard.send((line.into(), Instant::now())).is_err() {
             return;
         }
+    }
+}
+
+#[test]
+#[ignore = "a figure, and minutes long: make bench"]
+fn an_edge_boots_with_everything_else_dead() {
+    let origin = Origin::start();
+    origin.says("/a", ok("a").max_age(3600));
+    for sites in [1, 10_000] {
+        let folder = booting::snapshot_of(sites, &origin);
+        let boots = (0..BOOTS).map(|_| {
+            let began = Instant::now();
+            let edge = Role::edge_in("edge-x", &[booting::NOBODY], &folder);
+            edge.eventually_serves(&format!("s{sites}.test"));
+            began.elapsed()
+        });
+        figure(
+            &format!("an edge starts with all else dead and answers, {sites} sites on its disk"),
+            &boots.collect::<Vec<_>>(),
+        );
     }
 }
 

@@ -1,6 +1,6 @@
 //! An edge stays with the last good version of what it was sent: of one site, and of everything.
 
-mod booting;
+pub mod booting;
 
 use serde_json::{Value, json};
 

@@ -52,11 +52,14 @@ fn requests_per_second_beside_wrk_and_h2load() {
 #[test]
 #[ignore = "a figure, and minutes long: make bench"]
 fn a_busy_server_looks_the_same_to_all_generators() {
-    let work: String = ('a'..='p')
-        .map(|letter| format!("sub_filter '{letter}{letter}{letter}' 'y'; "))
+    // Not longer than nginx takes a word of its configuration for.
+    let looked_for =
+        ('a'..='w').flat_map(|letter| [2, 3].map(|count| letter.to_string().repeat(count)));
+    let work: String = looked_for
+        .map(|letters| format!("sub_filter '{letters}' 'y'; "))
         .collect();
     let busy = format!("sub_filter_once off; sub_filter_types *; {work}");
-    beside("8 KiB from a busy nginx", 8_192, &busy);
+    beside("3 KiB from a busy nginx", 3_072, &busy);
 }
 
 /// Each round in another order, so that no generator always comes after the same one.
@@ -110,16 +113,17 @@ fn an_open_loop_of_one_core_keeps_its_schedule() {
     pin(nginx.id());
     let url = format!("{}/", nginx.url());
     let words = ["--rate", OPEN_RATE, "--duration", "5s", "--workers", "1"];
-    let mut lags = Vec::new();
+    let (mut lags, mut saturated) = (Vec::new(), 0);
     for _ in 0..ROUNDS {
         let report = loadtest(&[&words[..], &[&url]].concat());
+        saturated += usize::from(report["saturated"].as_bool().unwrap());
         let lag = &report["send_lag_us"];
         lags.push((lag["p99"].as_u64().unwrap(), lag["p50"].as_u64().unwrap()));
     }
     lags.sort_unstable();
     let ((p99, p50), (most, _)) = (lags[ROUNDS / 2], lags[ROUNDS - 1]);
     super::row(&format!(
-        "| open loop, {OPEN_RATE} a second from one core: how late requests leave, of the round in the middle | {ROUNDS} | {p50}µs | {p99}µs | p99 {most}µs |"
+        "| open loop, {OPEN_RATE} a second from one core: how late requests leave, of the round in the middle; its own check voids {saturated} | {ROUNDS} | {p50}µs | {p99}µs | p99 {most}µs |"
     ));
 }
 
@@ -220,7 +224,9 @@ fn run(program: &str, arguments: &[&str]) -> String {
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{program}: {said}");
+    // 3: seawall loadtest could not keep its schedule; it says how it went all the same.
+    let ended = matches!(output.status.code(), Some(0 | 3));
+    assert!(ended, "{program}: {said}");
     String::from_utf8(output.stdout).unwrap()
 }
 

@@ -73,9 +73,13 @@ impl Place {
     }
 
     fn run(&self, command: &[&str]) -> Process {
+        self.run_on(CORE, command)
+    }
+
+    fn run_on(&self, cores: &str, command: &[&str]) -> Process {
         let mut pinned = Command::new("taskset");
         pinned
-            .args(["-c", CORE])
+            .args(["-c", cores])
             .args(command)
             .current_dir(self.folder.path());
         Process::spawn(&mut pinned, &self.folder)
@@ -100,6 +104,11 @@ impl Place {
 
 impl Server {
     pub fn seawall(origin: SocketAddr) -> Self {
+        Self::seawall_on(CORE, origin)
+    }
+
+    /// With a thread that answers on each of these cores.
+    pub fn seawall_on(cores: &str, origin: SocketAddr) -> Self {
         let place = Place::new();
         let (clear, tls) = (place.clear.to_string(), place.tls.to_string());
         let origin = format!("http://{origin}");
@@ -108,7 +117,7 @@ impl Server {
         for file in ["site.crt", "site.key"] {
             fs::rename(place.folder.path().join(file), certs.join(file)).unwrap();
         }
-        let process = place.run(&[
+        let seawall = [
             env!("CARGO_BIN_EXE_seawall"),
             "run",
             "--origin",
@@ -125,7 +134,8 @@ impl Server {
             "certs",
             "--access-log",
             "access.log",
-        ]);
+        ];
+        let process = place.run_on(cores, &seawall);
         place.serves("Seawall", true, vec![process])
     }
 
@@ -298,7 +308,7 @@ impl Server {
     }
 
     /// Its processes, and those they have started.
-    fn ids(&self) -> Vec<u32> {
+    pub fn ids(&self) -> Vec<u32> {
         let mut ids: Vec<_> = self.processes.iter().map(Process::pid).collect();
         let mut at = 0;
         while at < ids.len() && at < PROCESSES_MAX {

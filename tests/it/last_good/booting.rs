@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use crate::support::{Disk, Folder, Origin, Role, Seawall, eventually, ok};
 
 /// Nobody listens there.
-const NOBODY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9);
+pub const NOBODY: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9);
 
 /// A control plane, an edge whose state is on `disk`, and an origin that says `a`.
 fn on(disk: &Disk) -> (Role, Role, Origin) {
@@ -238,7 +239,7 @@ fn an_edge_boots_with_everything_else_dead_however_many_sites_there_are() {
 }
 
 /// A folder with the state of an edge that followed so many sites.
-fn snapshot_of(sites: usize, origin: &Origin) -> Folder {
+pub fn snapshot_of(sites: usize, origin: &Origin) -> Folder {
     let url = origin.url();
     let site =
         |n| format!("[[site]]\nname = \"s{n}\"\nhosts = [\"s{n}.test\"]\norigin = \"{url}\"\n");
