@@ -35,6 +35,8 @@ use step::{LATE_MAX, Step, step};
 
 /// How long a run that is over waits for answers under way.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+/// A generator that is later than this is behind its schedule; less is what a timer takes.
+const BEHIND: Duration = Duration::from_micros(100);
 /// What a user of a closed loop waits after a failure.
 const FAILURE_PAUSE: Duration = Duration::from_millis(10);
 
@@ -193,8 +195,8 @@ impl Worker {
                 tokio::task::yield_now().await;
                 while tasks.try_join_next().is_some() {}
             }
-            let now = *phase.borrow();
-            match step(now, clock::now() > give_up, tasks.len()) {
+            let now = clock::now();
+            match step(*phase.borrow(), now > give_up, tasks.len()) {
                 Step::Send => {}
                 Step::HoldBack => {
                     planned += 1;
@@ -219,6 +221,11 @@ impl Worker {
                 let after = worker.request(index, free, intended, note).await;
                 worker.put(after.kept);
             });
+            // Behind, what was begun goes first: else each request would find no connection free, open one of its own,
+            // and make the next ones later still.
+            if now > intended + BEHIND {
+                tokio::task::yield_now().await;
+            }
         }
         // The last of them leaves before the end.
         let _ = phase.wait_for(|phase| *phase != Phase::Running).await;
