@@ -31,11 +31,7 @@ fn a_stranger_does_not_drive_the_origin() {
 #[test]
 fn a_site_may_honour_what_its_clients_ask() {
     let origin = Origin::start();
-    let url = origin.url();
-    let seawall = Seawall::run_config(&format!(
-        "[[site]]\nname = \"a\"\nhosts = [\"*\"]\norigin = \"{url}\"\n\
-         [site.cache]\nclient_directives = \"honour\"\n"
-    ));
+    let seawall = Seawall::run_site(&origin, "[site.cache]\nclient_directives = \"honour\"");
     let check = |section: &str, lifetime: u64, control: &str, expect: &str| {
         let found = second(&origin, &seawall, lifetime, control);
         assert_eq!(found, expect, "{section}: {control}");
@@ -72,11 +68,7 @@ fn who_wants_only_what_is_stored_never_wakes_the_origin() {
     assert_eq!(seawall.get_with("/unknown", &asked).status, 504);
     assert_eq!(origin.requests("/unknown"), 0);
     // Where nothing is ever stored there is nothing either.
-    let url = origin.url();
-    let off = Seawall::run_config(&format!(
-        "[[site]]\nname = \"a\"\nhosts = [\"*\"]\norigin = \"{url}\"\n\
-         [[site.rule]]\npath = \"/off\"\ncache = \"off\"\n"
-    ));
+    let off = Seawall::run_site(&origin, "[[site.rule]]\npath = \"/off\"\ncache = \"off\"");
     assert_eq!(off.get_with("/off", &asked).status, 504);
     assert_eq!(origin.requests("/off"), 0);
 }
@@ -84,11 +76,7 @@ fn who_wants_only_what_is_stored_never_wakes_the_origin() {
 #[test]
 fn who_wants_it_new_does_not_join_what_came_before() {
     let origin = Origin::start();
-    let url = origin.url();
-    let seawall = Seawall::run_config(&format!(
-        "[[site]]\nname = \"a\"\nhosts = [\"*\"]\norigin = \"{url}\"\n\
-         [site.cache]\nclient_directives = \"honour\"\n"
-    ));
+    let seawall = Seawall::run_site(&origin, "[site.cache]\nclient_directives = \"honour\"");
     let (old, gate) = ok("old").max_age(60).field("age", "10").gate_body(1);
     origin.says_in_turn("/a", vec![old, ok("new").max_age(60)]);
     let mut first = seawall.connect();

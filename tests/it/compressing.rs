@@ -13,13 +13,12 @@ const CODINGS: [&str; 3] = ["zstd", "br", "gzip"];
 
 /// In front of one origin; of its paths all but those below `/plain/` are compressed.
 fn run(origin: &Origin) -> Seawall {
-    Seawall::run_config(&format!(
-        "[[site]]\nname = \"default\"\nhosts = [\"*\"]\norigin = \"{}\"\n\
-         [site.cache]\ncompress = [\"zstd\", \"br\", \"gzip\"]\n\
+    Seawall::run_site(
+        origin,
+        "[site.cache]\ncompress = [\"zstd\", \"br\", \"gzip\"]\n\
          [[site.rule]]\npath = \"/plain/*\"\ncompress = []\n\
-         [[site.rule]]\npath = \"/uncached/*\"\ncache = \"off\"\n",
-        origin.url()
-    ))
+         [[site.rule]]\npath = \"/uncached/*\"\ncache = \"off\"",
+    )
 }
 
 /// So many bytes that pack well, each line another.

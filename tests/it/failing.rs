@@ -7,19 +7,15 @@ use crate::support::{Answer, Origin, Seawall, ok};
 #[test]
 fn a_site_says_in_its_own_words_that_something_is_wrong() {
     let origin = Origin::start();
-    let seawall = Seawall::run_config(&format!(
+    let seawall = Seawall::run_site(
+        &origin,
         r#"
-        [[site]]
-        name = "a"
-        hosts = ["*"]
-        origin = "{}"
         [site.error_page]
         body = """
-        <h1>{{status}}: we will be back</h1>
+        <h1>{status}: we will be back</h1>
         """
         "#,
-        origin.url()
-    ));
+    );
     origin.says("/broken", Answer::raw("nonsense"));
     origin.says("/theirs", ok("theirs").status(503));
     let check = |method: &str, target: &str, control: &[(&str, &str)]| {
@@ -54,11 +50,10 @@ fn a_site_says_in_its_own_words_that_something_is_wrong() {
 #[test]
 fn what_is_not_there_is_kept_for_a_moment_where_a_site_asks_for_it() {
     let origin = Origin::start();
-    let seawall = Seawall::run_config(&format!(
-        "[[site]]\nname = \"a\"\nhosts = [\"*\"]\norigin = \"{}\"\n\
-         [[site.rule]]\npath = \"/for-a-moment/*\"\nnegative_ttl = \"10s\"\n",
-        origin.url()
-    ));
+    let seawall = Seawall::run_site(
+        &origin,
+        "[[site.rule]]\npath = \"/for-a-moment/*\"\nnegative_ttl = \"10s\"",
+    );
     let check = |target: &str, answer: Answer, expect: &str| {
         origin.says(target, answer);
         seawall.get(target);

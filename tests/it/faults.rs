@@ -265,19 +265,10 @@ fn a_get_is_tried_again_on_a_connection_that_had_ended_and_a_post_never() {
 #[test]
 fn a_stale_answer_stands_in_for_a_failing_origin_and_never_after_a_purge() {
     let origin = Origin::start();
-    let seawall = Seawall::run_config(&format!(
-        r#"
-        [[site]]
-        name = "a"
-        hosts = ["*"]
-        origin = "{}"
-
-        [[site.rule]]
-        path = "/covered/*"
-        stale_if_error = "1h"
-        "#,
-        origin.url()
-    ));
+    let seawall = Seawall::run_site(
+        &origin,
+        "[[site.rule]]\npath = \"/covered/*\"\nstale_if_error = \"1h\"",
+    );
     let targets = [
         "/covered/status",
         "/covered/garbage",

@@ -54,10 +54,7 @@ fn every_metric_has_help_and_is_explained() {
             .field("content-type", "text/plain")
             .max_age(60),
     );
-    let seawall = Seawall::run_config(&format!(
-        "[[site]]\nname = \"a\"\nhosts = [\"*\"]\norigin = {:?}\n[site.cache]\ncompress = [\"gzip\"]\n",
-        origin.url()
-    ));
+    let seawall = Seawall::run_site(&origin, "[site.cache]\ncompress = [\"gzip\"]");
     seawall.get_with("/a", &[("accept-encoding", "gzip")]);
     seawall.purge(json!({"all": true}));
     eventually("the request is counted", || {

@@ -338,19 +338,10 @@ fn what_was_under_way_when_a_soft_purge_came_is_validated() {
 #[test]
 fn what_was_softly_purged_is_never_served_unvalidated() {
     let origin = Origin::start();
-    let seawall = Seawall::run_config(&format!(
-        r#"
-        [[site]]
-        name = "a"
-        hosts = ["*"]
-        origin = "{}"
-
-        [site.cache]
-        stale_if_error = "1h"
-        stale_while_revalidate = "1h"
-        "#,
-        origin.url()
-    ));
+    let seawall = Seawall::run_site(
+        &origin,
+        "[site.cache]\nstale_if_error = \"1h\"\nstale_while_revalidate = \"1h\"",
+    );
     origin.says("/a", ok("body").max_age(3600).etag("1"));
     seawall.get("/a").is("MISS", "body");
     seawall.purge(json!({"tags": ["other"], "mode": "soft"}));

@@ -10,11 +10,10 @@ fn says(control: &str) -> Answer {
 
 /// A site that serves what is stale for an hour, while it is fetched again and when the origin fails.
 fn lenient(origin: &Origin) -> Seawall {
-    let origin = origin.url();
-    Seawall::run_config(&format!(
-        "[[site]]\nname = \"a\"\nhosts = [\"*\"]\norigin = \"{origin}\"\n\
-         [site.cache]\nstale_while_revalidate = \"1h\"\nstale_if_error = \"1h\"\n"
-    ))
+    Seawall::run_site(
+        origin,
+        "[site.cache]\nstale_while_revalidate = \"1h\"\nstale_if_error = \"1h\"",
+    )
 }
 
 #[test]
@@ -40,10 +39,7 @@ fn while_one_fetch_brings_the_new_one_everybody_gets_the_old_one() {
 #[test]
 fn one_fetch_behind_is_enough_also_where_nothing_is_shared() {
     let origin = Origin::start();
-    let url = origin.url();
-    let seawall = Seawall::run_config(&format!(
-        "[[site]]\nname = \"a\"\nhosts = [\"*\"]\norigin = \"{url}\"\n[site.cache]\ncollapse = false\n"
-    ));
+    let seawall = Seawall::run_site(&origin, "[site.cache]\ncollapse = false");
     let (new, gate) = ok("new").max_age(60).gate();
     let old = says("max-age=0, stale-while-revalidate=60");
     origin.says_in_turn("/a", vec![old, new]);

@@ -105,10 +105,8 @@ fn it_is_passed_on_for_the_caches_behind() {
 fn surrogate_control_counts_where_the_site_asks_for_it() {
     let origin = Origin::start();
     let site = |on: bool| {
-        let origin = origin.url();
-        Seawall::run_config(&format!(
-            "[[site]]\nname = \"a\"\nhosts = [\"*\"]\norigin = \"{origin}\"\n[site.cache]\nsurrogate_control = {on}\n"
-        ))
+        let words = format!("[site.cache]\nsurrogate_control = {on}");
+        Seawall::run_site(&origin, &words)
     };
     let (on, off) = (site(true), site(false));
     let lines = [

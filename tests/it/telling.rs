@@ -2,14 +2,6 @@
 
 use crate::support::{Folder, Origin, Seawall, ok};
 
-/// One site with this line of its own, in front of `origin`.
-fn site(origin: &Origin, line: &str) -> Seawall {
-    let origin = origin.url();
-    Seawall::run_config(&format!(
-        "[[site]]\nname = \"a\"\nhosts = [\"*\"]\norigin = \"{origin}\"\n{line}\n"
-    ))
-}
-
 #[test]
 fn only_a_trusted_debugger_is_told_the_key_and_the_detail() {
     let origin = Origin::start();
@@ -18,11 +10,11 @@ fn only_a_trusted_debugger_is_told_the_key_and_the_detail() {
     let told = |seawall: &Seawall, target: &str| seawall.get(target).cache_status().to_owned();
     let plain = "edge-1; fwd=uri-miss; fwd-status=200";
     for line in ["", "debug_from = [\"10.0.0.0/8\", \"::1\"]"] {
-        let seawall = site(&origin, line);
+        let seawall = Seawall::run_site(&origin, line);
         assert_eq!(told(&seawall, "/a?b"), plain);
         assert_eq!(told(&seawall, "/c"), format!("{plain}; stored; ttl=60"));
     }
-    let seawall = site(&origin, "debug_from = [\"127.0.0.1\"]");
+    let seawall = Seawall::run_site(&origin, "debug_from = [\"127.0.0.1\"]");
     let key = |target: &str| format!("key=\"{}\"", seawall.url(target));
     let refused = format!("{plain}; {}; detail=\"Set-Cookie\"", key("/a?b"));
     assert_eq!(told(&seawall, "/a?b"), refused);
@@ -33,7 +25,7 @@ fn only_a_trusted_debugger_is_told_the_key_and_the_detail() {
 #[test]
 fn what_stands_in_for_a_failing_origin_was_no_hit() {
     let origin = Origin::start();
-    let seawall = site(&origin, "[site.cache]\nstale_if_error = \"1h\"");
+    let seawall = Seawall::run_site(&origin, "[site.cache]\nstale_if_error = \"1h\"");
     let old = ok("old").max_age(5).field("age", "10").etag("1");
     origin.says_in_turn("/a", vec![old, ok("").status(503)]);
     seawall.get("/a");

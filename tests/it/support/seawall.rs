@@ -30,6 +30,14 @@ impl Seawall {
         Self::run_with(&["--origin", &origin.url()], &Folder::new())
     }
 
+    /// With one site, `a`, for every host before this origin, and these words of its own.
+    pub fn run_site(origin: &Origin, words: &str) -> Self {
+        let url = origin.url();
+        Self::run_config(&format!(
+            "[[site]]\nname = \"a\"\nhosts = [\"*\"]\norigin = \"{url}\"\n{words}\n"
+        ))
+    }
+
     /// With the sites of a file with this text, `sites.toml` in its folder.
     pub fn run_config(toml: &str) -> Self {
         let folder = Folder::new();
