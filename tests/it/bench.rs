@@ -210,6 +210,12 @@ fn figure(what: &str, times: &[Duration]) {
     self::row(&row);
 }
 
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<_> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
 fn row(row: &str) {
     row_of("BENCH_ROWS", row);
 }

@@ -3,8 +3,8 @@
 
 use std::process::Command;
 
-use super::row_of;
 use super::servers::{Server, origin};
+use super::{median, row_of};
 
 const ROUNDS: usize = 5;
 const SECONDS: &str = "2";
@@ -34,9 +34,9 @@ fn two_threads_beside_one() {
     for ((threads, _), found) in servers.iter().zip(&found) {
         let row = format!(
             "| {threads} | {:.0} | {:.1} | {:.2} |",
-            median(found, |it| it.per_second),
-            median(found, |it| it.cpu_us),
-            median(found, |it| it.futexes),
+            median(found.iter().map(|it| it.per_second)),
+            median(found.iter().map(|it| it.cpu_us)),
+            median(found.iter().map(|it| it.futexes)),
         );
         row_of("CORES_ROWS", &row);
     }
@@ -70,10 +70,4 @@ fn measure(server: &Server) -> Measured {
 fn number(said: &str, of: impl Fn(&str) -> Option<f64>) -> f64 {
     let found = said.lines().find_map(of);
     found.unwrap_or_else(|| panic!("{said}"))
-}
-
-fn median(found: &[Measured], of: impl Fn(&Measured) -> f64) -> f64 {
-    let mut values: Vec<_> = found.iter().map(of).collect();
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }

@@ -7,8 +7,8 @@ use std::process::Command;
 
 use tokio::net::TcpSocket;
 
-use super::row_of;
 use super::servers::{Server, origin};
+use super::{median, row_of};
 
 const ROUNDS: usize = 5;
 const SECONDS: u32 = 2;
@@ -158,19 +158,19 @@ fn connect_from(n: usize, to: SocketAddr) -> TcpStream {
 /// A row for each server; ratios are to nginx.
 fn tell(scenario: &Scenario, servers: &[&Server], found: &[Vec<Measured>]) {
     let nginx = servers.iter().position(|server| server.name == "nginx");
-    let base = nginx.map_or(1.0, |at| median(&found[at], |it| it.per_second));
+    let base = nginx.map_or(1.0, |at| median(found[at].iter().map(|it| it.per_second)));
     for (server, found) in servers.iter().zip(found) {
-        let per_second = median(found, |it| it.per_second);
+        let per_second = median(found.iter().map(|it| it.per_second));
         let each = || found.iter().map(|it| it.per_second);
         let (least, most) = (each().fold(f64::MAX, f64::min), each().fold(0.0, f64::max));
-        let busy = median(found, |it| it.busy);
+        let busy = median(found.iter().map(|it| it.busy));
         let bound = if busy < BUSY { "the client" } else { "" };
         let row = format!(
             "| {} | {} | {per_second:.0} ({least:.0} to {most:.0}) | {:.2} | {:.1} | {bound} |",
             scenario.name,
             server.name,
             per_second / base,
-            median(found, |it| it.cpu_us),
+            median(found.iter().map(|it| it.cpu_us)),
         );
         row_of("HITS_ROWS", &row);
     }
@@ -241,10 +241,4 @@ fn run(program: &str, arguments: &[&str]) -> String {
 fn number_in(said: &str, after: &str) -> f64 {
     let (_, rest) = said.split_once(after).unwrap_or_else(|| panic!("{said}"));
     rest.split_whitespace().next().unwrap().parse().unwrap()
-}
-
-fn median(found: &[Measured], of: impl Fn(&Measured) -> f64) -> f64 {
-    let mut values: Vec<_> = found.iter().map(of).collect();
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::median;
 use crate::load_tool::demo_origin;
 use crate::nginx::server::Nginx;
 use crate::support::Folder;
@@ -84,10 +85,16 @@ fn beside(what: &str, bytes: usize, words: &str) {
             cost[at].push(rate * seconds / (children_cpu_s() - before));
         }
     }
-    let wrk = (median(&found[0]), median(&cost[0]));
+    let wrk = (
+        median(found[0].iter().copied()),
+        median(cost[0].iter().copied()),
+    );
     for ((generator, rates), per_core) in GENERATORS.iter().zip(&found).zip(&cost) {
         let name = generator.name;
-        let (rate, of_cpu) = (median(rates), median(per_core));
+        let (rate, of_cpu) = (
+            median(rates.iter().copied()),
+            median(per_core.iter().copied()),
+        );
         let most = rates.iter().copied().fold(0.0, f64::max);
         super::row(&format!(
             "| closed loop, {what}, one core each: {name}, requests per second ({:.3} of wrk) | {ROUNDS} | {rate:.0} |  | {most:.0} |",
@@ -246,12 +253,6 @@ fn children_cpu_s() -> f64 {
         .map(|ticks| ticks.parse::<f64>().unwrap())
         .sum::<f64>()
         / TICKS
-}
-
-fn median(values: &[f64]) -> f64 {
-    let mut values = values.to_vec();
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
 
 fn number_in(said: &str, after: &str) -> f64 {

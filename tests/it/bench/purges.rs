@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::{control_plane, figure, row};
+use super::{control_plane, figure, median, row};
 use crate::support::{Connection, Etcd, Origin, Role, Version, eventually, ok};
 
 const EDGES: usize = 3;
@@ -165,13 +165,13 @@ fn what_purges_cost_a_hit() {
             over.store(true, Ordering::Relaxed);
         });
     }
-    let base = median(&mut none);
-    for (what, mut costs) in [
+    let base = median(none.iter().copied());
+    for (what, costs) in [
         ("nothing purged", none),
         ("100,000 live purges", live),
         ("1,000 purges a second arriving", arriving),
     ] {
-        let cost = median(&mut costs);
+        let cost = median(costs.iter().copied());
         let most = costs.iter().copied().fold(0.0, f64::max);
         row(&format!(
             "| CPU of a hit of 1 KiB, {what}: {:+.1} % | {ROUNDS} | {cost:.2}µs |  | {most:.2}µs |",
@@ -226,9 +226,4 @@ fn rate(load: Child) -> f64 {
     let report: Value = serde_json::from_slice(&report).unwrap();
     assert_eq!(report["errors"], 0, "{report}");
     report["requests_per_second"].as_f64().unwrap()
-}
-
-fn median(costs: &mut [f64]) -> f64 {
-    costs.sort_by(f64::total_cmp);
-    costs[costs.len() / 2]
 }
