@@ -98,13 +98,34 @@ fn single_host(record: &PurgeRecord) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use seawall_config::scope::{prefix, target};
+    use seawall_config::scope::Target;
 
     use super::super::retention::{Purge, RECORDS_MAX};
     use super::*;
 
+    fn target(host: &str) -> Target {
+        Target {
+            scheme: None,
+            host: host.to_owned(),
+            path: "/a".to_owned(),
+        }
+    }
+
     fn url(host: &str) -> Vec<Scope> {
-        vec![Scope::Url(target(&format!("{host}/a")).unwrap())]
+        vec![Scope::Url(target(host))]
+    }
+
+    fn purge(revision: u64, scopes: Vec<Scope>, settle_ms: u64) -> Purge {
+        let record = PurgeRecord {
+            scopes,
+            settle_ms,
+            ..PurgeRecord::unreadable()
+        };
+        Purge {
+            id: revision.to_string(),
+            record,
+            bytes: 1,
+        }
     }
 
     /// So many of each, in this order, a revision after the other from 1 on.
@@ -112,17 +133,7 @@ mod tests {
         let mut purges = Purges::default();
         let each = all.iter().flat_map(|(count, scopes)| vec![scopes; *count]);
         for (revision, scopes) in (1..).zip(each) {
-            let record = PurgeRecord {
-                scopes: scopes.clone(),
-                mode: Mode::Hard,
-                at_ms: 0,
-                awaited: false,
-                settle_ms: 0,
-                dry_run: false,
-            };
-            let id = revision.to_string();
-            let bytes = 1;
-            purges.insert(Revision(revision), Purge { id, record, bytes });
+            purges.insert(Revision(revision), purge(revision, scopes.clone(), 0));
         }
         purges
     }
@@ -142,7 +153,7 @@ mod tests {
             &[(busy, url("a.example")), (1_501, url("b.example"))],
             Some("a.example"),
         );
-        let below = vec![Scope::Prefix(prefix("b.example/x").unwrap())];
+        let below = vec![Scope::Prefix(target("b.example"))];
         check(
             &[(busy, vec![Scope::Tag("t".into())]), (1_501, below)],
             Some("b.example"),
@@ -187,11 +198,7 @@ mod tests {
         let mut purges = purges(&[&everything[..], &[(count, url("b.example"))]].concat());
         check(&purges, None, &[1, 2, 3]);
         // One that settles is not yet over.
-        let mut record = purges.get(Revision(2)).unwrap().record.clone();
-        record.settle_ms = 2_000;
-        let (id, bytes) = ("2".to_owned(), 1);
-        purges.remove(&id);
-        purges.insert(Revision(2), Purge { id, record, bytes });
+        purges.insert(Revision(2), purge(2, url("a.example"), 2_000));
         check(&purges, None, &[1, 3]);
     }
 }

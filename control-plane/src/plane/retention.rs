@@ -116,19 +116,15 @@ pub(crate) fn forgettable(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use seawall_config::{Mode, Scope};
+    use seawall_config::Scope;
 
     fn purges(ages_ms: &[(u64, u64)], bytes: usize) -> Purges {
         let mut purges = Purges::default();
         for (revision, at_ms) in ages_ms {
-            let (scopes, mode, at_ms) = (Vec::new(), Mode::Hard, *at_ms);
             let record = PurgeRecord {
-                scopes,
-                mode,
-                at_ms,
-                awaited: false,
-                settle_ms: 0,
-                dry_run: false,
+                scopes: Vec::new(),
+                at_ms: *at_ms,
+                ..PurgeRecord::unreadable()
             };
             let id = revision.to_string();
             purges.insert(Revision(*revision), Purge { id, record, bytes });
@@ -150,8 +146,9 @@ mod tests {
         // Two keys at once.
         purges.insert(Revision(2), written("b"));
         assert_eq!((purges.len(), purges.bytes()), (2, 17));
-        let there = purges.get(Revision(2)).unwrap();
-        assert_eq!(there.record.scopes, [Scope::Everything]);
+        let there = purges.get(Revision(2));
+        let scopes = there.map(|purge| &purge.record.scopes[..]);
+        assert_eq!(scopes, Some(&[Scope::Everything][..]));
         assert_eq!(purges.remove("2"), None);
         // One key again.
         purges.insert(Revision(3), written("1"));

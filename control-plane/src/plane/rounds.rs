@@ -10,7 +10,6 @@ use tokio::sync::{mpsc, oneshot};
 use super::fleet::EDGES_MAX;
 use super::records::{EdgeRecord, PlaneRecord, RefusalRecord, Registration, encode};
 use super::state::State;
-use super::upkeep::unchanged;
 use super::{Plane, PlaneError};
 use crate::keys;
 use crate::renewal::{Batch, Verdict, judge};
@@ -283,7 +282,7 @@ impl Plan {
                 );
                 return Outcome::Refused(PlaneError::Full(message));
             }
-            Verdict::Register | Verdict::Supersede => unchanged(state, keys::edge(id)),
+            Verdict::Register | Verdict::Supersede => state.unchanged(keys::edge(id)),
             Verdict::ReadFirst => {
                 let from_ms = holder.map(|holder| holder.vouching.ends_ms());
                 self.read_from_ms = self.read_from_ms.max(from_ms);

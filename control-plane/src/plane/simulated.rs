@@ -180,7 +180,7 @@ impl Simulated {
         let due = [
             upkeep::beacon(state, starts, now_ms, wall_ms),
             upkeep::idle_plane(state, &self.id),
-            upkeep::fold(state, now_ms, wall_ms),
+            upkeep::fold(state, wall_ms),
             upkeep::forget(state, wall_ms),
         ];
         let covered = upkeep::covered_at_once(state);

@@ -16,7 +16,7 @@ use super::stances::Stances;
 use super::tally::Tally;
 use crate::feed::{Tail, frame};
 use crate::keys::{self, Key};
-use crate::store::{Step, View};
+use crate::store::{Guard, Step, View};
 
 #[derive(Debug)]
 pub(crate) struct State {
@@ -123,6 +123,14 @@ impl State {
                 revision,
                 changes: Vec::new(),
             });
+        }
+    }
+
+    /// Holds while a key is as it was seen last, whether or not that could be read: a hand may have written there.
+    pub(crate) fn unchanged(&self, key: String) -> Guard {
+        match self.known.changed(&key) {
+            Some(revision) => Guard::ChangedAt(key, revision),
+            None => Guard::Absent(key),
         }
     }
 

@@ -55,7 +55,8 @@ impl Plane {
         let me = &self.id;
         self.write_if_due(|state, _, _| idle_plane(state, me))
             .await?;
-        self.write_if_due(fold).await?;
+        self.write_if_due(|state, _, wall_ms| fold(state, wall_ms))
+            .await?;
         let covered = covered_at_once(&self.state());
         for gone in covered {
             self.write(gone).await?;
@@ -118,13 +119,13 @@ pub(super) fn beacon(state: &State, starts: bool, now_ms: u64, wall_ms: u64) -> 
         at_ms: wall_ms,
     };
     Some(Txn {
-        guards: vec![unchanged(state, keys::BEACON.into())],
+        guards: vec![state.unchanged(keys::BEACON.into())],
         writes: vec![Write::Put(keys::BEACON.into(), encode(&beacon))],
     })
 }
 
 /// A purge of the host whose URLs and prefixes have too many records.
-pub(super) fn fold(state: &State, _now_ms: u64, wall_ms: u64) -> Option<Txn> {
+pub(super) fn fold(state: &State, wall_ms: u64) -> Option<Txn> {
     let host = foldable(&state.purges)?;
     tracing::warn!(%host, "so many of its URLs were purged that all of it is: purge its tags or prefixes instead");
     let purge = Purge {
@@ -177,7 +178,7 @@ pub(super) fn forget(state: &State, wall_ms: u64) -> Option<Txn> {
     if writes.is_empty() {
         return None;
     }
-    let guards = vec![unchanged(state, keys::FLOOR.into())];
+    let guards = vec![state.unchanged(keys::FLOOR.into())];
     Some(Txn { guards, writes })
 }
 
@@ -209,7 +210,7 @@ fn forget_refusals(state: &State, now_ms: u64) -> Option<Txn> {
     let outlived = state.fleet.refusals.outlived(now_ms);
     let keys = outlived.take(REFUSALS_AT_ONCE_MAX).map(keys::refusal);
     let (guards, writes): (Vec<_>, Vec<_>) = keys
-        .map(|key| (unchanged(state, key.clone()), Write::Delete(key)))
+        .map(|key| (state.unchanged(key.clone()), Write::Delete(key)))
         .unzip();
     (!writes.is_empty()).then_some(Txn { guards, writes })
 }
@@ -222,14 +223,6 @@ pub(super) fn idle_plane(state: &State, me: &str) -> Option<Txn> {
         guards: vec![Guard::ChangedAt(key.clone(), revision)],
         writes: vec![Write::Delete(key)],
     })
-}
-
-/// As it was seen last, whether or not it could be read: a hand may have written there.
-pub(super) fn unchanged(state: &State, key: String) -> Guard {
-    match state.known.changed(&key) {
-        Some(revision) => Guard::ChangedAt(key, revision),
-        None => Guard::Absent(key),
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,4 @@
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
-
-use seawall_config::scope::{Target, target};
+use seawall_config::scope::Target;
 use seawall_config::{Epoch, Mode, Revision, Scope};
 
 use super::super::retention::RECORDS_MAX;
@@ -17,13 +15,23 @@ fn entry(key: &str, value: impl Into<bytes::Bytes>, revision: u64) -> Entry {
 }
 
 fn holding(entries: Vec<Entry>) -> State {
-    let revision = entries.last().unwrap().changed;
+    let revision = entries.iter().map(|entry| entry.changed).max();
+    let revision = revision.unwrap_or_default();
     let view = View { revision, entries };
     State::new(Epoch(1), &view, revision, 0)
 }
 
-/// As the store does it, where every guard holds.
-fn commit(state: &mut State, txn: &Txn) {
+/// What was due, as the store does it where every guard holds: how many transactions that was.
+fn commit(state: &mut State, due: impl IntoIterator<Item = Txn>) -> usize {
+    let mut count = 0;
+    for txn in due {
+        commit_one(state, &txn);
+        count += 1;
+    }
+    count
+}
+
+fn commit_one(state: &mut State, txn: &Txn) {
     for guard in &txn.guards {
         let holds = match guard {
             Guard::Absent(key) => state.known.changed(key).is_none(),
@@ -49,7 +57,11 @@ fn commit(state: &mut State, txn: &Txn) {
 
 fn urls(host: &str, revisions: impl Iterator<Item = u64>) -> Vec<Entry> {
     let purge = |revision| {
-        let target: Target = target(&format!("{host}/{revision}")).unwrap();
+        let target = Target {
+            scheme: None,
+            host: host.to_owned(),
+            path: format!("/{revision}"),
+        };
         let record = PurgeRecord {
             scopes: vec![Scope::Url(target)],
             ..PurgeRecord::unreadable()
@@ -67,21 +79,21 @@ fn a_host_that_is_purged_without_end_is_purged_whole_and_no_floor_rises() {
     entries.extend(urls("busy.test", few + 1..=RECORDS_MAX as u64 + 1));
     let mut state = holding(entries);
     // Now, so that none is old.
-    let fold = fold(&state, 0, 0).unwrap();
-    commit(&mut state, &fold);
-    let newest = state.purges.iter().last().unwrap().1;
-    let host = Scope::Host("busy.test".into());
-    assert_eq!(
-        (newest.record.mode, &newest.record.scopes),
-        (Mode::Hard, &vec![host])
+    let due = fold(&state, 0);
+    assert_eq!(commit(&mut state, due), 1);
+    let newest = state.purges.iter().last();
+    let newest = newest.map(|(_, purge)| (purge.record.mode, &purge.record.scopes[..]));
+    let host = [Scope::Host("busy.test".into())];
+    assert_eq!(newest, Some((Mode::Hard, &host[..])));
+    let due = covered_at_once(&state);
+    assert!(
+        due.iter()
+            .all(|txn| txn.writes.len() <= FORGOTTEN_AT_ONCE_MAX)
     );
-    for txn in covered_at_once(&state) {
-        assert!(txn.writes.len() <= FORGOTTEN_AT_ONCE_MAX);
-        commit(&mut state, &txn);
-    }
+    commit(&mut state, due);
     assert_eq!(state.purges.len(), few as usize + 1);
     assert_eq!(state.floor, Revision::default());
-    assert!(super::fold(&state, 0, 0).is_none() && covered_at_once(&state).is_empty());
+    assert!(fold(&state, 0).is_none() && covered_at_once(&state).is_empty());
     assert!(forget(&state, 0).is_none());
 }
 
@@ -90,8 +102,8 @@ fn what_a_hand_wrote_over_is_written_over() {
     let written = |key: &str, value: &'static str| holding(vec![entry(key, value, 7)]);
     let mut state = written(keys::BEACON, "not a beacon");
     assert!(state.beacon.is_none());
-    let due = beacon(&state, false, 0, 0).unwrap();
-    commit(&mut state, &due);
+    let due = beacon(&state, false, 0, 0);
+    assert_eq!(commit(&mut state, due), 1);
     assert!(state.beacon.is_some());
 
     for floor in ["nonsense", "18446744073709551615", "-1"] {
@@ -104,7 +116,7 @@ fn what_a_hand_wrote_over_is_written_over() {
         guards: Vec::new(),
         writes: vec![Write::Put(keys::FLOOR.into(), "2".into())],
     };
-    commit(&mut state, &lower);
+    commit(&mut state, [lower]);
     assert_eq!(
         state.floor,
         Revision(6),
@@ -123,7 +135,8 @@ fn a_purge_that_a_hand_wrote_over_purges_everything() {
         created: Revision(1),
     }];
     state.apply(&Step { revision, changes }, 0);
-    let purges: Vec<_> = state.purges.iter().collect();
-    assert_eq!(purges.len(), 2);
-    assert_eq!(purges[1].1.record.scopes, [Scope::Everything]);
+    assert_eq!(state.purges.len(), 2);
+    let newest = state.purges.get(revision);
+    let scopes = newest.map(|purge| &purge.record.scopes[..]);
+    assert_eq!(scopes, Some(&[Scope::Everything][..]));
 }
