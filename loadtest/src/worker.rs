@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use crate::clock::{self, Timer};
 use crate::connection::Reading;
 use crate::memory::Memory;
-use crate::plan::{CONNECTIONS_MAX, How};
+use crate::plan::How;
 use crate::random::Random;
 use crate::record::{Failure, Outcome, Recorders, histogram, micros};
 use crate::schedule::Schedule;
@@ -189,13 +189,13 @@ impl Worker {
                 waited = timer.until(intended) => waited?,
                 _ = stopped => {}
             }
-            while tasks.try_join_next().is_some() {}
-            if tasks.len() == CONNECTIONS_MAX {
-                // Those that were begun a moment ago get a chance to end.
-                tokio::task::yield_now().await;
-                while tasks.try_join_next().is_some() {}
-            }
             let now = clock::now();
+            // Behind, what was begun goes first: else each request would find no connection free, open one of its own,
+            // and make the next ones later still.
+            if now > intended + BEHIND {
+                tokio::task::yield_now().await;
+            }
+            while tasks.try_join_next().is_some() {}
             match step(*phase.borrow(), now > give_up, tasks.len()) {
                 Step::Send => {}
                 Step::HoldBack => {
@@ -221,11 +221,6 @@ impl Worker {
                 let after = worker.request(index, free, intended, note).await;
                 worker.put(after.kept);
             });
-            // Behind, what was begun goes first: else each request would find no connection free, open one of its own,
-            // and make the next ones later still.
-            if now > intended + BEHIND {
-                tokio::task::yield_now().await;
-            }
         }
         // The last of them leaves before the end.
         let _ = phase.wait_for(|phase| *phase != Phase::Running).await;
