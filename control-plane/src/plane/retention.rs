@@ -1,10 +1,11 @@
 //! The live purge records, and when one may be forgotten. Pure.
 //!
 //! A record stays for an hour and until every vouching edge has applied it. Beyond [`RECORDS_MAX`] records, or
-//! their bytes, the oldest go earlier, but not before that either; unless an edge lags so far that there are twice as
-//! many, or a newer one covers them ([`folding`](super::folding)). The revision of the newest forgotten one is the floor: an edge that takes a
-//! snapshot treats everything born before it as purged. So forgetting costs an edge that has been away a refill,
-//! and never lets an old copy through; one that follows the feed is past what is forgotten and loses nothing.
+//! their bytes, those go that a newer one covers ([`folding`](super::folding)), and then the oldest, but not before every
+//! vouching edge has applied them either; unless an edge lags so far that there are twice as many. The revision of the
+//! newest forgotten one is the floor: an edge that takes a snapshot treats everything born before it as purged. So
+//! forgetting costs an edge that has been away a refill, and never lets an old copy through; one that follows the feed is
+//! past what is forgotten and loses nothing.
 
 use std::collections::{BTreeMap, HashMap};
 

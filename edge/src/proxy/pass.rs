@@ -83,7 +83,6 @@ impl Proxy {
             response.remove_header(name);
         }
         response.remove_header(&X_CACHE);
-        ctx.visit.journey.get_or_insert(journey);
         for (name, value) in self.0.signature(&mut ctx.visit, told) {
             response.append_header(name, value)?;
         }
