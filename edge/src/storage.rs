@@ -155,11 +155,9 @@ impl Storage {
         self.change(key, |shelf| Ok(shelf.to_vec()));
     }
 
-    /// Every object, in no order; what changes meanwhile may be seen or not.
-    pub fn each(&self, mut see: impl FnMut(&Arc<Object>)) {
-        for (_, shelf) in &self.shelves {
-            shelf.iter().for_each(&mut see);
-        }
+    /// Every shelf, in no order; what changes meanwhile may be seen or not.
+    pub fn shelves(&self) -> impl Iterator<Item = Shelf> {
+        self.shelves.iter().map(|(_, shelf)| shelf)
     }
 
     /// (URLs, bytes) as moka counts them: it lags behind by what its housekeeping has not seen.

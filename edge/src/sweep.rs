@@ -1,6 +1,7 @@
 //! After a purge: count what it matched, give the memory back, forget what no object is older than.
 //!
-//! Nothing waits for it. A purge is in force once it is in the ledger; this only tidies up behind it.
+//! Nothing waits for it. A purge is in force once it is in the ledger; this only tidies up behind it, a little at a
+//! time, so that a million objects go without anybody's hit being late.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +13,6 @@ use seawall_config::scope::{Mode, Scope};
 use tokio::sync::{Notify, watch};
 
 use crate::clock;
-use crate::key::Key;
 use crate::ledger::{Birth, Fingerprint, Fingerprints, Life};
 use crate::object::Object;
 use crate::state::State;
@@ -24,6 +24,11 @@ const REST_TIMES: u32 = 9;
 /// But so long at least, and at most.
 const REST_MIN: Duration = Duration::from_millis(10);
 const REST_MAX: Duration = Duration::from_secs(10);
+
+/// A sweep looks through shelves for so long, and takes away what is dead of them;
+const WORK_MAX: Duration = Duration::from_micros(100);
+/// then it leaves the processors and moka's locks to those who serve: a tenth of one core is what it takes.
+const PAUSE: Duration = Duration::from_micros(900);
 
 /// Scopes of purges that wait to be counted; what is purged past it is not counted. Of what is only counted, as many more.
 const SCOPES_WAITING_MAX: usize = 100_000;
@@ -50,12 +55,25 @@ struct Waiting {
     mode: Option<Mode>,
 }
 
-/// What one look through the shelves found.
+/// What one sweep found.
 #[derive(Default)]
 struct Found {
     counted: Vec<Counted>,
-    dead: HashMap<Key, Vec<u64>>,
     oldest: Option<Birth>,
+}
+
+/// Works a little, and pauses.
+struct Pace {
+    since: Instant,
+    stop: watch::Receiver<bool>,
+}
+
+/// Purges that wait, by what they name.
+struct Index<'a> {
+    waiting: &'a [Waiting],
+    by_scope: HashMap<Fingerprint, Vec<usize>>,
+    everything: Vec<usize>,
+    prints: Fingerprints,
 }
 
 impl Sweeper {
@@ -130,8 +148,10 @@ pub async fn run(state: Arc<State>, mut stop: watch::Receiver<bool>) {
             _ = stop.wait_for(|stop| *stop) => return,
         }
         let (sweeping, began) = (state.clone(), clock::instant());
+        let pace = Pace::new(began, stop.clone());
         // Looking through a million objects takes a while: not on the threads that serve.
-        let Ok(oldest) = tokio::task::spawn_blocking(move || sweep(&sweeping)).await else {
+        let swept = tokio::task::spawn_blocking(move || sweep(&sweeping, pace)).await;
+        let Ok(Some(oldest)) = swept else {
             continue;
         };
         if let Some(oldest) = forgetting.swept(began, oldest) {
@@ -146,8 +166,8 @@ pub async fn run(state: Arc<State>, mut stop: watch::Receiver<bool>) {
     }
 }
 
-/// Returns the oldest birth there is, an open fill's included.
-fn sweep(state: &State) -> Birth {
+/// Returns the oldest birth there is, an open fill's included; None where it was stopped.
+fn sweep(state: &State, pace: Pace) -> Option<Birth> {
     state.storage.tidy();
     let now = state
         .ledger
@@ -155,96 +175,119 @@ fn sweep(state: &State) -> Birth {
     let fills = state.fills.oldest();
     let waiting = &state.sweeper.waiting;
     let waiting = std::mem::take(&mut *waiting.lock().unwrap_or_else(PoisonError::into_inner));
-    let waiting = waiting.purges;
     let prints = state.ledger.read(|ledger| ledger.prints().clone());
-    let found = look(state, &waiting, &prints);
-    for (key, ids) in &found.dead {
-        state.storage.remove(key, ids);
-    }
-    state.storage.tidy();
+    let found = look(state, &Index::new(&waiting.purges, prints), pace)?;
     if !found.counted.is_empty() {
         state.metrics.purged(&found.counted);
         state.put_back_counted(found.counted);
         state.sweeper.counted.notify_one();
     }
-    [found.oldest, fills]
-        .into_iter()
-        .flatten()
-        .fold(now, Birth::floor)
+    let oldest = [found.oldest, fills].into_iter().flatten();
+    Some(oldest.fold(now, Birth::floor))
 }
 
-fn look(state: &State, waiting: &[Waiting], prints: &Fingerprints) -> Found {
-    let mut by_scope: HashMap<Fingerprint, Vec<usize>> = HashMap::new();
-    let mut everything = Vec::new();
-    for (number, purge) in waiting.iter().enumerate() {
-        for scope in &purge.scopes {
-            match scope {
-                Scope::Everything => everything.push(number),
-                scope => by_scope.entry(prints.of(scope)).or_default().push(number),
+/// Through all shelves, and away with what is dead.
+fn look(state: &State, index: &Index<'_>, mut pace: Pace) -> Option<Found> {
+    let mut counts = vec![(0, 0); index.waiting.len()];
+    let mut oldest: Option<Birth> = None;
+    for shelf in state.storage.shelves() {
+        let mut dead = Vec::new();
+        for object in shelf.iter() {
+            for number in index.matched(object) {
+                if let Some((objects, bytes)) = counts.get_mut(number) {
+                    *objects += 1;
+                    *bytes += object.weight();
+                }
             }
+            if object.life(&state.ledger) == Life::HardDead {
+                dead.push(object.id);
+            } else {
+                oldest = Some(oldest.map_or(object.birth, |oldest| oldest.floor(object.birth)));
+            }
+        }
+        if let (Some(object), false) = (shelf.first(), dead.is_empty()) {
+            state.storage.remove(&object.key, &dead);
+        }
+        if pace.is_over(clock::instant()) {
+            pace.pause()?;
         }
     }
-    let mut counts = vec![(0, 0); waiting.len()];
-    let mut found = Found::default();
-    state.storage.each(|object| {
-        for number in matched(object, waiting, &by_scope, &everything, prints) {
-            if let Some((objects, bytes)) = counts.get_mut(number) {
-                *objects += 1;
-                *bytes += object.weight();
-            }
-        }
-        if object.life(&state.ledger) == Life::HardDead {
-            found
-                .dead
-                .entry(object.key.clone())
-                .or_default()
-                .push(object.id);
-        } else {
-            found.oldest = Some(
-                found
-                    .oldest
-                    .map_or(object.birth, |oldest| oldest.floor(object.birth)),
-            );
-        }
+    state.storage.tidy();
+    let counted = index.waiting.iter().zip(counts);
+    let counted = counted.map(|(purge, (objects, bytes))| Counted {
+        revision: purge.revision,
+        objects,
+        bytes,
     });
-    let counted = waiting.iter().zip(counts);
-    found.counted = counted
-        .map(|(purge, (objects, bytes))| Counted {
-            revision: purge.revision,
-            objects,
-            bytes,
-        })
-        .collect();
-    found
+    Some(Found {
+        counted: counted.collect(),
+        oldest,
+    })
 }
 
-/// The purges, in order, that an object was there for; what a hard purge took is not there for the next.
-fn matched(
-    object: &Object,
-    waiting: &[Waiting],
-    by_scope: &HashMap<Fingerprint, Vec<usize>>,
-    everything: &[usize],
-    prints: &Fingerprints,
-) -> Vec<usize> {
-    if waiting.is_empty() {
-        return Vec::new();
+impl Pace {
+    fn new(now: Instant, stop: watch::Receiver<bool>) -> Self {
+        Self { since: now, stop }
     }
-    let mut numbers = everything.to_vec();
-    prints.each(&object.site, &object.key, &object.tags, |print| {
-        numbers.extend(by_scope.get(&print).into_iter().flatten())
-    });
-    numbers.sort_unstable();
-    numbers.dedup();
-    let mut taken = false;
-    numbers.retain(|number| {
-        let Some(purge) = waiting.get(*number) else {
-            return false;
-        };
-        let counts = !taken && object.birth.revision < purge.revision;
-        taken |= counts && purge.mode == Some(Mode::Hard);
-        counts
-    });
-    numbers
+
+    fn is_over(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.since) >= WORK_MAX
+    }
+
+    /// None: the edge stops, and nobody needs the rest.
+    fn pause(&mut self) -> Option<()> {
+        if *self.stop.borrow() {
+            return None;
+        }
+        std::thread::sleep(PAUSE);
+        self.since = clock::instant();
+        Some(())
+    }
+}
+
+impl<'a> Index<'a> {
+    fn new(waiting: &'a [Waiting], prints: Fingerprints) -> Self {
+        let mut by_scope: HashMap<Fingerprint, Vec<usize>> = HashMap::new();
+        let mut everything = Vec::new();
+        for (number, purge) in waiting.iter().enumerate() {
+            for scope in &purge.scopes {
+                match scope {
+                    Scope::Everything => everything.push(number),
+                    scope => by_scope.entry(prints.of(scope)).or_default().push(number),
+                }
+            }
+        }
+        Self {
+            waiting,
+            by_scope,
+            everything,
+            prints,
+        }
+    }
+
+    /// The purges, in order, that an object was there for; what a hard purge took is not there for the next.
+    fn matched(&self, object: &Object) -> Vec<usize> {
+        if self.waiting.is_empty() {
+            return Vec::new();
+        }
+        let mut numbers = self.everything.clone();
+        self.prints
+            .each(&object.site, &object.key, &object.tags, |print| {
+                numbers.extend(self.by_scope.get(&print).into_iter().flatten())
+            });
+        numbers.sort_unstable();
+        numbers.dedup();
+        let mut taken = false;
+        numbers.retain(|number| {
+            let Some(purge) = self.waiting.get(*number) else {
+                return false;
+            };
+            let counts = !taken && object.birth.revision < purge.revision;
+            taken |= counts && purge.mode == Some(Mode::Hard);
+            counts
+        });
+        numbers
+    }
 }
 
 #[cfg(test)]

@@ -15,7 +15,8 @@ const OBJECTS: f64 = 1_000_000.0;
 /// Filling an edge with them takes minutes.
 const PATIENCE: Duration = Duration::from_secs(600);
 const RATE: &str = "2000";
-const MEASURED: &str = "10s";
+/// A sweep begins up to ten seconds after the purge.
+const MEASURED: &str = "30s";
 /// Of those, before the purge.
 const QUIET: Duration = Duration::from_secs(3);
 

@@ -123,6 +123,15 @@ impl Members {
         }
     }
 
+    pub(super) fn count(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Whoever is asked now is not to be believed.
+    pub(super) fn leave_current(&self) {
+        self.leave(self.current());
+    }
+
     /// This member failed: another is asked from now on, and this one over a new connection.
     pub(super) fn leave(&self, at: usize) {
         let next = (at + 1) % self.members.len().max(1);

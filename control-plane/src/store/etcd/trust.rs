@@ -78,8 +78,22 @@ impl Trust {
         {
             return Ok(newest);
         }
-        while !self.judge(members).await? {}
-        Ok(self.known().newest)
+        let mut left = members.count();
+        loop {
+            match self.judge(members).await? {
+                Verdict::Trusted(_) => return Ok(self.known().newest),
+                // It is begun by now, by this plane or by another: look again.
+                Verdict::New => {}
+                // A member that lost writes which the others have, or one of another cluster, is not the cluster.
+                Verdict::Differs(differs) => {
+                    left = left.saturating_sub(1);
+                    if left == 0 {
+                        return Err(refused(&differs));
+                    }
+                    members.leave_current();
+                }
+            }
+        }
     }
 
     /// The revision that a linearizable answer shows, if it shows the known history. `floor`: what
@@ -165,8 +179,8 @@ impl Trust {
         Ok(epoch)
     }
 
-    /// Whether it is to be trusted now; not, when a history had to be begun first.
-    async fn judge(&self, members: &Members) -> Result<bool, StoreError> {
+    /// What the member that is asked now says, compared with what was seen. A history that nobody has begun is.
+    async fn judge(&self, members: &Members) -> Result<Verdict, StoreError> {
         // First: what is delivered while etcd is asked is newer than its answer, and no step back.
         let seen = self.seen()?;
         let answer = read_record(members).await?;
@@ -195,19 +209,17 @@ impl Trust {
             head,
             mark,
         };
-        match judge(&said, seen.as_ref()) {
-            Verdict::Trusted(epoch) => {
-                self.believe(epoch, cluster, head);
-                Ok(true)
-            }
+        let verdict = judge(&said, seen.as_ref());
+        match verdict {
+            Verdict::Trusted(epoch) => self.believe(epoch, cluster, head),
             Verdict::New => {
                 // Of several planes one begins it, and all find it when they look again.
                 let epoch = next_epoch(None, self.clock.wall_ms());
                 write_record(members, epoch, cluster, 0).await?;
-                Ok(false)
             }
-            Verdict::Differs(differs) => Err(refused(&differs)),
+            Verdict::Differs(_) => {}
         }
+        Ok(verdict)
     }
 
     fn believe(&self, epoch: Epoch, cluster: u64, head: Revision) {

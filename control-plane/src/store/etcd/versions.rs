@@ -1,5 +1,5 @@
 //! What is known against which version of etcd. The table is not complete, and says only what touches a store like
-//! ours: whoever can reach etcd, and watches that lose events.
+//! ours: whoever can reach etcd, watches that lose events, and members that lose writes.
 
 use super::members::Members;
 
@@ -12,7 +12,7 @@ struct Defect {
     mended: &'static [(u32, u32, u32)],
 }
 
-const DEFECTS: [Defect; 4] = [
+const DEFECTS: [Defect; 5] = [
     Defect {
         name: "CVE-2026-73499",
         what: "who may read one key can watch the rest",
@@ -32,6 +32,12 @@ const DEFECTS: [Defect; 4] = [
         name: "etcd-io/etcd#19179",
         what: "a watch that begins at a compacted revision may miss a deletion",
         mended: &[(3, 4, 36), (3, 5, 18), (3, 6, 0)],
+    },
+    Defect {
+        name: "etcd-io/etcd#13766",
+        what: "a member that is killed may lose writes that the others have",
+        // 3.4 never had it.
+        mended: &[(3, 4, 0), (3, 5, 3)],
     },
 ];
 
@@ -98,7 +104,7 @@ mod tests {
             assert_eq!(found, expect, "{version}: {text}");
         };
         let all: Vec<_> = DEFECTS.iter().map(|defect| defect.name).collect();
-        check("3.4.23", &all);
+        check("3.4.23", &all[..4]);
         check("3.5.1", &all);
         check("3.4.36", &["CVE-2026-73499", "CVE-2026-33413"]);
         check("3.4.42", &["CVE-2026-73499"]);

@@ -81,8 +81,12 @@ impl Bench {
 
     fn store_of(&self, members: &[usize], user: Option<(&str, &str)>) -> EtcdStore {
         let endpoints = members.iter().map(|member| self.etcd.endpoint(*member));
+        self.store_by(endpoints.collect(), user)
+    }
+
+    fn store_by(&self, endpoints: Vec<String>, user: Option<(&str, &str)>) -> EtcdStore {
         let options = Options {
-            endpoints: endpoints.collect(),
+            endpoints,
             tls: None,
             user: user.map(|(name, password)| (name.to_owned(), password.to_owned())),
             state: self.folder.clone(),

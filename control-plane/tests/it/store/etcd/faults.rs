@@ -208,7 +208,7 @@ impl Writer {
 }
 
 /// Writes until it is acknowledged, while a cluster finds itself again.
-async fn commit_soon(store: &EtcdStore, write: Write) -> Revision {
+pub async fn commit_soon(store: &EtcdStore, write: Write) -> Revision {
     let tried = async {
         loop {
             let txn = Txn {

@@ -118,6 +118,30 @@ async fn another_cluster_is_refused_by_everyone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_holds_another_history_is_left_for_one_that_holds_the_known_one() {
+    let (Some(mut bench), Some(other)) = (
+        Bench::start(Version::V3_4, 1),
+        Etcd::start(Version::V3_4, 1),
+    ) else {
+        return;
+    };
+    let known = write(&bench.store(), [put("/seawall/v1/a", 1)]).await;
+    let endpoints = vec![bench.etcd.endpoint(0), other.endpoint(0)];
+    // Each store begins with any of the two.
+    for n in 0..4 {
+        let store = bench.store_by(endpoints.clone(), None);
+        let mut follow = store.follow(keys::ROOT, known).await.unwrap();
+        let at = write(&store, [put("/seawall/v1/b", n)]).await;
+        until(&mut follow, at).await;
+        bench.etcd.kill(0);
+        refuses(&store).await;
+        bench.etcd.start_again(0);
+        let at = faults::commit_soon(&store, put("/seawall/v1/b", n)).await;
+        until(&mut follow, at).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_emptied_store_and_a_record_that_cannot_be_read_are_refused() {
     let Some(bench) = Bench::start(Version::V3_5, 1) else {
         return;
