@@ -102,7 +102,9 @@ impl Recorders {
     pub(crate) fn take(&self) -> Recorder {
         let mut taken = Recorder::default();
         for shard in &self.shards {
-            taken.add(&std::mem::take(&mut *lock(shard)));
+            // The worker goes on while it is added up.
+            let shard = std::mem::take(&mut *lock(shard));
+            taken.add(&shard);
         }
         taken
     }
