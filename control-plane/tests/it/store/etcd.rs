@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus_client::registry::Registry;
+use seawall_control_plane::keys;
 use seawall_control_plane::store::etcd::{EtcdStore, Options};
 
 use super::*;
@@ -36,6 +37,14 @@ on_etcd!(three_members_of_3_4, V3_4, 3);
 on_etcd!(three_members_of_3_5, V3_5, 3);
 
 const BOTH: [Version; 2] = [Version::V3_4, Version::V3_5];
+
+/// All that comes after `after`.
+async fn following(store: &EtcdStore, after: Revision) -> Follow {
+    store
+        .follow(keys::ROOT, after)
+        .await
+        .expect("a store that answers")
+}
 
 /// A cluster, and the folder of a plane that uses it.
 struct Bench {

@@ -1,6 +1,5 @@
 //! Members that die, stop, or forget, while a store reads and writes.
 
-use seawall_control_plane::keys;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -14,7 +13,7 @@ async fn no_revision_is_lost_whichever_member_dies() {
         };
         let store = bench.store();
         let begin = store.head().await.unwrap();
-        let mut follow = store.follow(keys::ROOT, begin).await.unwrap();
+        let mut follow = following(&store, begin).await;
         let writer = Writer::start(bench.store());
         for member in [bench.etcd.leader(), 0, 1, 2] {
             bench.etcd.kill(member);
@@ -38,7 +37,7 @@ async fn without_a_majority_nothing_is_acknowledged_and_nothing_acknowledged_is_
     };
     let store = bench.store();
     let before = write(&store, [put("/seawall/v1/a", 1)]).await;
-    let mut follow = store.follow(keys::ROOT, before).await.unwrap();
+    let mut follow = following(&store, before).await;
     bench.etcd.kill(1);
     bench.etcd.kill(2);
     let txn = Txn {
@@ -69,7 +68,7 @@ async fn a_watch_that_falls_silent_without_an_error_is_left() {
         };
         let store = bench.store();
         let begin = store.head().await.unwrap();
-        let mut follow = store.follow(keys::ROOT, begin).await.unwrap();
+        let mut follow = following(&store, begin).await;
         let writer = Writer::start(bench.store());
         writer.writes(2).await;
         // Whichever member it watches: in its turn that one holds the connection and says nothing.
@@ -98,7 +97,7 @@ async fn a_follower_that_a_compaction_overtook_is_told_so() {
             let (here, there) = (bench.store_at(&[0]), bench.store_at(&[1, 2]));
             let first = write(&there, [put("/seawall/v1/a", 1)]).await;
             let before = Revision(first.0 - 1);
-            let mut follow = here.follow(keys::ROOT, before).await.unwrap();
+            let mut follow = following(&here, before).await;
             until(&mut follow, first).await;
             bench.etcd.kill(0);
             let mut newest = commit_soon(&there, delete("/seawall/v1/a")).await;
@@ -125,12 +124,12 @@ async fn history_that_was_compacted_begins_behind_the_compaction() {
     let gone = write(&store, [delete("/seawall/v1/a")]).await;
     let last = write(&store, [put("/seawall/v1/b", 1)]).await;
     bench.etcd.ctl(0, &["compact", &gone.0.to_string()]);
-    let mut follow = store.follow(keys::ROOT, Revision(0)).await.unwrap();
+    let mut follow = following(&store, Revision(0)).await;
     let told = tokio::time::timeout(CAP, follow.next()).await.unwrap();
     // The deletion itself may be missing there, so history begins behind it.
     let oldest = gone.next();
     assert_eq!(told.unwrap().err(), Some(StoreError::Compacted { oldest }));
-    let mut follow = store.follow(keys::ROOT, gone).await.unwrap();
+    let mut follow = following(&store, gone).await;
     assert_eq!(revisions(&until(&mut follow, last).await), [last]);
 }
 

@@ -1,7 +1,5 @@
 //! Another history than the one that is known is refused, until an operator raises the epoch.
 
-use seawall_control_plane::keys;
-
 use super::*;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -27,7 +25,7 @@ async fn a_restored_backup_is_refused_until_the_epoch_is_raised() {
         };
         let store = bench.store();
         let kept = write(&store, [put("/seawall/v1/a", 1)]).await;
-        let mut follow = store.follow(keys::ROOT, kept).await.unwrap();
+        let mut follow = following(&store, kept).await;
         let backup = bench.etcd.backup();
         let mut lost = kept;
         for n in 0..10 {
@@ -58,7 +56,7 @@ async fn a_restored_backup_is_refused_until_the_epoch_is_raised() {
         let ended = matches!(told, Some(Err(StoreError::Unavailable(_))));
         assert!(ended, "{told:?}");
         let before = Revision(after.0 - 1);
-        let mut anew = store.follow(keys::ROOT, before).await.unwrap();
+        let mut anew = following(&store, before).await;
         until(&mut anew, after).await;
     }
 }
@@ -71,10 +69,7 @@ async fn a_backup_that_lacks_one_write_is_refused_whoever_writes_first_after_it(
         };
         let store = bench.store();
         let kept = write(&store, [put("/seawall/v1/a", 1)]).await;
-        let mut follow = store
-            .follow(keys::ROOT, Revision(kept.0 - 1))
-            .await
-            .unwrap();
+        let mut follow = following(&store, Revision(kept.0 - 1)).await;
         let backup = bench.etcd.backup();
         let lost = write(&store, [put("/seawall/v1/lost", 1)]).await;
         until(&mut follow, lost).await;
@@ -130,7 +125,7 @@ async fn a_member_that_holds_another_history_is_left_for_one_that_holds_the_know
     // Each store begins with any of the two.
     for n in 0..4 {
         let store = bench.store_by(endpoints.clone(), None);
-        let mut follow = store.follow(keys::ROOT, known).await.unwrap();
+        let mut follow = following(&store, known).await;
         let at = write(&store, [put("/seawall/v1/b", n)]).await;
         until(&mut follow, at).await;
         bench.etcd.kill(0);
@@ -149,7 +144,7 @@ async fn an_emptied_store_and_a_record_that_cannot_be_read_are_refused() {
     let store = bench.store();
     let at = write(&store, [put(keys::BEACON, 1)]).await;
     let before = Revision(at.0 - 1);
-    let mut follow = store.follow(keys::ROOT, before).await.unwrap();
+    let mut follow = following(&store, before).await;
     until(&mut follow, at).await;
     bench.etcd.ctl(0, &["del", keys::HISTORY]);
     let why = refuses(&store).await;
