@@ -239,6 +239,7 @@ impl Pace {
         if *self.stop.borrow() {
             return None;
         }
+        // A thread of its own, that holds nothing: a timer of the runtime's would wake one that serves, each time.
         std::thread::sleep(PAUSE);
         self.since = clock::instant();
         Some(())
