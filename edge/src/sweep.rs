@@ -25,7 +25,9 @@ const REST_TIMES: u32 = 9;
 const REST_MIN: Duration = Duration::from_millis(10);
 const REST_MAX: Duration = Duration::from_secs(10);
 
-/// A sweep looks through shelves for so long, and takes away what is dead of them;
+/// A sweep first works for so long at once: some thousand objects are counted before who purged them looks.
+const FIRST_WORK_MAX: Duration = Duration::from_millis(10);
+/// Then it looks through shelves for so long, and takes away what is dead of them;
 const WORK_MAX: Duration = Duration::from_micros(100);
 /// then it leaves the processors and moka's locks to those who serve: a tenth of one core is what it takes.
 const PAUSE: Duration = Duration::from_micros(900);
@@ -64,7 +66,7 @@ struct Found {
 
 /// Works a little, and pauses.
 struct Pace {
-    since: Instant,
+    until: Instant,
     stop: watch::Receiver<bool>,
 }
 
@@ -227,11 +229,12 @@ fn look(state: &State, index: &Index<'_>, mut pace: Pace) -> Option<Found> {
 
 impl Pace {
     fn new(now: Instant, stop: watch::Receiver<bool>) -> Self {
-        Self { since: now, stop }
+        let until = now + FIRST_WORK_MAX;
+        Self { until, stop }
     }
 
     fn is_over(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.since) >= WORK_MAX
+        now >= self.until
     }
 
     /// None: the edge stops, and nobody needs the rest.
@@ -241,7 +244,7 @@ impl Pace {
         }
         // A thread of its own, that holds nothing: a timer of the runtime's would wake one that serves, each time.
         std::thread::sleep(PAUSE);
-        self.since = clock::instant();
+        self.until = clock::instant() + WORK_MAX;
         Some(())
     }
 }
