@@ -80,13 +80,22 @@ fn a_change_and_a_purge_are_one_step() {
     let site =
         |origin: &Origin| json!({"name": "www", "hosts": ["www.test"], "origin": origin.url()});
     let get = || seawall.get_with("/a", &[("host", "www.test")]);
+    let put = |origin: &Origin| {
+        let body = json!({"put": [site(origin)]});
+        let (status, answer, _) = seawall.api("POST", "/v1/sites", Some(body));
+        assert_eq!(status, 200, "{answer}");
+        eventually("the edge has it", || {
+            let (_, edges, _) = seawall.api("GET", "/v1/edges", None);
+            edges["edges"][0]["applied"].as_u64() >= answer["revision"].as_u64()
+        });
+    };
     let change = |body: Value| seawall.api("POST", "/v1/sites?wait=complete", Some(body));
-    assert_eq!(change(json!({"put": [site(&old)]})).0, 200);
+    put(&old);
     get().is("MISS", "old");
     // Without a purge what is stored goes on.
-    assert_eq!(change(json!({"put": [site(&new)]})).0, 200);
+    put(&new);
     get().is("HIT", "old");
-    assert_eq!(change(json!({"put": [site(&old)]})).0, 200);
+    put(&old);
 
     let body = json!({"put": [site(&new)], "purge": {"sites": ["www"]}});
     let (status, answer, _) = change(body.clone());

@@ -19,7 +19,7 @@ use super::audit::Made;
 use super::problem::{self, Refusal, etag};
 use super::purges::{self, Waiting};
 use super::{BODY_BYTES_MAX, Query, Segment, members, read_json};
-use crate::plane::{IfMatch, Owner, Plane, PlaneError, Put, StoredSite};
+use crate::plane::{IfMatch, Owner, Plane, PlaneError, Put, StoredSite, Wait};
 
 #[derive(Serialize)]
 struct Listing {
@@ -89,6 +89,11 @@ pub(super) async fn change(
         }
     };
     let Changes { put, delete, purge } = read_json(body, BODY_BYTES_MAX).await?;
+    if purge.is_none() && wait != Wait::Accepted {
+        let message = "only a purge is waited for, and none comes with this change; /v1/edges tells what each edge has \
+                       applied";
+        return Err(problem::not_readable("wait", message));
+    }
     let receipt = match &purge {
         None => None,
         Some(purge) => {

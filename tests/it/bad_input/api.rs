@@ -169,6 +169,13 @@ fn a_bad_request_to_the_api_is_a_problem_and_changes_nothing() {
         400,
         &["wiat"],
     );
+    check(
+        "POST /v1/sites?wait=complete",
+        none,
+        "{}",
+        400,
+        &["wait", "only a purge", "/v1/edges"],
+    );
     check("GET /v1/purges/one", none, "", 400, &[]);
     check("GET /v1/purges/99999999", none, "", 404, &["99999999"]);
     check(
