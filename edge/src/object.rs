@@ -46,6 +46,20 @@ pub struct Object {
     pub freshness: Freshness,
     /// The ledger's generation at which it was last found alive, plus one; 0 before.
     alive_at: AtomicU64,
+    pub sweeps: Sweeps,
+}
+
+/// Which sweep saw an object last; each counts it once.
+#[derive(Debug, Default)]
+pub struct Sweeps(AtomicU64);
+
+/// How an object was found that leaves its shelf.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// It was gone already.
+    Before,
+    Seen,
+    Unseen,
 }
 
 /// What goes into an object.
@@ -95,6 +109,7 @@ impl Object {
             directives,
             freshness,
             alive_at,
+            sweeps: Sweeps::default(),
         }
     }
 
@@ -146,5 +161,28 @@ impl Object {
         let tags = self.tags.len() * size_of::<Fingerprint>();
         let rest = self.key.weight() + head + tags + self.selection.weight() + BOOKKEEPING_BYTES;
         self.body.here() + self.body.kept.weight() + rest as u64
+    }
+}
+
+impl Sweeps {
+    /// The object has left its shelf.
+    const GONE: u64 = u64::MAX;
+
+    /// A sweep sees it on its shelf: whether this one has not before, nor anyone seen it leave.
+    pub fn see(&self, sweep: u64) -> bool {
+        let see = |last| (last != Self::GONE).then_some(sweep);
+        let last = self
+            .0
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, see);
+        last.is_ok_and(|last| last != sweep)
+    }
+
+    /// It leaves its shelf while this sweep goes on, or after it.
+    pub fn leave(&self, sweep: u64) -> Left {
+        match self.0.swap(Self::GONE, Ordering::AcqRel) {
+            Self::GONE => Left::Before,
+            last if last == sweep => Left::Seen,
+            _ => Left::Unseen,
+        }
     }
 }

@@ -59,7 +59,7 @@ pub struct State {
     pub metrics: Metrics,
     pub vouching: Vouching,
     pub settling: Settling,
-    pub sweeper: Sweeper,
+    pub sweeper: Arc<Sweeper>,
     /// What was not stored, and why.
     pub refusals: Refusals,
     /// Purges whose objects were counted, to be reported.
@@ -77,11 +77,15 @@ impl State {
         connections: Connections,
         metrics: Metrics,
     ) -> Self {
+        let ledger = SharedLedger::default();
+        let prints = ledger.read(|ledger| ledger.prints().clone());
+        let sweeper = Arc::new(Sweeper::new(prints));
+        let counts = sweeper.clone();
         Self {
             snapshot: ArcSwap::from_pointee(Snapshot::default()),
             reached: watch::channel(Revision::default()).0,
-            ledger: SharedLedger::default(),
-            storage: Storage::new(cache_bytes),
+            ledger,
+            storage: Storage::new(cache_bytes, move |object| counts.gone(object)),
             fills: Fills::default(),
             encoders: Encoders::default(),
             connections,
@@ -91,7 +95,7 @@ impl State {
             metrics,
             vouching: Vouching::default(),
             settling: Settling::default(),
-            sweeper: Sweeper::default(),
+            sweeper,
             refusals: Refusals::default(),
             counted: Mutex::default(),
             registered: watch::channel(false).0,
@@ -137,24 +141,29 @@ impl State {
     /// One revision. Its purges are in the ledger before anyone can be routed with it, so that whatever was
     /// born before it is dead, and whatever is born with it is not.
     pub fn advance(&self, frame: &Frame, followed: &Followed) {
+        // First: what a purge takes may leave its shelf as soon as the ledger has it.
+        for change in &frame.changes {
+            let counts = match change {
+                Change::Purge { scopes, mode, .. } => {
+                    self.sweeper.count(frame.revision, scopes, Some(*mode))
+                }
+                Change::Count { scopes, .. } => self.sweeper.count(frame.revision, scopes, None),
+                _ => continue,
+            };
+            self.metrics.uncounted(!counts);
+        }
         if frame.changes.iter().any(is_purge) {
             self.ledger.change(|ledger| followed::enter(frame, ledger));
         }
         for change in &frame.changes {
             match change {
                 Change::Purge {
-                    scopes,
-                    mode,
-                    settle_ms,
+                    scopes, settle_ms, ..
                 } => {
                     self.settling.begin(scopes, *settle_ms);
-                    let counts = self.sweeper.count(frame.revision, scopes, Some(*mode));
-                    self.metrics.uncounted(!counts);
+                    self.sweeper.look_soon();
                 }
-                Change::Count { scopes, .. } => {
-                    let counts = self.sweeper.count(frame.revision, scopes, None);
-                    self.metrics.uncounted(!counts);
-                }
+                Change::Count { .. } => self.sweeper.look_soon(),
                 Change::PutSite(_)
                 | Change::DeleteSite { .. }
                 | Change::Drain(_)

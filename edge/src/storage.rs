@@ -23,8 +23,13 @@ const WEIGHT_UNIT_BYTES: u64 = 64;
 /// Every variant stored under one key, the newest last.
 pub type Shelf = Arc<[Arc<Object>]>;
 
+/// Told of every object that leaves its shelf, unless one takes its place that is as old: a part that was joined, or a
+/// head that was updated.
+type Leaving = Arc<dyn Fn(&Object) + Send + Sync>;
+
 pub struct Storage {
     shelves: Cache<Key, Shelf>,
+    leaving: Leaving,
     bytes_max: u64,
     evictions: Arc<AtomicU64>,
 }
@@ -41,20 +46,23 @@ pub enum Put {
 
 impl Storage {
     /// Holds at most `bytes_max` bytes of keys, heads, bodies and bookkeeping.
-    pub fn new(bytes_max: u64) -> Self {
+    pub fn new(bytes_max: u64, leaving: impl Fn(&Object) + Send + Sync + 'static) -> Self {
         let evictions = Arc::new(AtomicU64::new(0));
-        let counter = evictions.clone();
+        let leaving: Leaving = Arc::new(leaving);
+        let (counter, evicted) = (evictions.clone(), leaving.clone());
         let shelves = Cache::builder()
             .max_capacity(bytes_max / WEIGHT_UNIT_BYTES)
             .weigher(|_: &Key, shelf: &Shelf| weight(shelf))
-            .eviction_listener(move |_, _, cause| {
+            .eviction_listener(move |_, shelf: Shelf, cause| {
                 if cause == RemovalCause::Size {
                     counter.fetch_add(1, Ordering::Relaxed);
+                    shelf.iter().for_each(|object| evicted(object));
                 }
             })
             .build();
         Self {
             shelves,
+            leaving,
             bytes_max,
             evictions,
         }
@@ -183,20 +191,34 @@ impl Storage {
         change: impl FnOnce(&[Arc<Object>]) -> Result<Vec<Arc<Object>>, Put>,
     ) -> Put {
         let mut done = Put::Stored;
+        let mut left = Vec::new();
         self.shelves.entry_by_ref(key).and_compute_with(|entry| {
             let there = entry.map(|entry| entry.into_value());
-            match (change(there.as_deref().unwrap_or_default()), there) {
-                (Ok(shelf), _) if !shelf.is_empty() => Op::Put(shelf.into()),
-                (Ok(_), Some(_)) => Op::Remove,
-                (Ok(_), None) => Op::Nop,
-                (Err(why), _) => {
+            let there = there.as_deref().unwrap_or_default();
+            match change(there) {
+                Ok(shelf) => {
+                    left.extend(there.iter().filter(|old| !lives_on(old, &shelf)).cloned());
+                    match (shelf.is_empty(), there.is_empty()) {
+                        (false, _) => Op::Put(shelf.into()),
+                        (true, false) => Op::Remove,
+                        (true, true) => Op::Nop,
+                    }
+                }
+                Err(why) => {
                     done = why;
                     Op::Nop
                 }
             }
         });
+        left.iter().for_each(|object| (self.leaving)(object));
         done
     }
+}
+
+/// Whether it is on the shelf still, or what is as old and for the same requests has its place.
+fn lives_on(old: &Object, shelf: &[Arc<Object>]) -> bool {
+    let follows = |new: &Object| new.selection == old.selection && new.birth <= old.birth;
+    shelf.iter().any(|new| new.id == old.id || follows(new))
 }
 
 /// The shelf with `object` in the place of the variant it is.
@@ -219,142 +241,4 @@ fn weight(shelf: &Shelf) -> u32 {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use crate::ledger::Birth;
-    use crate::object::{Body, Parts};
-    use crate::rules::directives;
-    use crate::rules::freshness::{By, Freshness};
-    use crate::rules::variants::Selection;
-    use bytes::Bytes;
-    use seawall_config::Revision;
-    use seawall_config::scope::Scheme;
-    use std::time::{Duration, SystemTime};
-
-    fn object(birth: u64, language: &str, body: &'static str) -> Arc<Object> {
-        let vary = [(http::header::VARY, "accept-language".parse().unwrap())]
-            .into_iter()
-            .collect();
-        let request = [(http::header::ACCEPT_LANGUAGE, language.parse().unwrap())]
-            .into_iter()
-            .collect();
-        Arc::new(Object::new(Parts {
-            site: "s".into(),
-            key: Key::new(Revision(1), Scheme::Http, "a", "/").unwrap(),
-            birth: Birth {
-                revision: Revision(birth),
-                ..Birth::default()
-            },
-            status: http::StatusCode::OK,
-            selection: Selection::new(&vary, &request),
-            head: vary,
-            body: Body::new([Bytes::from(body)]),
-            tags: [].into(),
-            directives: directives::Response::default(),
-            freshness: Freshness {
-                lifetime: Duration::ZERO,
-                by: By::Nothing,
-                initial_age: Duration::ZERO,
-                received: SystemTime::UNIX_EPOCH + Duration::from_secs(birth),
-            },
-        }))
-    }
-
-    fn births(storage: &Storage, key: &Key) -> Vec<u64> {
-        storage
-            .get(key)
-            .iter()
-            .flat_map(|shelf| shelf.iter().map(|object| object.birth.revision.0))
-            .collect()
-    }
-
-    #[test]
-    fn an_older_fill_never_replaces_a_newer_one() {
-        let storage = Storage::new(1 << 20);
-        let (old, new) = (object(1, "en", "old"), object(2, "en", "new"));
-        assert_eq!(storage.put(&new), Put::Stored);
-        assert_eq!(storage.put(&old), Put::Outdated);
-        assert_eq!(
-            storage.put(&object(1, "de", "another variant")),
-            Put::Stored
-        );
-        assert_eq!(births(&storage, &new.key), [2, 1]);
-    }
-
-    #[test]
-    fn a_validation_updates_only_what_it_validated() {
-        let storage = Storage::new(1 << 20);
-        let (first, second) = (object(1, "en", "first"), object(2, "en", "second"));
-        storage.put(&first);
-        storage.put(&second);
-        assert_eq!(
-            storage.replace(first.id, &object(3, "en", "first again")),
-            Put::Gone
-        );
-        assert_eq!(
-            storage.replace(second.id, &object(3, "en", "second again")),
-            Put::Stored
-        );
-        assert_eq!(births(&storage, &first.key), [3]);
-        let there = storage.get(&first.key).unwrap()[0].id;
-        storage.remove(&first.key, &[there]);
-        assert!(storage.get(&first.key).is_none());
-    }
-
-    #[test]
-    fn of_several_that_a_request_selects_the_most_recent_is_used() {
-        let check = |section: &str, shelf: &[(u64, &str, Option<u64>)], expect: u64| {
-            let shelf: Vec<_> = shelf
-                .iter()
-                .map(|(birth, vary, date)| dated(*birth, vary, *date))
-                .collect();
-            let found = Storage::select(&shelf, &HeaderMap::new());
-            let found = found.map_or(0, |object| object.birth.revision.0);
-            assert_eq!(found, expect, "{section}: {shelf:?}");
-        };
-        let (late, early) = (Some(2000), Some(1000));
-        check("4", &[(1, "a", late)], 1);
-        check("4", &[(1, "a", late), (2, "b", early)], 1);
-        check("4", &[(1, "a", early), (2, "b", late)], 2);
-        check("4", &[(1, "a", late), (2, "b", early), (3, "c", early)], 1);
-        check("4", &[(1, "a", early), (2, "b", late), (3, "c", early)], 2);
-        // Of the same second, or without a Date, the one that came last.
-        check("4", &[(1, "a", late), (2, "b", late), (3, "c", late)], 3);
-        check("4", &[(1, "a", None), (2, "b", None)], 2);
-    }
-
-    /// One that every request without the field `vary` selects.
-    fn dated(birth: u64, vary: &str, date: Option<u64>) -> Arc<Object> {
-        let object = object(birth, "", "");
-        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
-        let mut head = HeaderMap::new();
-        head.insert(http::header::VARY, vary.parse().unwrap());
-        let date = date.map(|seconds| httpdate::fmt_http_date(at(seconds)).parse().unwrap());
-        head.extend(date.map(|date| (http::header::DATE, date)));
-        Arc::new(Object::new(Parts {
-            site: object.site.clone(),
-            key: object.key.clone(),
-            birth: object.birth,
-            status: object.status,
-            selection: Selection::new(&head, &HeaderMap::new()),
-            head,
-            body: object.body.clone(),
-            tags: [].into(),
-            directives: object.directives.clone(),
-            freshness: object.freshness,
-        }))
-    }
-
-    #[test]
-    fn variants_of_a_url_are_bounded() {
-        let storage = Storage::new(1 << 24);
-        for n in 0..=VARIANTS_MAX as u64 {
-            storage.put(&object(n, &format!("x-{n}"), ""));
-        }
-        let births = births(&storage, &object(0, "", "").key);
-        assert_eq!(
-            (births.len(), births[0], births[VARIANTS_MAX - 1]),
-            (VARIANTS_MAX, 1, VARIANTS_MAX as u64)
-        );
-    }
-}
+mod tests;

@@ -3,17 +3,19 @@
 //! Nothing waits for it. A purge is in force once it is in the ledger; this only tidies up behind it, a little at a
 //! time, so that a million objects go without anybody's hit being late.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use seawall_config::Revision;
-use seawall_config::feed::Counted;
 use seawall_config::scope::{Mode, Scope};
 use tokio::sync::{Notify, watch};
 
+mod counts;
+
+use counts::{Count, Counts};
+
 use crate::clock;
-use crate::ledger::{Birth, Fingerprint, Fingerprints, Life};
+use crate::ledger::{Birth, Fingerprints, Life};
 use crate::object::Object;
 use crate::state::State;
 
@@ -32,36 +34,13 @@ const WORK_MAX: Duration = Duration::from_micros(100);
 /// then it leaves the processors and moka's locks to those who serve: a tenth of one core is what it takes.
 const PAUSE: Duration = Duration::from_micros(900);
 
-/// Scopes of purges that wait to be counted; what is purged past it is not counted. Of what is only counted, as many more.
-const SCOPES_WAITING_MAX: usize = 100_000;
-
-/// The purges that wait to be counted.
-#[derive(Default)]
+/// Counts what purges matched, and tells when there is something to sweep.
 pub struct Sweeper {
-    waiting: Mutex<Queue>,
+    // std's: nothing awaits while it is held.
+    counts: Mutex<Counts>,
     wake: Notify,
     /// Signalled when counts are ready to be reported.
     pub counted: Notify,
-}
-
-#[derive(Default)]
-struct Queue {
-    purges: Vec<Waiting>,
-    scopes: usize,
-}
-
-struct Waiting {
-    revision: Revision,
-    scopes: Vec<Scope>,
-    /// None: it only counts.
-    mode: Option<Mode>,
-}
-
-/// What one sweep found.
-#[derive(Default)]
-struct Found {
-    counted: Vec<Counted>,
-    oldest: Option<Birth>,
 }
 
 /// Works a little, and pauses.
@@ -70,46 +49,32 @@ struct Pace {
     stop: watch::Receiver<bool>,
 }
 
-/// Purges that wait, by what they name.
-struct Index<'a> {
-    waiting: &'a [Waiting],
-    by_scope: HashMap<Fingerprint, Vec<usize>>,
-    everything: Vec<usize>,
-    prints: Fingerprints,
-}
-
 impl Sweeper {
-    /// `mode` None: nothing was purged, and what would be is counted. False: too many wait, and it will not be.
+    pub fn new(prints: Fingerprints) -> Self {
+        Self {
+            counts: Mutex::new(Counts::new(prints)),
+            wake: Notify::new(),
+            counted: Notify::new(),
+        }
+    }
+
+    /// Counts from now on what this purge matches. `mode` None: nothing is purged, and what would be is counted. False:
+    /// too many wait, and it will not be.
     pub fn count(&self, revision: Revision, scopes: &[Scope], mode: Option<Mode>) -> bool {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let counts = waiting.push(revision, scopes, mode);
-        drop(waiting);
-        self.wake.notify_one();
-        counts
+        self.counts().push(revision, scopes, mode)
+    }
+
+    /// An object leaves its shelf, and nothing as old takes its place.
+    pub fn gone(&self, object: &Object) {
+        self.counts().gone(object);
     }
 
     pub fn look_soon(&self) {
         self.wake.notify_one();
     }
-}
 
-impl Queue {
-    fn push(&mut self, revision: Revision, scopes: &[Scope], mode: Option<Mode>) -> bool {
-        let room = match mode {
-            Some(_) => SCOPES_WAITING_MAX,
-            // Somebody waits for it.
-            None => 2 * SCOPES_WAITING_MAX,
-        };
-        let fits = self.scopes + scopes.len() <= room;
-        if fits {
-            self.scopes += scopes.len();
-            self.purges.push(Waiting {
-                revision,
-                scopes: scopes.to_vec(),
-                mode,
-            });
-        }
-        fits
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -175,35 +140,30 @@ fn sweep(state: &State, pace: Pace) -> Option<Birth> {
         .ledger
         .read(|ledger| ledger.birth(state.snapshot.load().revision));
     let fills = state.fills.oldest();
-    let waiting = &state.sweeper.waiting;
-    let waiting = std::mem::take(&mut *waiting.lock().unwrap_or_else(PoisonError::into_inner));
-    let prints = state.ledger.read(|ledger| ledger.prints().clone());
-    let found = look(state, &Index::new(&waiting.purges, prints), pace)?;
-    if !found.counted.is_empty() {
-        state.metrics.purged(&found.counted);
-        state.put_back_counted(found.counted);
+    let count = state.sweeper.counts().begin();
+    let oldest = look(state, &count, pace)?;
+    let counted = state.sweeper.counts().end();
+    if !counted.is_empty() {
+        state.metrics.purged(&counted);
+        state.put_back_counted(counted);
         state.sweeper.counted.notify_one();
     }
-    let oldest = [found.oldest, fills].into_iter().flatten();
+    let oldest = [oldest, fills].into_iter().flatten();
     Some(oldest.fold(now, Birth::floor))
 }
 
-/// Through all shelves, and away with what is dead.
-fn look(state: &State, index: &Index<'_>, mut pace: Pace) -> Option<Found> {
-    let mut counts = vec![(0, 0); index.waiting.len()];
+/// Through all shelves, and away with what is dead: the oldest birth of what stays, if anything does. None where it was
+/// stopped.
+fn look(state: &State, count: &Count, mut pace: Pace) -> Option<Option<Birth>> {
     let mut oldest: Option<Birth> = None;
     for shelf in state.storage.shelves() {
         let mut dead = Vec::new();
         for object in shelf.iter() {
-            for number in index.matched(object) {
-                if let Some((objects, bytes)) = counts.get_mut(number) {
-                    *objects += 1;
-                    *bytes += object.weight();
-                }
-            }
             if object.life(&state.ledger) == Life::HardDead {
+                // It is counted as it leaves.
                 dead.push(object.id);
             } else {
+                count.see(object);
                 oldest = Some(oldest.map_or(object.birth, |oldest| oldest.floor(object.birth)));
             }
         }
@@ -215,16 +175,7 @@ fn look(state: &State, index: &Index<'_>, mut pace: Pace) -> Option<Found> {
         }
     }
     state.storage.tidy();
-    let counted = index.waiting.iter().zip(counts);
-    let counted = counted.map(|(purge, (objects, bytes))| Counted {
-        revision: purge.revision,
-        objects,
-        bytes,
-    });
-    Some(Found {
-        counted: counted.collect(),
-        oldest,
-    })
+    Some(oldest)
 }
 
 impl Pace {
@@ -249,51 +200,6 @@ impl Pace {
     }
 }
 
-impl<'a> Index<'a> {
-    fn new(waiting: &'a [Waiting], prints: Fingerprints) -> Self {
-        let mut by_scope: HashMap<Fingerprint, Vec<usize>> = HashMap::new();
-        let mut everything = Vec::new();
-        for (number, purge) in waiting.iter().enumerate() {
-            for scope in &purge.scopes {
-                match scope {
-                    Scope::Everything => everything.push(number),
-                    scope => by_scope.entry(prints.of(scope)).or_default().push(number),
-                }
-            }
-        }
-        Self {
-            waiting,
-            by_scope,
-            everything,
-            prints,
-        }
-    }
-
-    /// The purges, in order, that an object was there for; what a hard purge took is not there for the next.
-    fn matched(&self, object: &Object) -> Vec<usize> {
-        if self.waiting.is_empty() {
-            return Vec::new();
-        }
-        let mut numbers = self.everything.clone();
-        self.prints
-            .each(&object.site, &object.key, &object.tags, |print| {
-                numbers.extend(self.by_scope.get(&print).into_iter().flatten())
-            });
-        numbers.sort_unstable();
-        numbers.dedup();
-        let mut taken = false;
-        numbers.retain(|number| {
-            let Some(purge) = self.waiting.get(*number) else {
-                return false;
-            };
-            let counts = !taken && object.birth.revision < purge.revision;
-            taken |= counts && purge.mode == Some(Mode::Hard);
-            counts
-        });
-        numbers
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -314,17 +220,5 @@ mod tests {
             })
             .collect();
         assert_eq!(forgets, [(120, 60), (180, 120)]);
-    }
-
-    #[test]
-    fn too_many_purges_are_not_counted_and_a_dry_run_is() {
-        let mut queue = Queue::default();
-        let scopes = vec![Scope::Everything; SCOPES_WAITING_MAX / 2];
-        let mut push = |mode| queue.push(Revision(1), &scopes, mode);
-        assert!(push(Some(Mode::Hard)) && push(Some(Mode::Soft)));
-        assert!(!push(Some(Mode::Hard)));
-        assert!(push(None) && push(None) && !push(None));
-        let one = [Scope::Everything];
-        assert!(!queue.push(Revision(1), &one, Some(Mode::Hard)));
     }
 }

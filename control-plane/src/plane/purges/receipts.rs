@@ -216,8 +216,8 @@ fn warnings(receipt: &PurgeReceipt) -> Vec<String> {
     let nothing = receipt.matched == Some(Matched::default());
     let nothing = nothing.then(|| match receipt.edges.is_empty() {
         true => "nothing matched: no edge is registered".to_owned(),
-        false => "nothing matched: when edges looked, none held an object of these scopes that is older; either it had been \
-                  fetched anew by then, or check host, scheme, path and query, and how tags are spelt"
+        false => "nothing matched: no edge held an object of these scopes that is older; check host, scheme, path and query, \
+                  and how tags are spelt"
             .to_owned(),
     });
     let refused = named(
