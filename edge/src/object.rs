@@ -7,6 +7,8 @@ use http::{HeaderMap, StatusCode};
 
 mod body;
 pub mod lead;
+#[cfg(test)]
+pub mod samples;
 
 pub use body::Body;
 use lead::Lead;

@@ -1,42 +1,27 @@
 //! The rules of a shelf.
 
-use super::*;
-use crate::ledger::Birth;
-use crate::object::{Body, Parts};
-use crate::rules::directives;
-use crate::rules::freshness::{By, Freshness};
-use crate::rules::variants::Selection;
-use bytes::Bytes;
-use seawall_config::Revision;
-use seawall_config::scope::Scheme;
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
+use http::header;
+
+use super::*;
+use crate::object::samples::parts;
+use crate::object::{Body, Parts};
+use crate::rules::variants::Selection;
+
 fn object(birth: u64, language: &str, body: &'static str) -> Arc<Object> {
-    let vary = [(http::header::VARY, "accept-language".parse().unwrap())]
+    let vary = [(header::VARY, "accept-language".parse().unwrap())]
         .into_iter()
         .collect();
-    let request = [(http::header::ACCEPT_LANGUAGE, language.parse().unwrap())]
+    let request = [(header::ACCEPT_LANGUAGE, language.parse().unwrap())]
         .into_iter()
         .collect();
     Arc::new(Object::new(Parts {
-        site: "s".into(),
-        key: Key::new(Revision(1), Scheme::Http, "a", "/").unwrap(),
-        birth: Birth {
-            revision: Revision(birth),
-            ..Birth::default()
-        },
-        status: http::StatusCode::OK,
         selection: Selection::new(&vary, &request),
         head: vary,
         body: Body::new([Bytes::from(body)]),
-        tags: [].into(),
-        directives: directives::Response::default(),
-        freshness: Freshness {
-            lifetime: Duration::ZERO,
-            by: By::Nothing,
-            initial_age: Duration::ZERO,
-            received: SystemTime::UNIX_EPOCH + Duration::from_secs(birth),
-        },
+        ..parts(birth)
     }))
 }
 
@@ -105,30 +90,24 @@ fn of_several_that_a_request_selects_the_most_recent_is_used() {
 
 /// One that every request without the field `vary` selects.
 fn dated(birth: u64, vary: &str, date: Option<u64>) -> Arc<Object> {
-    let object = object(birth, "", "");
     let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
     let mut head = HeaderMap::new();
-    head.insert(http::header::VARY, vary.parse().unwrap());
+    head.insert(header::VARY, vary.parse().unwrap());
     let date = date.map(|seconds| httpdate::fmt_http_date(at(seconds)).parse().unwrap());
-    head.extend(date.map(|date| (http::header::DATE, date)));
+    head.extend(date.map(|date| (header::DATE, date)));
     Arc::new(Object::new(Parts {
-        site: object.site.clone(),
-        key: object.key.clone(),
-        birth: object.birth,
-        status: object.status,
         selection: Selection::new(&head, &HeaderMap::new()),
         head,
-        body: object.body.clone(),
-        tags: [].into(),
-        directives: object.directives.clone(),
-        freshness: object.freshness,
+        ..parts(birth)
     }))
 }
 
 #[test]
 fn what_leaves_its_shelf_is_told_unless_it_lives_on() {
     let (sender, left) = std::sync::mpsc::channel();
-    let storage = Storage::new(1 << 20, move |object| sender.send(object.id).unwrap());
+    let storage = Storage::new(1 << 20, move |object| {
+        sender.send(object.id).expect("the test listens")
+    });
     let told = || left.try_iter().collect::<Vec<_>>();
     let (first, second) = (object(1, "en", "first"), object(2, "en", "second"));
     let other = object(1, "de", "another variant");

@@ -1,43 +1,13 @@
 //! What is counted when objects leave before the sweep comes, while it looks, and after it.
 
-use std::time::{Duration, SystemTime};
-
-use http::{HeaderMap, StatusCode};
-use seawall_config::scope::Scheme;
-
 use super::*;
-use crate::key::Key;
-use crate::ledger::Birth;
-use crate::object::{Body, Parts};
-use crate::rules::directives;
-use crate::rules::freshness::{By, Freshness};
-use crate::rules::variants::Selection;
+use crate::object::samples::parts;
 
 const HARD: Option<Mode> = Some(Mode::Hard);
 const SOFT: Option<Mode> = Some(Mode::Soft);
 
 fn object(birth: u64) -> Object {
-    let nothing = HeaderMap::new();
-    Object::new(Parts {
-        site: "s".into(),
-        key: Key::new(Revision(1), Scheme::Http, "a", "/").expect("a key"),
-        birth: Birth {
-            revision: Revision(birth),
-            ..Birth::default()
-        },
-        status: StatusCode::OK,
-        selection: Selection::new(&nothing, &nothing),
-        head: nothing,
-        body: Body::new([]),
-        tags: [].into(),
-        directives: directives::Response::default(),
-        freshness: Freshness {
-            lifetime: Duration::ZERO,
-            by: By::Nothing,
-            initial_age: Duration::ZERO,
-            received: SystemTime::UNIX_EPOCH,
-        },
-    })
+    Object::new(parts(birth))
 }
 
 /// After a sweep: how many objects each of its purges matched.
