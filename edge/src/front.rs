@@ -1,12 +1,12 @@
-//! The door: accepts connections, speaks TLS, reads HTTP/1, and answers what can be answered from here.
+//! The door: accepts connections, speaks TLS, reads HTTP/1 and HTTP/2, and answers what can be answered from here.
 //!
 //! - [`accept`]: who may come in. [`announced`]: whose connection a load balancer passes on. [`tls`]: the handshake.
 //!   [`wire`]: bytes, clear or over TLS. [`trusted`]: whose word is taken for where a client is.
 //! - [`head`], [`body`]: a request out of bytes, strict and pure. [`h1`]: one connection, request after request.
 //!   [`closing`]: until the front is drained.
 //! - [`hit`]: an answer into bytes. [`dates`]: when it was made.
-//! - [`handed`]: a connection while Pingora has it: HTTP/2, and what only passes through. [`dated`]: its Date.
-//!   [`preface`], [`floods`]: how one of HTTP/2 begins, and what it may make us do.
+//! - [`h2`]: a connection of HTTP/2. [`preface`], [`floods`]: how it begins, and what it may make us do.
+//! - [`handed`]: a connection while Pingora reads it: frames, and what only passes through. [`dated`]: its Date.
 //!
 //! Our own, and not Pingora's listeners and reader: it binds before anything starts, so that port 0 works and a taken
 //! port is an error with a name; everything has a deadline and a bound; and it drains in the time it is given.
@@ -32,6 +32,7 @@ pub mod dated;
 mod dates;
 mod floods;
 mod h1;
+mod h2;
 pub mod handed;
 pub mod head;
 mod hit;

@@ -1,30 +1,28 @@
-//! Pingora's hooks, in the order it calls them. GET and HEAD are answered in `request_filter`; what is not
-//! cacheable passes through to the origin, with the same origin policy.
+//! Pingora's hooks, in the order it calls them. What is not cacheable passes through to the origin, with the same origin
+//! policy; GET and HEAD are answered in `request_filter` where no door of our own has done it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderMap, Version};
+use http::Version;
 use pingora_core::modules::http::HttpModules;
-use pingora_core::protocols::{ALPN, Digest};
+use pingora_core::protocols::ALPN;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, ErrorSource, ErrorType};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
-use seawall_certs::AuthoritiesId;
-use seawall_config::scope::Scheme;
 
-use crate::admit::{Admitted, Asked};
 use crate::answer::Answer;
 use crate::clock;
-use crate::door::{Door, Handshake, Outcome, Visit, refuse};
+use crate::door::{Door, Visit};
 use crate::fill::posted::{Kept, Posted};
 use crate::front::handed::{self, Broken};
 use crate::origin::{Asking, Failure, Lease, exchange};
 use crate::rules::cache_status::{Fwd, Told};
 
+mod answering;
 mod pass;
 mod wait;
 mod write;
@@ -38,7 +36,7 @@ const UPGRADED_IDLE: Duration = Duration::from_secs(600);
 /// A client that sends no byte of a header or body for this long is let go.
 const READ_STALL: Duration = Duration::from_secs(10);
 
-/// The door of HTTP/2, and of what our own HTTP/1 reader hands over.
+/// What the doors hand over.
 pub struct Proxy(pub Arc<Door>);
 
 /// One request's notes, for the log.
@@ -105,48 +103,18 @@ impl ProxyHttp for Proxy {
         session: &mut Session,
         ctx: &mut Ctx,
     ) -> pingora_error::Result<bool> {
-        let fields = Arc::new(session.req_header().headers.clone());
-        let asked = asked(session, &fields);
-        let tls = session
-            .digest()
-            .and_then(|digest| digest.ssl_digest.clone());
-        let handshake = tls.as_ref().map(|tls| Handshake {
-            shown: tls.organization.as_deref(),
-            verified: AuthoritiesId::from_bytes(&tls.cert_digest),
-        });
-        let journey = match self.0.admit(asked, handshake).await {
-            Ok(Admitted::Ours(journey)) => Arc::new(journey),
-            Ok(Admitted::Purges(journey)) => {
-                let answer = self.0.orders.purge(&journey).await;
-                ctx.visit.journey = Some(Arc::new(journey));
-                return self.write(session, ctx, answer).await.map(|()| true);
-            }
-            Ok(Admitted::Passes(journey)) => {
-                if session.req_header().version < Version::HTTP_11 {
-                    session.as_downstream_mut().set_ignore_info_resp(true);
-                }
-                if session.is_upgrade_req() {
-                    session.set_read_timeout(Some(UPGRADED_IDLE));
-                    session.set_write_timeout(Some(UPGRADED_IDLE));
-                }
-                let journey = Arc::new(journey);
-                ctx.posted = Posted::open(&self.0.state, &journey, ctx.visit.at);
-                ctx.visit.journey = Some(journey);
-                return Ok(false);
-            }
-            Err(refused) => {
-                if refused.closes() {
-                    session.set_keepalive(None);
-                }
-                return self
-                    .write(session, ctx, refuse(refused))
-                    .await
-                    .map(|()| true);
-            }
+        let Some(journey) = self.answer(session, &mut ctx.visit).await? else {
+            return Ok(true);
         };
-        ctx.visit.journey = Some(journey.clone());
-        let ready = self.wait(session, &journey).await?;
-        self.write(session, ctx, ready).await.map(|()| true)
+        if session.req_header().version < Version::HTTP_11 {
+            session.as_downstream_mut().set_ignore_info_resp(true);
+        }
+        if session.is_upgrade_req() {
+            session.set_read_timeout(Some(UPGRADED_IDLE));
+            session.set_write_timeout(Some(UPGRADED_IDLE));
+        }
+        ctx.posted = Posted::open(&self.0.state, &journey, ctx.visit.at);
+        Ok(false)
     }
 
     async fn upstream_peer(
@@ -282,7 +250,7 @@ impl ProxyHttp for Proxy {
                     Some(journey) => answer.with_page(journey),
                     None => answer,
                 };
-                let _ = self.write(session, ctx, answer).await;
+                let _ = self.write(session, &mut ctx.visit, answer).await;
                 failure.status().as_u16()
             }
             (None, ErrorSource::Downstream) => self.refuse_broken(session, ctx).await,
@@ -301,26 +269,7 @@ impl ProxyHttp for Proxy {
         if let (Some(mut lease), None) = (ctx.lease.take(), error) {
             lease.whole();
         }
-        let request = session.req_header();
-        let target = request.uri.path_and_query();
-        self.0.tell(
-            &ctx.visit,
-            &Outcome {
-                method: &request.method,
-                target: target.map_or("", http::uri::PathAndQuery::as_str),
-                fields: &request.headers,
-                client: client(session),
-                scheme: scheme(session),
-                protocol: match session.is_http2() {
-                    true => "HTTP/2",
-                    false => "HTTP/1",
-                },
-                status: session
-                    .response_written()
-                    .map_or(0, |head| head.status.as_u16()),
-                bytes: session.body_bytes_sent() as u64,
-            },
-        );
+        self.tell(session, &ctx.visit);
     }
 
     /// Clients come and go; what fails is in the access log.
@@ -329,38 +278,6 @@ impl ProxyHttp for Proxy {
     }
 }
 
-/// The request as it is looked at.
-fn asked<'a>(session: &'a Session, fields: &'a Arc<HeaderMap>) -> Asked<'a> {
-    let request = session.req_header();
-    let target = request
-        .uri
-        .path_and_query()
-        .map(http::uri::PathAndQuery::as_str);
-    Asked {
-        method: &request.method,
-        scheme: scheme(session),
-        authority: request.uri.authority().map(http::uri::Authority::as_str),
-        // Bytes that are no text have no key.
-        target: target.filter(|target| target.as_bytes() == request.raw_path()),
-        fields,
-        client: client(session),
-    }
-}
-
 fn internal(what: &'static str) -> Box<Error> {
     Error::explain(ErrorType::InternalError, what)
-}
-
-fn scheme(session: &Session) -> Scheme {
-    let tls = session
-        .digest()
-        .is_some_and(|digest: &Digest| digest.ssl_digest.is_some());
-    if tls { Scheme::Https } else { Scheme::Http }
-}
-
-fn client(session: &Session) -> Option<std::net::SocketAddr> {
-    session
-        .client_addr()
-        .and_then(|address| address.as_inet())
-        .copied()
 }

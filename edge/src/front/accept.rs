@@ -5,16 +5,13 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use pingora_core::apps::ServerApp;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 
 use super::announced::{self, Announced};
-use super::dated::Dated;
-use super::handed::Handed;
 use super::tls::Tls;
 use super::wire::Wire;
-use super::{Shared, h1, preface};
+use super::{Shared, h1, h2, preface};
 
 /// For the header of the PROXY protocol.
 const ANNOUNCEMENT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -174,9 +171,7 @@ async fn serve(
     if wire.is_http2() {
         let begun = preface::read(&mut wire).await;
         begun.map_err(|error| error.to_string())?;
-        let stream = Box::new(Dated::new(Box::new(Handed::frames(wire, client))));
-        let stop = shared.stop.subscribe();
-        shared.proxy.process_new(stream, &stop).await;
+        h2::serve(shared, wire, client).await;
     } else {
         h1::serve(shared, wire, client).await;
     }

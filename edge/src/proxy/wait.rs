@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use pingora_core::protocols::http::ServerSession;
 use pingora_error::Error;
-use pingora_proxy::Session;
 
 use super::Proxy;
 use crate::answer::{Answer, Journey, answer};
@@ -13,10 +13,10 @@ impl Proxy {
     /// The answer; an error is the client leaving.
     pub(super) async fn wait(
         &self,
-        session: &mut Session,
+        session: &mut ServerSession,
         journey: &Arc<Journey>,
     ) -> pingora_error::Result<Answer> {
-        let done = session.as_downstream_mut().is_body_done();
+        let done = session.is_body_done();
         let interims = Interims::to(session.req_header().version);
         let mut answering = std::pin::pin!(answer(&self.0.state, journey, &interims));
         let ready = loop {
@@ -36,15 +36,15 @@ impl Proxy {
     }
 }
 
-async fn write_interim(session: &mut Session, interim: Interim) -> pingora_error::Result<()> {
+async fn write_interim(session: &mut ServerSession, interim: Interim) -> pingora_error::Result<()> {
     let header = Box::new(interim.into_header()?);
-    session.write_response_header(header, false).await
+    session.write_response_header(header).await
 }
 
 /// Resolves when the client has gone; what it sends of a body meanwhile is read and dropped.
-pub(super) async fn client_leaves(session: &mut Session, mut done: bool) -> Box<Error> {
+pub(super) async fn client_leaves(session: &mut ServerSession, mut done: bool) -> Box<Error> {
     loop {
-        match session.as_downstream_mut().read_body_or_idle(done).await {
+        match session.read_body_or_idle(done).await {
             Ok(Some(_)) => {}
             Ok(None) => done = true,
             Err(error) => return error.into_down(),

@@ -2,15 +2,15 @@
 
 use bytes::Bytes;
 use http::{StatusCode, header};
+use pingora_core::protocols::http::ServerSession;
 use pingora_error::{Error, ErrorType};
 use pingora_http::ResponseHeader;
-use pingora_proxy::Session;
 
 use super::wait::client_leaves;
 use super::{Ctx, Proxy};
 use crate::answer::{Answer, Content};
 use crate::clock;
-use crate::door::X_CACHE;
+use crate::door::{Visit, X_CACHE};
 use crate::front::dated::Dated;
 use crate::front::handed::Handed;
 use crate::rules::cache_status::Told;
@@ -23,7 +23,7 @@ const FIELDS_USUAL: usize = 16;
 
 impl Proxy {
     /// Answers a body that never ended: the origin saw no whole request.
-    pub(super) async fn refuse_broken(&self, session: &mut Session, ctx: &mut Ctx) -> u16 {
+    pub(super) async fn refuse_broken(&self, session: &mut ServerSession, ctx: &mut Ctx) -> u16 {
         let connection = session.stream().and_then(Dated::under);
         let framed = connection.and_then(|connection| connection.inner::<Handed>()?.broken());
         let Some(broken) = ctx.broken.or(framed) else {
@@ -32,7 +32,7 @@ impl Proxy {
         let told = Told::generated(broken.detail());
         session.set_keepalive(None);
         let answer = Answer::text(broken.status(), told, broken.detail());
-        match self.write(session, ctx, answer).await {
+        match self.write(session, &mut ctx.visit, answer).await {
             Ok(()) => broken.status().as_u16(),
             Err(_) => 0,
         }
@@ -42,8 +42,8 @@ impl Proxy {
     /// that it can tell.
     pub(super) async fn write(
         &self,
-        session: &mut Session,
-        ctx: &mut Ctx,
+        session: &mut ServerSession,
+        visit: &mut Visit,
         answer: Answer,
     ) -> pingora_error::Result<()> {
         let Answer {
@@ -53,7 +53,7 @@ impl Proxy {
             body,
             ..
         } = answer;
-        let signature = self.0.signature(&mut ctx.visit, told);
+        let signature = self.0.signature(visit, told);
         let mut response = ResponseHeader::build_no_case(status, Some(FIELDS_USUAL))?;
         for (name, value) in head.fields().filter(|(name, _)| *name != X_CACHE) {
             response.append_header(name, value)?;
@@ -69,20 +69,32 @@ impl Proxy {
         if !measured && session.req_header().version == http::Version::HTTP_11 {
             response.insert_header(header::TRANSFER_ENCODING, "chunked")?;
         }
-        session
-            .write_response_header(Box::new(response), empty)
-            .await?;
-        ctx.visit.first_byte = Some(clock::instant());
+        write_head(session, Box::new(response), empty).await?;
+        visit.first_byte = Some(clock::instant());
         write_body(session, body).await
     }
 }
 
-async fn write_body(session: &mut Session, body: Content) -> pingora_error::Result<()> {
+/// Over HTTP/2 a head that nothing follows says so: that spares a frame.
+async fn write_head(
+    session: &mut ServerSession,
+    head: Box<ResponseHeader>,
+    is_all: bool,
+) -> pingora_error::Result<()> {
+    match session {
+        ServerSession::H2(stream) => stream.write_response_header(head, is_all),
+        session => session.write_response_header(head).await,
+    }
+}
+
+async fn write_body(session: &mut ServerSession, body: Content) -> pingora_error::Result<()> {
     match body {
         Content::Text(text) if session.req_header().method != http::Method::HEAD => {
             write_pieces(session, [text.into()].into_iter()).await
         }
-        Content::Nothing | Content::Text(_) => session.write_response_body(None, true).await,
+        Content::Nothing | Content::Text(_) => {
+            session.write_response_body(Bytes::new(), true).await
+        }
         Content::Stored { body, first, end } => write_pieces(session, body.slice(first, end)).await,
         Content::Several(body, several) => write_pieces(session, several.pieces(&body)).await,
         Content::Encoded(mut bytes) => {
@@ -98,22 +110,25 @@ async fn write_body(session: &mut Session, body: Content) -> pingora_error::Resu
 
 /// All of a body that is here. Its last piece says that it is: over HTTP/2 that spares a frame.
 async fn write_pieces(
-    session: &mut Session,
+    session: &mut ServerSession,
     pieces: impl Iterator<Item = Bytes>,
 ) -> pingora_error::Result<()> {
     let mut pieces = pieces.peekable();
     while let Some(piece) = pieces.next() {
         let is_last = pieces.peek().is_none();
-        session.write_response_body(Some(piece), is_last).await?;
+        session.write_response_body(piece, is_last).await?;
         if is_last {
             return Ok(());
         }
     }
-    session.write_response_body(None, true).await
+    session.write_response_body(Bytes::new(), true).await
 }
 
-async fn write_arriving(session: &mut Session, mut body: Content) -> pingora_error::Result<()> {
-    let done = session.as_downstream_mut().is_body_done();
+async fn write_arriving(
+    session: &mut ServerSession,
+    mut body: Content,
+) -> pingora_error::Result<()> {
+    let done = session.is_body_done();
     loop {
         let piece = tokio::select! {
             biased;
@@ -121,8 +136,8 @@ async fn write_arriving(session: &mut Session, mut body: Content) -> pingora_err
             gone = client_leaves(session, done) => return Err(gone),
         };
         match piece {
-            Ok(Some(piece)) => session.write_response_body(Some(piece), false).await?,
-            Ok(None) => return session.write_response_body(None, true).await,
+            Ok(Some(piece)) => session.write_response_body(piece, false).await?,
+            Ok(None) => return session.write_response_body(Bytes::new(), true).await,
             Err(failure) => {
                 return Err(Error::explain(ErrorType::ReadError, failure.detail()).into_up());
             }
@@ -133,7 +148,7 @@ async fn write_arriving(session: &mut Session, mut body: Content) -> pingora_err
 /// Sees to it that the Date of a final answer reaches the client. Pingora writes its own on HTTP/2: there Age says
 /// what the lost one told.
 pub(super) fn keep_date(
-    session: &Session,
+    session: &ServerSession,
     response: &mut ResponseHeader,
 ) -> pingora_error::Result<()> {
     match session.stream().and_then(Dated::under) {
