@@ -5,7 +5,8 @@
 //! - [`head`], [`body`]: a request out of bytes, strict and pure. [`h1`]: one connection, request after request.
 //!   [`closing`]: until the front is drained.
 //! - [`hit`]: an answer into bytes. [`dates`]: when it was made.
-//! - [`h2`]: a connection of HTTP/2. [`preface`], [`floods`]: how it begins, and what it may make us do.
+//! - [`h2`]: a connection of HTTP/2. [`preface`], [`floods`]: how it begins, and what it may make us do. [`gathered`]: what
+//!   goes out together.
 //! - [`handed`]: a connection while Pingora reads it: frames, and what only passes through. [`dated`]: its Date.
 //!
 //! Our own, and not Pingora's listeners and reader: it binds before anything starts, so that port 0 works and a taken
@@ -31,6 +32,7 @@ mod closing;
 pub mod dated;
 mod dates;
 mod floods;
+mod gathered;
 mod h1;
 mod h2;
 pub mod handed;

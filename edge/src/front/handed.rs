@@ -26,6 +26,7 @@ use tokio::time::{Sleep, sleep};
 
 use super::body::Body;
 use super::floods::{Flood, Floods};
+use super::gathered::Gathered;
 use super::head::Head;
 use super::preface::PREFACE;
 use super::wire::Wire;
@@ -62,7 +63,7 @@ enum Stage {
     /// Every byte passes.
     Raw,
     /// HTTP/2: every byte passes, until there are too many frames that only keep us busy.
-    Frames(Floods),
+    Frames(Floods, Gathered),
     /// The body was framed wrong, or came too slowly; or all of the connection is a flood.
     Broken(Broken),
 }
@@ -96,7 +97,7 @@ impl Handed {
 
     /// All of a connection of HTTP/2, of which the preface is here.
     pub fn frames(wire: Wire, client: SocketAddr) -> Self {
-        let stage = Stage::Frames(Floods::new(clock::instant()));
+        let stage = Stage::Frames(Floods::new(clock::instant()), Gathered::default());
         let preface = BytesMut::from(&PREFACE[..]);
         Self::new(wire, client, preface, BytesMut::new(), stage)
     }
@@ -127,7 +128,7 @@ impl Handed {
         let ended = match self.stage {
             Stage::Body(body) => body.is_done(),
             Stage::Wish(_) => true,
-            Stage::Raw | Stage::Frames(_) | Stage::Broken(_) => false,
+            Stage::Raw | Stage::Frames(..) | Stage::Broken(_) => false,
         };
         (ended && self.next.is_empty()).then_some((self.wire, self.behind))
     }
@@ -152,7 +153,7 @@ impl Handed {
     }
 
     fn counts(&mut self, slices: &[io::IoSlice<'_>], polled: &Poll<io::Result<usize>>) {
-        let (Stage::Frames(floods), Poll::Ready(Ok(written))) = (&mut self.stage, polled) else {
+        let (Stage::Frames(floods, _), Poll::Ready(Ok(written))) = (&mut self.stage, polled) else {
             return;
         };
         let mut left = *written;
@@ -198,7 +199,10 @@ impl AsyncRead for Handed {
             }
             match &mut this.stage {
                 Stage::Raw => return Pin::new(&mut this.wire).poll_read(cx, buffer),
-                Stage::Frames(floods) => {
+                Stage::Frames(floods, gathered) => {
+                    if let Poll::Ready(sent) = gathered.poll_due(&mut this.wire, cx) {
+                        sent?;
+                    }
                     let known = buffer.filled().len();
                     ready!(Pin::new(&mut this.wire).poll_read(cx, buffer))?;
                     let new = buffer.filled().get(known..).unwrap_or_default();
@@ -268,11 +272,7 @@ impl AsyncWrite for Handed {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        this.heed(bytes);
-        let polled = Pin::new(&mut this.wire).poll_write(cx, bytes);
-        this.counts(&[io::IoSlice::new(bytes)], &polled);
-        polled
+        self.poll_write_vectored(cx, &[io::IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
@@ -282,7 +282,10 @@ impl AsyncWrite for Handed {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.heed(slices.first().map_or(&[], |first| first));
-        let polled = Pin::new(&mut this.wire).poll_write_vectored(cx, slices);
+        let polled = match &mut this.stage {
+            Stage::Frames(_, gathered) => gathered.poll_write(&mut this.wire, cx, slices),
+            _ => Pin::new(&mut this.wire).poll_write_vectored(cx, slices),
+        };
         this.counts(slices, &polled);
         polled
     }
@@ -292,11 +295,22 @@ impl AsyncWrite for Handed {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().wire).poll_flush(cx)
+        let this = self.get_mut();
+        match &mut this.stage {
+            Stage::Frames(_, gathered) => {
+                gathered.flush(cx);
+                Poll::Ready(Ok(()))
+            }
+            _ => Pin::new(&mut this.wire).poll_flush(cx),
+        }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().wire).poll_shutdown(cx)
+        let this = self.get_mut();
+        if let Stage::Frames(_, gathered) = &mut this.stage {
+            ready!(gathered.poll_out(&mut this.wire, cx))?;
+        }
+        Pin::new(&mut this.wire).poll_shutdown(cx)
     }
 }
 

@@ -1,0 +1,217 @@
+//! What is written over HTTP/2 goes out when its writer turns to reading again: frames that are made one after another
+//! leave in one write, and in few records of TLS. The h2 crate writes and flushes every frame of a body alone.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, BytesMut};
+use tokio::io::AsyncWrite;
+
+/// So much waits: as much as one record of TLS holds (RFC 8446 §5.1).
+const GATHERED_BYTES_MAX: usize = 16 * 1024;
+/// Slices that go out in one write.
+const SLICES_MAX: usize = 8;
+
+/// What is written and has not gone out.
+#[derive(Debug, Default)]
+pub struct Gathered {
+    bytes: BytesMut,
+    /// It was flushed, and is to go out soon.
+    is_due: bool,
+}
+
+impl Gathered {
+    /// What is too much to wait goes out from where it is, behind what waits.
+    pub fn poll_write(
+        &mut self,
+        wire: &mut (impl AsyncWrite + Unpin),
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let come = slices.iter().map(|slice| slice.len()).sum();
+        if self.bytes.len() + come <= GATHERED_BYTES_MAX {
+            self.bytes.reserve(GATHERED_BYTES_MAX - self.bytes.len());
+            for slice in slices {
+                self.bytes.extend_from_slice(slice);
+            }
+            return Poll::Ready(Ok(come));
+        }
+        loop {
+            match ready!(self.poll_pass(wire, cx, slices))? {
+                // Only of what waited.
+                0 => {}
+                written => return Poll::Ready(Ok(written)),
+            }
+        }
+    }
+
+    /// It goes out with the next read, for which the writer's task is woken.
+    pub fn flush(&mut self, cx: &Context<'_>) {
+        if !self.is_due {
+            self.is_due = true;
+            cx.waker().wake_by_ref();
+        }
+    }
+
+    /// Sends what is due, as far as that is possible.
+    pub fn poll_due(
+        &mut self,
+        wire: &mut (impl AsyncWrite + Unpin),
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.is_due {
+            true => self.poll_out(wire, cx),
+            false => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Sends everything.
+    pub fn poll_out(
+        &mut self,
+        wire: &mut (impl AsyncWrite + Unpin),
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        while !self.bytes.is_empty() {
+            ready!(self.poll_pass(wire, cx, &[]))?;
+        }
+        // A connection that has nothing to say holds no buffer.
+        self.bytes = BytesMut::new();
+        ready!(Pin::new(wire).poll_flush(cx))?;
+        self.is_due = false;
+        Poll::Ready(Ok(()))
+    }
+
+    /// One write of what waits and of `slices`; how much of these went out.
+    fn poll_pass(
+        &mut self,
+        wire: &mut (impl AsyncWrite + Unpin),
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let mut all = [IoSlice::new(&[]); SLICES_MAX];
+        let waiting = self.bytes.len();
+        let ahead = (waiting > 0).then(|| IoSlice::new(&self.bytes));
+        let mut count = 0;
+        for (slot, slice) in all
+            .iter_mut()
+            .zip(ahead.into_iter().chain(slices.iter().copied()))
+        {
+            *slot = slice;
+            count += 1;
+        }
+        let all = all.get(..count).unwrap_or_default();
+        let written = ready!(Pin::new(wire).poll_write_vectored(cx, all))?;
+        if written == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        self.bytes.advance(written.min(waiting));
+        Poll::Ready(Ok(written.saturating_sub(waiting)))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::{AsyncReadExt, DuplexStream, duplex};
+
+    use super::*;
+
+    async fn write(gathered: &mut Gathered, wire: &mut DuplexStream, mut piece: &[u8]) {
+        while !piece.is_empty() {
+            let (one, other) = piece.split_at(piece.len() / 2);
+            let slices = [IoSlice::new(one), IoSlice::new(other)];
+            let written = poll_fn(|cx| gathered.poll_write(wire, cx, &slices)).await;
+            piece = &piece[written.unwrap()..];
+        }
+    }
+
+    async fn there(client: &mut DuplexStream) -> Option<usize> {
+        let mut bytes = [0; 64 * 1024];
+        poll_fn(|cx| {
+            let mut buffer = tokio::io::ReadBuf::new(&mut bytes);
+            let polled = tokio::io::AsyncRead::poll_read(Pin::new(&mut *client), cx, &mut buffer);
+            Poll::Ready(polled.is_ready().then(|| buffer.filled().len()))
+        })
+        .await
+    }
+
+    #[tokio::test]
+    async fn frames_wait_for_each_other_until_the_writer_reads() {
+        let (mut wire, mut client) = duplex(64 * 1024);
+        let mut gathered = Gathered::default();
+        for _ in 0..8 {
+            write(&mut gathered, &mut wire, &[7; 1000]).await;
+            poll_fn(|cx| Poll::Ready(gathered.flush(cx))).await;
+        }
+        assert_eq!(there(&mut client).await, None);
+        poll_fn(|cx| gathered.poll_due(&mut wire, cx))
+            .await
+            .unwrap();
+        assert_eq!(there(&mut client).await, Some(8000));
+        assert_eq!(gathered.bytes.capacity(), 0);
+        // What was not flushed waits, but not for ever.
+        write(&mut gathered, &mut wire, &[7; 9000]).await;
+        poll_fn(|cx| gathered.poll_due(&mut wire, cx))
+            .await
+            .unwrap();
+        assert_eq!(there(&mut client).await, None);
+        write(&mut gathered, &mut wire, &[7; 9000]).await;
+        assert_eq!(there(&mut client).await, Some(18_000));
+    }
+
+    #[tokio::test]
+    async fn who_reads_nothing_is_sent_no_more_than_waits() {
+        let (mut wire, client) = duplex(100);
+        let mut gathered = Gathered::default();
+        let slices = [IoSlice::new(&[7; 1000])];
+        let mut taken = 0;
+        let blocked = poll_fn(|cx| {
+            while let Poll::Ready(written) = gathered.poll_write(&mut wire, cx, &slices) {
+                taken += written.unwrap();
+            }
+            Poll::Ready(gathered.poll_out(&mut wire, cx).is_pending())
+        });
+        assert!(blocked.await);
+        assert!(taken <= GATHERED_BYTES_MAX + 100, "{taken}");
+        drop(client);
+        let failed = poll_fn(|cx| gathered.poll_out(&mut wire, cx)).await;
+        assert_eq!(failed.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    }
+
+    #[tokio::test]
+    async fn everything_comes_in_order() {
+        const PIECES: [usize; 10] = [9, 1000, 16_384, 0, 40_000, 1, 16_383, 9, 16_385, 300];
+        let all: Vec<u8> = (0..PIECES.iter().sum())
+            .map(|at| (at % 251) as u8)
+            .collect();
+        for room in [1, 7, 1000, 16_384, 50_000] {
+            for turns in 0..=PIECES.len() {
+                let (mut wire, mut client) = duplex(room);
+                let writing = async {
+                    let mut gathered = Gathered::default();
+                    let mut rest = &all[..];
+                    for (at, size) in PIECES.into_iter().enumerate() {
+                        let (piece, after) = rest.split_at(size);
+                        rest = after;
+                        write(&mut gathered, &mut wire, piece).await;
+                        if turns > 0 && at % turns == 0 {
+                            poll_fn(|cx| Poll::Ready(gathered.flush(cx))).await;
+                            let sent = poll_fn(|cx| gathered.poll_due(&mut wire, cx));
+                            sent.await.unwrap();
+                        }
+                    }
+                    let sent = poll_fn(|cx| gathered.poll_out(&mut wire, cx));
+                    sent.await.unwrap();
+                    drop(wire);
+                };
+                let mut read = Vec::new();
+                let (_, end) = tokio::join!(writing, client.read_to_end(&mut read));
+                end.unwrap();
+                assert!(read == all, "{room} {turns}");
+            }
+        }
+    }
+}
