@@ -47,11 +47,12 @@ impl Gathered {
     }
 
     /// It goes out with the next read, for which the writer's task is woken.
-    pub fn flush(&mut self, cx: &Context<'_>) {
+    pub fn poll_flush(&mut self, cx: &Context<'_>) -> Poll<io::Result<()>> {
         if !self.is_due {
             self.is_due = true;
             cx.waker().wake_by_ref();
         }
+        Poll::Ready(Ok(()))
     }
 
     /// Sends what is due, as far as that is possible.
@@ -144,7 +145,7 @@ mod tests {
         let mut gathered = Gathered::default();
         for _ in 0..8 {
             write(&mut gathered, &mut wire, &[7; 1000]).await;
-            poll_fn(|cx| Poll::Ready(gathered.flush(cx))).await;
+            poll_fn(|cx| gathered.poll_flush(cx)).await.unwrap();
         }
         assert_eq!(there(&mut client).await, None);
         poll_fn(|cx| gathered.poll_due(&mut wire, cx))
@@ -198,7 +199,7 @@ mod tests {
                         rest = after;
                         write(&mut gathered, &mut wire, piece).await;
                         if turns > 0 && at % turns == 0 {
-                            poll_fn(|cx| Poll::Ready(gathered.flush(cx))).await;
+                            poll_fn(|cx| gathered.poll_flush(cx)).await.unwrap();
                             let sent = poll_fn(|cx| gathered.poll_due(&mut wire, cx));
                             sent.await.unwrap();
                         }

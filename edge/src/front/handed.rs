@@ -297,10 +297,7 @@ impl AsyncWrite for Handed {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         match &mut this.stage {
-            Stage::Frames(_, gathered) => {
-                gathered.flush(cx);
-                Poll::Ready(Ok(()))
-            }
+            Stage::Frames(_, gathered) => gathered.poll_flush(cx),
             _ => Pin::new(&mut this.wire).poll_flush(cx),
         }
     }
