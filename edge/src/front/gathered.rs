@@ -10,6 +10,8 @@ use tokio::io::AsyncWrite;
 
 /// So much waits: as much as one record of TLS holds (RFC 8446 §5.1).
 const GATHERED_BYTES_MAX: usize = 16 * 1024;
+/// To copy more than this costs more than a write of its own.
+const SMALL_BYTES_MAX: usize = 4 * 1024;
 /// Slices that go out in one write.
 const SLICES_MAX: usize = 8;
 
@@ -22,7 +24,7 @@ pub struct Gathered {
 }
 
 impl Gathered {
-    /// What is too much to wait goes out from where it is, behind what waits.
+    /// What is too large to wait goes out from where it is, behind what waits.
     pub fn poll_write(
         &mut self,
         wire: &mut (impl AsyncWrite + Unpin),
@@ -30,7 +32,7 @@ impl Gathered {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let come = slices.iter().map(|slice| slice.len()).sum();
-        if self.bytes.len() + come <= GATHERED_BYTES_MAX {
+        if come <= SMALL_BYTES_MAX && self.bytes.len() + come <= GATHERED_BYTES_MAX {
             self.bytes.reserve(GATHERED_BYTES_MAX - self.bytes.len());
             for slice in slices {
                 self.bytes.extend_from_slice(slice);
@@ -154,13 +156,18 @@ mod tests {
         assert_eq!(there(&mut client).await, Some(8000));
         assert_eq!(gathered.bytes.capacity(), 0);
         // What was not flushed waits, but not for ever.
-        write(&mut gathered, &mut wire, &[7; 9000]).await;
-        poll_fn(|cx| gathered.poll_due(&mut wire, cx))
-            .await
-            .unwrap();
+        for _ in 0..8 {
+            write(&mut gathered, &mut wire, &[7; 2000]).await;
+            let sent = poll_fn(|cx| gathered.poll_due(&mut wire, cx));
+            sent.await.unwrap();
+        }
         assert_eq!(there(&mut client).await, None);
-        write(&mut gathered, &mut wire, &[7; 9000]).await;
+        write(&mut gathered, &mut wire, &[7; 2000]).await;
         assert_eq!(there(&mut client).await, Some(18_000));
+        // What is large goes out at once, behind what waits.
+        write(&mut gathered, &mut wire, &[7; 9]).await;
+        write(&mut gathered, &mut wire, &[7; 5000]).await;
+        assert_eq!(there(&mut client).await, Some(5009));
     }
 
     #[tokio::test]
@@ -184,7 +191,9 @@ mod tests {
 
     #[tokio::test]
     async fn everything_comes_in_order() {
-        const PIECES: [usize; 10] = [9, 1000, 16_384, 0, 40_000, 1, 16_383, 9, 16_385, 300];
+        const PIECES: [usize; 12] = [
+            9, 1000, 4096, 4097, 0, 40_000, 1, 16_383, 4000, 4000, 16_385, 300,
+        ];
         let all: Vec<u8> = (0..PIECES.iter().sum())
             .map(|at| (at % 251) as u8)
             .collect();
