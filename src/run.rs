@@ -75,7 +75,7 @@ pub(crate) struct RunArgs {
     /// One JSON line a request: - for stdout, off, or a file to append to
     #[arg(long, value_name = "-|off|FILE", default_value = "-", value_parser = access_log)]
     access_log: AccessLog,
-    /// Whether GET and HEAD over HTTP/1 are answered by Seawall's own reader: off, by Pingora's, with the same answers
+    /// Whether GET and HEAD are answered by Seawall's own doors: off, by Pingora's hooks, with the same answers
     #[arg(long, value_name = "on|off", default_value = "on", value_parser = on_or_off, action = ArgAction::Set)]
     front_door: bool,
 }

@@ -1,22 +1,20 @@
 //! What an edge counts. Names and units follow Prometheus; nothing a stranger chooses is ever a label.
 
-use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
-use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 use seawall_config::feed;
 use seawall_config::site::ContentCoding;
 
 use crate::rules::cache_status::Fwd;
 use crate::snapshot::Served;
-use crate::state::State;
 
 pub mod certificates;
+pub mod levels;
 mod meters;
 mod sharded;
 
@@ -291,71 +289,5 @@ impl Metrics {
 
     pub fn log_line_dropped(&self) {
         self.log_lines_dropped.inc();
-    }
-}
-
-/// What is read from the state when somebody looks, rather than kept up to date.
-#[derive(Debug)]
-pub struct Levels(Weak<State>);
-
-impl Levels {
-    pub fn register(registry: &mut Registry, state: &Arc<State>) {
-        registry.register_collector(Box::new(Self(Arc::downgrade(state))));
-    }
-}
-
-impl std::fmt::Debug for State {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("State")
-            .field("edge", &self.pseudonym.node)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Collector for Levels {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let Some(state) = self.0.upgrade() else {
-            return Ok(());
-        };
-        let (objects, bytes) = state.storage.size();
-        let ledger = state.ledger.read(|ledger| ledger.len()) as u64;
-        let gauges = [
-            ("cache_objects", "URLs stored", None, objects),
-            (
-                "cache",
-                "Bytes stored, with their bookkeeping",
-                Some(&Unit::Bytes),
-                bytes,
-            ),
-            (
-                "ledger_entries",
-                "Scopes the ledger remembers purges of",
-                None,
-                ledger,
-            ),
-            (
-                "vouching",
-                "1 while this edge may vouch for its objects",
-                None,
-                u64::from(state.vouches()),
-            ),
-            (
-                "origins_troubled",
-                "Servers of origins that are not in order, seen from here",
-                None,
-                state.troubled_origins().len() as u64,
-            ),
-        ];
-        for (name, help, unit, value) in gauges {
-            let gauge = ConstGauge::new(value as i64);
-            gauge.encode(encoder.encode_descriptor(name, help, unit, gauge.metric_type())?)?;
-        }
-        let evictions = ConstCounter::new(state.storage.evictions());
-        evictions.encode(encoder.encode_descriptor(
-            "evictions",
-            "URLs taken away to make room",
-            None,
-            evictions.metric_type(),
-        )?)
     }
 }

@@ -24,7 +24,7 @@ mod servers;
 mod trust;
 
 pub use pool::{Asking, Lease, Pool};
-pub use servers::Seen;
+pub use servers::{Seen, TurnedAway};
 
 /// Until a connection stands, TLS included.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);

@@ -74,6 +74,9 @@ fn a_server_that_fails_is_ejected_and_comes_back() {
     let failed = statuses.iter().filter(|status| **status == 500).count();
     // What has answered is not asked again elsewhere: a byte of an answer was here.
     assert_eq!((failed, asked(&ill, 100)), (3, 3), "{statuses:?}");
+    assert_eq!(seawall.metric("seawall_origin_ejections_total"), 1.0);
+    let site = "seawall_origin_ejections_total{site=\"a\"} 1";
+    assert!(seawall.metrics().contains(site), "{}", seawall.metrics());
     says(&ill, 100, &ok("well again"));
     eventually("it is asked again", || {
         seawall.get("/99").text() == "well again"
@@ -101,6 +104,7 @@ fn an_open_breaker_answers_at_once_and_the_origin_is_left_alone() {
     let posted = seawall.request("POST", "/11", &[], b"a=b");
     posted.fails(503, "origin breaker is open");
     assert_eq!(asked(&origin, 50), 3);
+    assert_eq!(seawall.metric("seawall_origin_breaker_openings_total"), 1.0);
     // What is stored stands in, and the origin is left alone.
     seawall.get("/kept").is("STALE", "kept");
     assert_eq!(origin.requests("/kept"), 1);

@@ -97,12 +97,14 @@ impl Breaker {
         }
     }
 
-    /// It ended. What began before the breaker opened says nothing of the server since.
-    pub fn end(&mut self, rules: &Rules, permit: Permit, outcome: Outcome, now_ms: u64) {
+    /// It ended; true: with that the breaker opens. What began before it opened says nothing of the server since.
+    pub fn end(&mut self, rules: &Rules, permit: Permit, outcome: Outcome, now_ms: u64) -> bool {
         match (&mut self.state, permit) {
             (State::Closed { failures }, Permit::Closed) => match outcome {
                 Outcome::Success { .. } => *failures = 0,
-                Outcome::Failure if *failures + 1 >= rules.failures => self.open(rules, now_ms),
+                Outcome::Failure if *failures + 1 >= rules.failures => {
+                    return self.open(rules, now_ms);
+                }
                 Outcome::Failure => *failures += 1,
                 Outcome::Neither => {}
             },
@@ -121,12 +123,14 @@ impl Breaker {
             }
             _ => {}
         }
+        false
     }
 
-    fn open(&mut self, rules: &Rules, now_ms: u64) {
+    fn open(&mut self, rules: &Rules, now_ms: u64) -> bool {
         self.state = State::Open {
             until_ms: now_ms.saturating_add(millis(rules.open)),
         };
+        true
     }
 }
 
@@ -144,7 +148,7 @@ mod tests {
     };
 
     /// `f`, `s`, `n`: a request begins and ends so. `+`: half a second. Each verdict before it as a letter: closed,
-    /// probe, open, half-open.
+    /// probe, open, half-open; and `!` where the breaker opens.
     fn script(script: &str) -> String {
         let (mut breaker, mut now_ms, mut told) = (Breaker::default(), 0, String::new());
         for step in script.chars() {
@@ -166,7 +170,9 @@ mod tests {
             });
             if !matches!(verdict, Verdict::Refuse(_)) {
                 let permit = breaker.begin(verdict);
-                breaker.end(&RULES, permit, outcome, now_ms);
+                if breaker.end(&RULES, permit, outcome, now_ms) {
+                    told.push('!');
+                }
             }
         }
         told
@@ -177,17 +183,17 @@ mod tests {
         let check = |steps: &str, expect: &str| assert_eq!(script(steps), expect, "{steps}");
         check("ffs", "ccc");
         check("ffsffs", "cccccc");
-        check("fffs", "ccco");
+        check("fffs", "ccc!o");
         // Who left is no proof of anything.
-        check("ffnfs", "cccco");
-        check("fff+s", "ccco");
-        check("fff++s", "cccp");
-        check("fff++sss", "cccppc");
-        check("fff++fs", "cccpo");
-        check("fff++sfs", "cccppo");
-        check("fff++nnss", "cccpppp");
-        check("fff++ssffs", "cccppccc");
-        check("fff++ssfffs", "cccppccco");
+        check("ffnfs", "cccc!o");
+        check("fff+s", "ccc!o");
+        check("fff++s", "ccc!p");
+        check("fff++sss", "ccc!ppc");
+        check("fff++fs", "ccc!p!o");
+        check("fff++sfs", "ccc!pp!o");
+        check("fff++nnss", "ccc!pppp");
+        check("fff++ssffs", "ccc!ppccc");
+        check("fff++ssfffs", "ccc!ppccc!o");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use super::balance::print;
 use super::health::Turned;
 use super::names::Names;
-use super::servers::{Ask, Chosen, Common, Ejected, Refused, Seen, Servers, Standing};
+use super::servers::{Ask, Chosen, Common, Ejected, Refused, Seen, Servers, Standing, TurnedAway};
 use super::trust::Trust;
 use super::{Failure, RETRIES_MAX, permitted};
 use crate::answer::Journey;
@@ -216,6 +216,11 @@ impl Pool {
                 .map(|at| sight(servers, at))
                 .collect()
         })
+    }
+
+    /// In all versions of it.
+    pub fn turned_away(&self) -> TurnedAway {
+        self.common().turned_away
     }
 
     pub fn url(&self, at: usize) -> &str {

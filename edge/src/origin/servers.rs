@@ -35,6 +35,14 @@ pub struct Common {
     pub waiting: u32,
     pub budget: Budget,
     interval_began_ms: u64,
+    pub turned_away: TurnedAway,
+}
+
+/// How often a server was left alone for a while.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TurnedAway {
+    pub ejections: u64,
+    pub breaker_openings: u64,
 }
 
 /// The servers of one version of a pool, as they stand.
@@ -152,7 +160,8 @@ impl Servers<'_> {
     /// What it says to the breaker alone.
     pub fn report_probe(&mut self, chosen: Chosen, outcome: Outcome, now_ms: u64) {
         if let (Some(rules), Some(standing)) = (&self.origin.breaker, self.all.get_mut(chosen.at)) {
-            standing.breaker.end(rules, chosen.permit, outcome, now_ms);
+            let opens = standing.breaker.end(rules, chosen.permit, outcome, now_ms);
+            self.common.turned_away.breaker_openings += u64::from(opens);
         }
     }
 
@@ -264,6 +273,7 @@ impl Servers<'_> {
             return None;
         }
         standing.record.eject(rules, now_ms);
+        self.common.turned_away.ejections += 1;
         Some((at, why))
     }
 
