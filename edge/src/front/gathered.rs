@@ -19,6 +19,8 @@ const SLICES_MAX: usize = 8;
 #[derive(Debug, Default)]
 pub struct Gathered {
     bytes: BytesMut,
+    /// Something was written since the last time that all had gone out.
+    is_new: bool,
     /// It was flushed, and is to go out soon.
     is_due: bool,
 }
@@ -31,6 +33,7 @@ impl Gathered {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.is_new = true;
         let come = slices.iter().map(|slice| slice.len()).sum();
         if come <= SMALL_BYTES_MAX && self.bytes.len() + come <= GATHERED_BYTES_MAX {
             self.bytes.reserve(GATHERED_BYTES_MAX - self.bytes.len());
@@ -48,9 +51,10 @@ impl Gathered {
         }
     }
 
-    /// It goes out with the next read, for which the writer's task is woken.
+    /// It goes out with the next read, for which the writer's task is woken. The h2 crate flushes each time it has looked
+    /// for something to do: where nothing was written it would be woken for ever.
     pub fn poll_flush(&mut self, cx: &Context<'_>) -> Poll<io::Result<()>> {
-        if !self.is_due {
+        if self.is_new && !self.is_due {
             self.is_due = true;
             cx.waker().wake_by_ref();
         }
@@ -81,7 +85,7 @@ impl Gathered {
         // A connection that has nothing to say holds no buffer.
         self.bytes = BytesMut::new();
         ready!(Pin::new(wire).poll_flush(cx))?;
-        self.is_due = false;
+        (self.is_new, self.is_due) = (false, false);
         Poll::Ready(Ok(()))
     }
 
@@ -117,6 +121,9 @@ impl Gathered {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use std::future::poll_fn;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
 
     use tokio::io::{AsyncReadExt, DuplexStream, duplex};
 
@@ -168,6 +175,40 @@ mod tests {
         write(&mut gathered, &mut wire, &[7; 9]).await;
         write(&mut gathered, &mut wire, &[7; 5000]).await;
         assert_eq!(there(&mut client).await, Some(5009));
+    }
+
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_writer_is_woken_once_for_what_it_wrote_and_never_for_nothing() {
+        let (mut wire, _client) = duplex(64 * 1024);
+        let mut gathered = Gathered::default();
+        let wakes = Arc::new(Wakes::default());
+        let waker = wakes.clone().into();
+        let cx = &mut Context::from_waker(&waker);
+        for written in 1..=3 {
+            let slices = [IoSlice::new(&[7; 1000]), IoSlice::new(&[7; 10_000])];
+            assert!(
+                gathered
+                    .poll_write(&mut wire, cx, &slices[..written % 2 + 1])
+                    .is_ready()
+            );
+            for _ in 0..3 {
+                assert!(gathered.poll_flush(cx).is_ready());
+            }
+            for _ in 0..3 {
+                assert!(gathered.poll_due(&mut wire, cx).is_ready());
+                assert!(gathered.poll_flush(cx).is_ready());
+            }
+            assert_eq!(wakes.0.load(Ordering::Relaxed), written);
+        }
     }
 
     #[tokio::test]
