@@ -1,6 +1,7 @@
-//! The same requests to two edges, one of which leaves HTTP/1 to Pingora: both say the same.
+//! The same requests to two edges, one of which leaves them to Pingora: both say the same.
 
 use super::*;
+use crate::support::Crowd;
 
 const CASES: u64 = 300;
 const REQUESTS: usize = 12;
@@ -36,6 +37,56 @@ fn both_readers_give_the_same_answers() {
             assert_eq!(said[0], said[1], "case {case}: {method} {fields:?}");
         }
     }
+}
+
+#[test]
+fn over_http_2_requests_that_come_together_get_the_answers_of_pingoras_hooks() {
+    /// Of different URLs: what two of the same get depends on which comes first.
+    const TOGETHER: u64 = 20;
+    let origin = Origin::start();
+    let run = |switch| {
+        let args = ["--origin", &origin.url(), "--front-door", switch];
+        Seawall::run_with(&args, &Folder::new())
+    };
+    let edges = [run("on"), run("off")];
+    let crowds = edges.each_ref().map(|edge| Crowd::of(1, edge));
+    for group in 0..CASES / TOGETHER {
+        let mut random = fastrand::Rng::with_seed(group);
+        let targets: Vec<_> = (0..TOGETHER).map(|n| format!("/{group}-{n}")).collect();
+        for target in &targets {
+            origin.says(target, said(&mut random));
+        }
+        for _ in 0..REQUESTS {
+            let asked: Vec<_> = targets
+                .iter()
+                .map(|target| (target, asked_over_http_2(&mut random)))
+                .collect();
+            let [ours, pingoras] = crowds.each_ref().map(|crowd| {
+                let waiting: Vec<_> = asked
+                    .iter()
+                    .map(|(target, (method, fields))| crowd.ask(0, method, target, fields))
+                    .collect();
+                let answers = waiting.into_iter().map(|waiting| crowd.wait(waiting));
+                answers.map(|answer| essence(&answer)).collect::<Vec<_>>()
+            });
+            for ((asked, ours), pingoras) in asked.iter().zip(ours).zip(pingoras) {
+                assert_eq!(ours, pingoras, "{asked:?}");
+            }
+        }
+    }
+    let told = edges[0].metrics();
+    for cache in ["HIT", "MISS", "STALE"] {
+        let counted = format!("cache=\"{cache}\",code_class=\"2xx\"");
+        assert!(told.contains(&counted), "{told}");
+    }
+}
+
+/// Nothing of a connection's, for which HTTP/2 has no fields (RFC 9113 §8.2.2); and no body.
+fn asked_over_http_2(random: &mut fastrand::Rng) -> (&'static str, Vec<Field>) {
+    let (method, mut fields, _) = asked(random);
+    let of_http_1 = ["host", "connection", "expect", "upgrade"];
+    fields.retain(|(name, _)| !of_http_1.contains(name));
+    (method, fields)
 }
 
 fn said(random: &mut fastrand::Rng) -> crate::support::Answer {

@@ -50,8 +50,24 @@ impl Crowd {
 
     /// A GET under way, on the connection whose turn it is. To abort it is the client taking it back.
     pub fn get(&self, number: usize, target: &str) -> JoinHandle<Response> {
+        self.ask(number, "GET", target, &[])
+    }
+
+    pub fn ask(
+        &self,
+        number: usize,
+        method: &str,
+        target: &str,
+        fields: &[(&str, &str)],
+    ) -> JoinHandle<Response> {
         let mut sender = self.connections[number % self.connections.len()].clone();
-        let request = hyper::Request::get(format!("https://{}{target}", self.address));
+        let request = hyper::Request::builder()
+            .method(method)
+            .uri(format!("https://{}{target}", self.address));
+        let named = |request: hyper::http::request::Builder, field: &(&str, &str)| {
+            request.header(field.0, field.1)
+        };
+        let request = fields.iter().fold(request, named);
         let request = request.body(Empty::new()).unwrap();
         self.runtime.spawn(async move {
             let answer = sender.send_request(request).await.unwrap();
