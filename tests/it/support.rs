@@ -8,7 +8,7 @@ mod curl;
 mod disk;
 mod etcd;
 mod folder;
-mod h2;
+pub mod h2;
 pub mod message;
 mod origin;
 mod pki;

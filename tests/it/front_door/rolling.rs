@@ -8,7 +8,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crate::support::{Authority, Connection, Folder, Origin, Role, Seawall, eventually, ok};
+use crate::support::h2::{connector, insist};
+use crate::support::{
+    Authority, Connection, Folder, Origin, Response, Role, Seawall, eventually, ok,
+};
 
 const REQUESTS: u64 = 100_000;
 const CLIENTS: usize = 8;
@@ -20,6 +23,36 @@ struct Seen {
     answered: AtomicU64,
     failed: AtomicU64,
     done: AtomicBool,
+}
+
+impl Seen {
+    fn count(&self, is_right: bool) {
+        let count = match is_right {
+            true => &self.answered,
+            false => &self.failed,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Until so many are answered, or one has failed.
+    fn wait_for(&self, enough: u64) {
+        while self.answered.load(Ordering::Relaxed) < enough
+            && self.failed.load(Ordering::Relaxed) == 0
+        {
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn are_all_right(&self) {
+        let answered = self.answered.load(Ordering::Relaxed);
+        let failed = self.failed.load(Ordering::Relaxed);
+        println!("{answered} answered, {failed} failed, {STOPS} restarts");
+        assert!(answered >= REQUESTS && failed == 0, "{answered} {failed}");
+    }
+}
+
+fn is_right(answer: &Response) -> bool {
+    answer.status == 200 && answer.complete && answer.body == b"a"
 }
 
 #[test]
@@ -36,12 +69,8 @@ fn an_edge_that_drains_fails_no_request() {
     let clients: Vec<_> = (0..CLIENTS)
         .map(|n| client(n, addresses, seen.clone()))
         .collect();
-    let answered = || seen.answered.load(Ordering::Relaxed);
     for stop in 0..STOPS {
-        let enough = REQUESTS / STOPS as u64 * (stop as u64 + 1);
-        while answered() < enough && seen.failed.load(Ordering::Relaxed) == 0 {
-            thread::sleep(Duration::from_millis(10));
-        }
+        seen.wait_for(REQUESTS / STOPS as u64 * (stop as u64 + 1));
         let edge = &mut edges[stop % 2];
         edge.terminate();
         edge.restart();
@@ -51,9 +80,35 @@ fn an_edge_that_drains_fails_no_request() {
     clients
         .into_iter()
         .for_each(|client| client.join().unwrap());
-    let (answered, failed) = (answered(), seen.failed.load(Ordering::Relaxed));
-    println!("{answered} answered, {failed} failed, {STOPS} restarts");
-    assert!(answered >= REQUESTS && failed == 0, "{answered} {failed}");
+    seen.are_all_right();
+}
+
+#[test]
+fn an_edge_that_drains_over_http_2_fails_no_request() {
+    const CONNECTIONS: usize = 4;
+    const TOGETHER: usize = 20;
+    let origin = Origin::start();
+    origin.says("/a", ok("a").max_age(3_600));
+    let mut seawall = Seawall::run(&origin);
+    let seen = Seen::default();
+    thread::scope(|scope| {
+        for _ in 0..CONNECTIONS {
+            let (seen, address, connector) = (&seen, seawall.listen_tls(), connector(&seawall));
+            scope.spawn(move || {
+                let goes_on = || !seen.done.load(Ordering::Relaxed);
+                insist(address, &connector, "/a", TOGETHER, goes_on, |answer| {
+                    seen.count(answer.is_ok_and(|answer| is_right(&answer)));
+                });
+            });
+        }
+        for stop in 1..=STOPS as u64 {
+            seen.wait_for(REQUESTS / STOPS as u64 * stop);
+            seawall.terminate();
+            seawall.restart();
+        }
+        seen.done.store(true, Ordering::Relaxed);
+    });
+    seen.are_all_right();
 }
 
 /// One request after the other; a connection that the edge ends is followed by one to whichever edge is there.
@@ -72,13 +127,8 @@ fn client(n: usize, edges: [SocketAddr; 2], seen: Arc<Seen>) -> JoinHandle<()> {
                 }
             });
             let answer = open.request("GET", "/a", &[("host", "a.test")], b"");
-            let is_good = answer.status == 200 && answer.complete && answer.body == b"a";
-            let count = if is_good {
-                &seen.answered
-            } else {
-                &seen.failed
-            };
-            count.fetch_add(1, Ordering::Relaxed);
+            let is_good = is_right(&answer);
+            seen.count(is_good);
             if is_good && answer.field("connection") != Some("close") {
                 connection = Some(open);
             }

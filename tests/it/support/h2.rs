@@ -1,10 +1,12 @@
 //! HTTP/2 over TLS by hyper: many clients on few connections, and a stream that is taken back.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
 use hyper::client::conn::http2::{SendRequest, handshake};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::pem::PemObject;
@@ -39,7 +41,7 @@ impl Crowd {
         let address = seawall.listen_tls();
         let connector = connector(seawall);
         let connections = (0..requests.div_ceil(STREAMS))
-            .map(|_| runtime.block_on(connect(&connector, address)))
+            .map(|_| runtime.block_on(connect(&connector, address)).unwrap())
             .collect();
         Self {
             runtime,
@@ -69,23 +71,8 @@ impl Crowd {
         };
         let request = fields.iter().fold(request, named);
         let request = request.body(Empty::new()).unwrap();
-        self.runtime.spawn(async move {
-            let answer = sender.send_request(request).await.unwrap();
-            let (head, body) = answer.into_parts();
-            let fields = head.headers.iter();
-            let fields: Fields = fields
-                .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
-                .collect();
-            let body = body.collect().await;
-            Response {
-                status: head.status.as_u16(),
-                fields,
-                complete: body.is_ok(),
-                body: body
-                    .map(|body| body.to_bytes().to_vec())
-                    .unwrap_or_default(),
-            }
-        })
+        self.runtime
+            .spawn(async move { whole(sender.send_request(request).await.unwrap()).await })
     }
 
     pub fn wait(&self, waiting: JoinHandle<Response>) -> Response {
@@ -93,7 +80,8 @@ impl Crowd {
     }
 }
 
-fn connector(seawall: &Seawall) -> TlsConnector {
+/// It trusts the authority of this edge.
+pub fn connector(seawall: &Seawall) -> TlsConnector {
     let mut roots = rustls::RootCertStore::empty();
     let ca = CertificateDer::from_pem_file(seawall.state().join("ca.pem")).unwrap();
     roots.add(ca).unwrap();
@@ -107,13 +95,72 @@ fn connector(seawall: &Seawall) -> TlsConnector {
     TlsConnector::from(Arc::new(config))
 }
 
-async fn connect(connector: &TlsConnector, address: SocketAddr) -> SendRequest<Empty<Bytes>> {
-    let tcp = TcpStream::connect(address).await.unwrap();
+async fn connect(
+    connector: &TlsConnector,
+    address: SocketAddr,
+) -> io::Result<SendRequest<Empty<Bytes>>> {
+    let tcp = TcpStream::connect(address).await?;
     let name = ServerName::IpAddress(address.ip().into());
-    let tls = connector.connect(name, tcp).await.unwrap();
-    let (sender, connection) = handshake(TokioExecutor::new(), TokioIo::new(tls))
-        .await
-        .unwrap();
+    let tls = connector.connect(name, tcp).await?;
+    let shaken = handshake(TokioExecutor::new(), TokioIo::new(tls)).await;
+    let (sender, connection) = shaken.map_err(io::Error::other)?;
     tokio::spawn(connection);
-    sender
+    Ok(sender)
+}
+
+async fn whole(answer: hyper::Response<Incoming>) -> Response {
+    let (head, body) = answer.into_parts();
+    let fields = head.headers.iter();
+    let fields: Fields = fields
+        .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
+        .collect();
+    let body = body.collect().await;
+    Response {
+        status: head.status.as_u16(),
+        fields,
+        complete: body.is_ok(),
+        body: body
+            .map(|body| body.to_bytes().to_vec())
+            .unwrap_or_default(),
+    }
+}
+
+/// A client that asks for `target`, so many times at once, again and again while it `goes_on`. A connection that the edge
+/// ends is followed by another. `take` gets each answer, or why there was none to a request that was sent.
+pub fn insist(
+    address: SocketAddr,
+    connector: &TlsConnector,
+    target: &str,
+    together: usize,
+    goes_on: impl Fn() -> bool,
+    take: impl Fn(Result<Response, hyper::Error>),
+) {
+    let ask = |mut open: SendRequest<Empty<Bytes>>| {
+        let request = hyper::Request::get(format!("https://{address}{target}"));
+        let request = request.body(Empty::new()).unwrap();
+        tokio::spawn(async move { Ok(whole(open.send_request(request).await?).await) })
+    };
+    let insisting = async {
+        while goes_on() {
+            // Nothing was asked yet, so nothing fails.
+            let Ok(mut open) = connect(connector, address).await else {
+                continue;
+            };
+            while goes_on() && open.ready().await.is_ok() {
+                let asked: Vec<_> = (0..together).map(|_| ask(open.clone())).collect();
+                for answer in asked {
+                    let answer = answer.await.unwrap();
+                    let never_sent = |error: &hyper::Error| error.is_canceled();
+                    if !answer.as_ref().is_err_and(never_sent) {
+                        take(answer);
+                    }
+                }
+            }
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(insisting);
 }
