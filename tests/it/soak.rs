@@ -2,6 +2,7 @@
 //! meanwhile.
 
 use std::net::SocketAddr;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -76,6 +77,18 @@ fn memory_stays_within_its_bound_whatever_is_asked_for() {
         RESIDENT_KIB_MAX / 1024
     );
     assert!(most <= RESIDENT_KIB_MAX, "{most} KiB");
+}
+
+/// `.cargo/config.toml` says it when the allocator is built: a build that loses it holds more memory under churn.
+#[test]
+fn free_pages_go_back_to_the_kernel_soon() {
+    let told = Command::new(env!("CARGO_BIN_EXE_seawall"))
+        .arg("--version")
+        .env("_RJEM_MALLOC_CONF", "confirm_conf:true")
+        .output()
+        .unwrap();
+    let told = String::from_utf8(told.stderr).unwrap();
+    assert!(told.contains("dirty_decay_ms:"), "{told}");
 }
 
 /// One body, whole; how many bytes it had.

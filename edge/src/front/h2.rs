@@ -28,6 +28,8 @@ use crate::proxy::Proxy;
 
 /// So many malformed requests end a connection, as they do at Pingora.
 const MALFORMED_MAX: usize = 32;
+/// So many requests are answered before more are looked at: as many as may be open at once.
+const TOGETHER_MAX: usize = 100;
 
 /// Until when a connection may have nothing to do.
 struct Quiet {
@@ -69,16 +71,19 @@ pub(super) async fn serve(shared: &Arc<Shared>, wire: Wire, client: SocketAddr) 
                 continue;
             }
             // Cancel-safe.
-            accepted = HttpSession::from_h2_conn(&mut connection, digest.clone()) => accepted,
+            accepted = HttpSession::from_h2_conn(&mut connection, digest.clone()),
+                if come.len() < TOGETHER_MAX => accepted,
             // No more have come.
             () = ready(()), if !come.is_empty() => {
-                for stream in come.drain(..) {
+                // A connection that has nothing to do holds no buffer.
+                for stream in std::mem::take(&mut come) {
                     answer(shared, stream, &mut waiting).await;
                 }
                 quiet.begin_again();
                 continue;
             }
             Some(_) = waiting.join_next() => {
+                while waiting.try_join_next().is_some() {}
                 quiet.begin_again();
                 continue;
             }
@@ -86,11 +91,14 @@ pub(super) async fn serve(shared: &Arc<Shared>, wire: Wire, client: SocketAddr) 
         };
         match accepted {
             Ok(Some(H2Accept::Session(stream))) => come.push(stream),
-            Ok(Some(H2Accept::Rejected)) if malformed < MALFORMED_MAX => malformed += 1,
+            Ok(Some(H2Accept::Rejected)) if malformed + 1 < MALFORMED_MAX => malformed += 1,
             Ok(Some(H2Accept::Rejected)) | Ok(None) | Err(_) => break,
         }
     }
     // Each learns of the end by itself, and tells of it.
+    for stream in come {
+        waiting.spawn(one(shared.clone(), stream));
+    }
     waiting.detach_all();
 }
 

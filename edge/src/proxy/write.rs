@@ -69,22 +69,27 @@ impl Proxy {
         if !measured && session.req_header().version == http::Version::HTTP_11 {
             response.insert_header(header::TRANSFER_ENCODING, "chunked")?;
         }
-        write_head(session, Box::new(response), empty).await?;
+        let is_all = write_head(session, Box::new(response), empty).await?;
         visit.first_byte = Some(clock::instant());
-        write_body(session, body).await
+        match is_all {
+            true => Ok(()),
+            false => write_body(session, body).await,
+        }
     }
 }
 
-/// Over HTTP/2 a head that nothing follows says so: that spares a frame.
+/// Over HTTP/2 a head that nothing follows says so: that spares a frame. Whether it has said so.
 async fn write_head(
     session: &mut ServerSession,
     head: Box<ResponseHeader>,
-    is_all: bool,
-) -> pingora_error::Result<()> {
-    match session {
-        ServerSession::H2(stream) => stream.write_response_header(head, is_all),
-        session => session.write_response_header(head).await,
+    is_empty: bool,
+) -> pingora_error::Result<bool> {
+    if let ServerSession::H2(stream) = session {
+        return stream
+            .write_response_header(head, is_empty)
+            .map(|()| is_empty);
     }
+    session.write_response_header(head).await.map(|()| false)
 }
 
 async fn write_body(session: &mut ServerSession, body: Content) -> pingora_error::Result<()> {

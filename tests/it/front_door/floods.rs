@@ -121,3 +121,23 @@ fn who_opens_no_window_or_drips_is_let_go() {
     drop((stalled, stop));
     dripping.join().unwrap();
 }
+
+#[test]
+fn a_request_is_counted_though_what_comes_with_it_ends_the_connection() {
+    let origin = Origin::start();
+    origin.says("/a", ok("a"));
+    let seawall = Seawall::run(&origin);
+    // RFC 9113 §8.3.1: neither `:authority` nor Host.
+    let nobodys = [&[0x82, 0x87, 4, 2][..], b"/a"].concat();
+    let flags = END_HEADERS | END_STREAM;
+    let malformed = (0..40).map(|n| frame(HEADERS, flags, 3 + 2 * n, &nobodys));
+    let burst: Vec<_> = [get(1, "/a", END_STREAM)]
+        .into_iter()
+        .chain(malformed)
+        .collect();
+    let client = Client::connect(seawall.listen_tls()).send(&burst.concat());
+    assert_ne!(client.ends(), NOT_CUT);
+    eventually("it is counted", || {
+        seawall.metric("seawall_requests_total") == 1.0
+    });
+}
