@@ -88,7 +88,10 @@ fn free_pages_go_back_to_the_kernel_soon() {
         .output()
         .unwrap();
     let told = String::from_utf8(told.stderr).unwrap();
-    assert!(told.contains("dirty_decay_ms:"), "{told}");
+    for setting in ["background_thread:true", "dirty_decay_ms:100"] {
+        let set = format!("Set conf value: {setting}");
+        assert!(told.contains(&set), "{told}");
+    }
 }
 
 /// One body, whole; how many bytes it had.
