@@ -118,9 +118,9 @@ impl Gathered {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
-    use std::future::poll_fn;
+    use std::future::{Future, poll_fn};
+    use std::pin::pin;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::Wake;
@@ -129,12 +129,44 @@ mod tests {
 
     use super::*;
 
-    async fn write(gathered: &mut Gathered, wire: &mut DuplexStream, mut piece: &[u8]) {
-        while !piece.is_empty() {
-            let (one, other) = piece.split_at(piece.len() / 2);
-            let slices = [IoSlice::new(one), IoSlice::new(other)];
-            let written = poll_fn(|cx| gathered.poll_write(wire, cx, &slices)).await;
-            piece = &piece[written.unwrap()..];
+    /// What is written and its other end.
+    struct Written {
+        gathered: Gathered,
+        wire: DuplexStream,
+    }
+
+    impl Written {
+        /// To a pipe that takes at most `room` bytes at once.
+        fn to(room: usize) -> (Self, DuplexStream) {
+            let (wire, client) = duplex(room);
+            let gathered = Gathered::default();
+            (Self { gathered, wire }, client)
+        }
+
+        async fn write(&mut self, mut piece: &[u8]) -> io::Result<()> {
+            let Self { gathered, wire } = self;
+            while !piece.is_empty() {
+                let (one, other) = piece.split_at(piece.len() / 2);
+                let slices = [IoSlice::new(one), IoSlice::new(other)];
+                let written = poll_fn(|cx| gathered.poll_write(wire, cx, &slices)).await?;
+                (_, piece) = piece.split_at(written);
+            }
+            Ok(())
+        }
+
+        async fn flush(&mut self) -> io::Result<()> {
+            poll_fn(|cx| self.gathered.poll_flush(cx)).await
+        }
+
+        /// The writer reads.
+        async fn send_due(&mut self) -> io::Result<()> {
+            let Self { gathered, wire } = self;
+            poll_fn(|cx| gathered.poll_due(wire, cx)).await
+        }
+
+        async fn send_all(&mut self) -> io::Result<()> {
+            let Self { gathered, wire } = self;
+            poll_fn(|cx| gathered.poll_out(wire, cx)).await
         }
     }
 
@@ -149,32 +181,29 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn frames_wait_for_each_other_until_the_writer_reads() {
-        let (mut wire, mut client) = duplex(64 * 1024);
-        let mut gathered = Gathered::default();
+    async fn frames_wait_for_each_other_until_the_writer_reads() -> io::Result<()> {
+        let (mut written, mut client) = Written::to(64 * 1024);
         for _ in 0..8 {
-            write(&mut gathered, &mut wire, &[7; 1000]).await;
-            poll_fn(|cx| gathered.poll_flush(cx)).await.unwrap();
+            written.write(&[7; 1000]).await?;
+            written.flush().await?;
         }
         assert_eq!(there(&mut client).await, None);
-        poll_fn(|cx| gathered.poll_due(&mut wire, cx))
-            .await
-            .unwrap();
+        written.send_due().await?;
         assert_eq!(there(&mut client).await, Some(8000));
-        assert_eq!(gathered.bytes.capacity(), 0);
+        assert_eq!(written.gathered.bytes.capacity(), 0);
         // What was not flushed waits, but not for ever.
         for _ in 0..8 {
-            write(&mut gathered, &mut wire, &[7; 2000]).await;
-            let sent = poll_fn(|cx| gathered.poll_due(&mut wire, cx));
-            sent.await.unwrap();
+            written.write(&[7; 2000]).await?;
+            written.send_due().await?;
         }
         assert_eq!(there(&mut client).await, None);
-        write(&mut gathered, &mut wire, &[7; 2000]).await;
+        written.write(&[7; 2000]).await?;
         assert_eq!(there(&mut client).await, Some(18_000));
         // What is large goes out at once, behind what waits.
-        write(&mut gathered, &mut wire, &[7; 9]).await;
-        write(&mut gathered, &mut wire, &[7; 5000]).await;
+        written.write(&[7; 9]).await?;
+        written.write(&[7; 5000]).await?;
         assert_eq!(there(&mut client).await, Some(5009));
+        Ok(())
     }
 
     #[derive(Default)]
@@ -213,25 +242,35 @@ mod tests {
 
     #[tokio::test]
     async fn who_reads_nothing_is_sent_no_more_than_waits() {
-        let (mut wire, client) = duplex(100);
-        let mut gathered = Gathered::default();
-        let slices = [IoSlice::new(&[7; 1000])];
+        const ROOM: usize = 100;
+        let (mut written, client) = Written::to(ROOM);
+        let all = [7; GATHERED_BYTES_MAX + ROOM];
         let mut taken = 0;
-        let blocked = poll_fn(|cx| {
-            while let Poll::Ready(written) = gathered.poll_write(&mut wire, cx, &slices) {
-                taken += written.unwrap();
+        for piece in all.chunks(1000) {
+            if poll_once(written.write(piece)).await.is_none() {
+                break;
             }
-            Poll::Ready(gathered.poll_out(&mut wire, cx).is_pending())
-        });
-        assert!(blocked.await);
-        assert!(taken <= GATHERED_BYTES_MAX + 100, "{taken}");
+            taken += piece.len();
+        }
+        assert!(taken > 0 && taken < all.len(), "{taken}");
+        assert!(poll_once(written.send_all()).await.is_none());
         drop(client);
-        let failed = poll_fn(|cx| gathered.poll_out(&mut wire, cx)).await;
-        assert_eq!(failed.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        let failed = written.send_all().await.map_err(|error| error.kind());
+        assert_eq!(failed, Err(io::ErrorKind::BrokenPipe));
+    }
+
+    /// None: it has to wait.
+    async fn poll_once<T>(attempt: impl Future<Output = T>) -> Option<T> {
+        let mut attempt = pin!(attempt);
+        poll_fn(|cx| match attempt.as_mut().poll(cx) {
+            Poll::Ready(done) => Poll::Ready(Some(done)),
+            Poll::Pending => Poll::Ready(None),
+        })
+        .await
     }
 
     #[tokio::test]
-    async fn everything_comes_in_order() {
+    async fn everything_comes_in_order() -> io::Result<()> {
         const PIECES: [usize; 12] = [
             9, 1000, 4096, 4097, 0, 40_000, 1, 16_383, 4000, 4000, 16_385, 300,
         ];
@@ -240,29 +279,27 @@ mod tests {
             .collect();
         for room in [1, 7, 1000, 16_384, 50_000] {
             for turns in 0..=PIECES.len() {
-                let (mut wire, mut client) = duplex(room);
+                let (mut written, mut client) = Written::to(room);
                 let writing = async {
-                    let mut gathered = Gathered::default();
                     let mut rest = &all[..];
                     for (at, size) in PIECES.into_iter().enumerate() {
                         let (piece, after) = rest.split_at(size);
                         rest = after;
-                        write(&mut gathered, &mut wire, piece).await;
+                        written.write(piece).await?;
                         if turns > 0 && at % turns == 0 {
-                            poll_fn(|cx| gathered.poll_flush(cx)).await.unwrap();
-                            let sent = poll_fn(|cx| gathered.poll_due(&mut wire, cx));
-                            sent.await.unwrap();
+                            written.flush().await?;
+                            written.send_due().await?;
                         }
                     }
-                    let sent = poll_fn(|cx| gathered.poll_out(&mut wire, cx));
-                    sent.await.unwrap();
-                    drop(wire);
+                    written.send_all().await?;
+                    drop(written);
+                    io::Result::Ok(())
                 };
                 let mut read = Vec::new();
-                let (_, end) = tokio::join!(writing, client.read_to_end(&mut read));
-                end.unwrap();
+                tokio::try_join!(writing, client.read_to_end(&mut read))?;
                 assert!(read == all, "{room} {turns}");
             }
         }
+        Ok(())
     }
 }
