@@ -2,7 +2,7 @@
 //!
 //! Pingora's writer puts its own Date over whatever an answer says (RFC 9110 §6.6.1 leaves it to the origin).
 //! For what passes through Pingora this stream around the client's puts the right one back, in the same 29 bytes, when
-//! the head passes. Everything else, HTTP/2 and upgraded connections whole, passes untouched.
+//! the head passes. Everything else passes untouched, and so does all of an upgraded connection.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
