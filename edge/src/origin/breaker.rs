@@ -103,7 +103,8 @@ impl Breaker {
             (State::Closed { failures }, Permit::Closed) => match outcome {
                 Outcome::Success { .. } => *failures = 0,
                 Outcome::Failure if *failures + 1 >= rules.failures => {
-                    return self.open(rules, now_ms);
+                    self.open(rules, now_ms);
+                    return true;
                 }
                 Outcome::Failure => *failures += 1,
                 Outcome::Neither => {}
@@ -114,7 +115,10 @@ impl Breaker {
                 *under_way = under_way.saturating_sub(1);
                 match outcome {
                     Outcome::Success { .. } => *passed += 1,
-                    Outcome::Failure => return self.open(rules, now_ms),
+                    Outcome::Failure => {
+                        self.open(rules, now_ms);
+                        return true;
+                    }
                     Outcome::Neither => {}
                 }
                 if *passed >= rules.probes {
@@ -126,11 +130,10 @@ impl Breaker {
         false
     }
 
-    fn open(&mut self, rules: &Rules, now_ms: u64) -> bool {
+    fn open(&mut self, rules: &Rules, now_ms: u64) {
         self.state = State::Open {
             until_ms: now_ms.saturating_add(millis(rules.open)),
         };
-        true
     }
 }
 
