@@ -63,14 +63,7 @@ impl Crowd {
         fields: &[(&str, &str)],
     ) -> JoinHandle<Response> {
         let mut sender = self.connections[number % self.connections.len()].clone();
-        let request = hyper::Request::builder()
-            .method(method)
-            .uri(format!("https://{}{target}", self.address));
-        let named = |request: hyper::http::request::Builder, field: &(&str, &str)| {
-            request.header(field.0, field.1)
-        };
-        let request = fields.iter().fold(request, named);
-        let request = request.body(Empty::new()).unwrap();
+        let request = request(self.address, method, target, fields);
         self.runtime
             .spawn(async move { whole(sender.send_request(request).await.unwrap()).await })
     }
@@ -108,6 +101,22 @@ async fn connect(
     Ok(sender)
 }
 
+fn request(
+    address: SocketAddr,
+    method: &str,
+    target: &str,
+    fields: &[(&str, &str)],
+) -> hyper::Request<Empty<Bytes>> {
+    let request = hyper::Request::builder()
+        .method(method)
+        .uri(format!("https://{address}{target}"));
+    let named = |request: hyper::http::request::Builder, field: &(&str, &str)| {
+        request.header(field.0, field.1)
+    };
+    let request = fields.iter().fold(request, named);
+    request.body(Empty::new()).unwrap()
+}
+
 async fn whole(answer: hyper::Response<Incoming>) -> Response {
     let (head, body) = answer.into_parts();
     let fields = head.headers.iter();
@@ -136,8 +145,7 @@ pub fn insist(
     take: impl Fn(Result<Response, hyper::Error>),
 ) {
     let ask = |mut open: SendRequest<Empty<Bytes>>| {
-        let request = hyper::Request::get(format!("https://{address}{target}"));
-        let request = request.body(Empty::new()).unwrap();
+        let request = request(address, "GET", target, &[]);
         tokio::spawn(async move { Ok(whole(open.send_request(request).await?).await) })
     };
     let insisting = async {
