@@ -40,10 +40,10 @@ ROWS := $(CURDIR)/target/bench-rows
 hits: install-to-test install-to-bench install-to-race ## hits beside nginx, Varnish and Traffic Server, into docs/benchmarks.md
 	@$(call install,perf:linux-perf)
 	@rm -f $(ROWS) $(ROWS).idle $(ROWS).cores
-	HITS_ROWS=$(ROWS) IDLE_ROWS=$(ROWS).idle CORES_ROWS=$(ROWS).cores \
+	TMPDIR=/dev/shm HITS_ROWS=$(ROWS) IDLE_ROWS=$(ROWS).idle CORES_ROWS=$(ROWS).cores \
 	  cargo test --locked --profile $(PROFILE) --test it -- bench::hits bench::cores --ignored --nocapture --test-threads=1
 	@{ $(call made_by,make hits PROFILE=$(PROFILE)); \
-	printf '\nOne core for the server, the other for the client (wrk with 32 connections, h2load with 8 of 8 streams); five rounds, each server in its turn. %s, %s, Traffic Server %s, wrk %s, h2load %s, of Debian. All write an access log.\n' \
+	printf '\nOne core for the server, the other for the client (wrk with 32 connections, h2load with 8 of 8 streams); five rounds, each server in its turn; the origin is beside the client, and what servers keep in files is in memory. %s, %s, Traffic Server %s, wrk %s, h2load %s, of Debian. All write an access log.\n' \
 	  "$$(varnishd -V 2>&1 | sed -n '1s/.*(\(varnish-[0-9.]*\).*/\1/p')" "$$(nginx -v 2>&1 | sed 's/.*: //')" \
 	  "$$(traffic_server -V 2>&1 | sed -n 's/^Traffic Server \([0-9.]*\) .*/\1/p')" "$$(wrk -v 2>&1 | sed -n '1s/wrk \([^ ]*\).*/\1/p')" "$$(h2load --version | sed 's/.*\///')"; \
 	printf '\n| what | server | requests a second (least to most) | of nginx | CPU a request, µs | bound by |\n|---|---|---|---|---|---|\n'; cat $(ROWS); \

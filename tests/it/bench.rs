@@ -1,5 +1,6 @@
 //! Figures, not verdicts: `make bench` runs these, and writes what they print into docs/benchmarks.md.
 
+pub mod bare;
 mod cores;
 mod hits;
 mod load;
@@ -7,7 +8,7 @@ mod million;
 mod origins;
 mod outlived;
 mod purges;
-pub mod servers;
+mod servers;
 
 use std::io::Write as _;
 use std::sync::Arc;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::bench::servers::origin;
+use crate::bench::bare::origin;
 use crate::support::{Connection, Folder, Seawall};
 
 const CLIENTS: u64 = 4;

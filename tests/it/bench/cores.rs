@@ -3,7 +3,8 @@
 
 use std::process::Command;
 
-use super::servers::{Server, origin};
+use super::bare::origin;
+use super::servers::Server;
 use super::{median, row_of};
 
 const ROUNDS: usize = 5;

@@ -7,7 +7,8 @@ use std::process::Command;
 
 use tokio::net::TcpSocket;
 
-use super::servers::{Server, origin};
+use super::bare::origin;
+use super::servers::{CLIENT_CORE, Server};
 use super::{median, row_of};
 
 const ROUNDS: usize = 5;
@@ -229,7 +230,7 @@ fn h2load(url: &str) -> f64 {
 
 fn run(program: &str, arguments: &[&str]) -> String {
     let output = Command::new("taskset")
-        .args(["-c", "0", program])
+        .args(["-c", CLIENT_CORE, program])
         .args(arguments)
         .output()
         .unwrap();

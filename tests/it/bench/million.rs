@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::servers::origin;
+use super::bare::origin;
 use super::{figure, row};
 use crate::support::{Role, within};
 

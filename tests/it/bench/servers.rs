@@ -2,17 +2,16 @@
 //! certificate, each with an access log; and a bare socket server, which is the limit of this machine.
 
 use std::fs;
-use std::io::{BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
-use std::thread;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use super::bare;
+use crate::support::{Folder, Process, eventually};
 
-use crate::support::{Folder, Process, eventually, message};
-
-/// Where servers run; the client has the first core.
+/// Where servers run.
 pub const CORE: &str = "1";
+/// Where the clients and the origin do.
+pub const CLIENT_CORE: &str = "0";
 /// Processes of a server, with those it started.
 const PROCESSES_MAX: usize = 64;
 
@@ -86,19 +85,34 @@ impl Place {
     }
 
     fn serves(self, name: &'static str, has_tls: bool, processes: Vec<Process>) -> Server {
+        self.serves_on(CORE, name, has_tls, processes)
+    }
+
+    fn serves_on(
+        self,
+        cores: &str,
+        name: &'static str,
+        has_tls: bool,
+        processes: Vec<Process>,
+    ) -> Server {
         let tls = has_tls.then_some(self.tls);
         for address in [self.clear].into_iter().chain(tls) {
             eventually(&format!("{name} listens"), || {
                 TcpStream::connect(address).is_ok()
             });
         }
-        Server {
+        let server = Server {
             name,
             clear: self.clear,
             tls,
             processes,
             thread: None,
+        };
+        // Traffic Server gives its threads all cores, whatever it was started on.
+        for id in server.ids() {
+            pin(&["-a"], cores, &id.to_string());
         }
+        server
     }
 }
 
@@ -136,7 +150,7 @@ impl Server {
             "access.log",
         ];
         let process = place.run_on(cores, &seawall);
-        place.serves("Seawall", true, vec![process])
+        place.serves_on(cores, "Seawall", true, vec![process])
     }
 
     pub fn nginx(origin: SocketAddr) -> Self {
@@ -249,28 +263,13 @@ impl Server {
 
     /// Answers whatever comes with the same bytes, as soon as a head has ended: a tokio task a connection.
     pub fn bare(body: usize) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let clear = listener.local_addr().unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let (tell, told) = std::sync::mpsc::channel();
-        thread::spawn(move || {
-            let thread = rustix::thread::gettid();
-            let pinned = Command::new("taskset")
-                .args(["-p", "-c", CORE, &thread.as_raw_nonzero().to_string()])
-                .output();
-            assert!(pinned.unwrap().status.success());
-            tell.send(thread.as_raw_nonzero().get()).unwrap();
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build();
-            runtime.unwrap().block_on(answer_all(listener, body));
-        });
+        let (clear, thread) = bare::start(body);
         Self {
             name: "bare sockets (tokio)",
             clear,
             tls: None,
             processes: Vec::new(),
-            thread: Some(told.recv().unwrap()),
+            thread: Some(thread),
         }
     }
 
@@ -326,52 +325,11 @@ impl Server {
     }
 }
 
-async fn answer_all(listener: TcpListener, body: usize) {
-    let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-    let answer: std::sync::Arc<[u8]> = answer(body).into();
-    while let Ok((mut stream, _)) = listener.accept().await {
-        let answer = answer.clone();
-        stream.set_nodelay(true).unwrap();
-        tokio::spawn(async move {
-            let mut buffer = [0; 4_096];
-            while let Ok(1..) = stream.read(&mut buffer).await {
-                if stream.write_all(&answer).await.is_err() {
-                    return;
-                }
-            }
-        });
-    }
-}
-
-/// An origin that answers any target with as many bytes as its first segment says: `/1024/…`. It ends with the test.
-pub fn origin() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            thread::spawn(move || {
-                stream.set_nodelay(true).unwrap();
-                let mut reader = BufReader::new(stream.try_clone().unwrap());
-                while let Some((line, _)) = message::read_head(&mut reader) {
-                    let body = line.split('/').nth(1).and_then(|size| size.parse().ok());
-                    if stream.write_all(&answer(body.unwrap_or(0))).is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-    });
-    address
-}
-
-fn answer(body: usize) -> Vec<u8> {
-    let mut answer = format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nCache-Control: max-age=3600\r\nSurrogate-Key: everything\r\nETag: \"one\"\r\n\
-         Last-Modified: Mon, 02 Nov 2026 10:00:00 GMT\r\nContent-Length: {body}\r\n\r\n"
-    )
-    .into_bytes();
-    answer.resize(answer.len() + body, b'x');
-    answer
+/// `which`: `-a` for all threads of a process.
+pub fn pin(which: &[&str], cores: &str, id: &str) {
+    let mut pinned = Command::new("taskset");
+    let pinned = pinned.args(which).args(["-p", "-c", cores, id]).output();
+    assert!(pinned.unwrap().status.success());
 }
 
 pub fn free_address() -> SocketAddr {
