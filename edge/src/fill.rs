@@ -5,6 +5,7 @@
 //! the way to the origin and back, [`judge`] what the rules say of its answer, [`body`] where the bytes come from,
 //! [`stream`] how they reach the readers, [`seal`] what is left behind. [`posted`] keeps what passes by.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -111,9 +112,11 @@ pub struct Arrived {
 impl Arrived {
     /// The head for everyone but the client that asked. RFC 9111 §5.2.2.4, §5.2.2.7: fields that are private, or not
     /// for reuse, are not stored.
-    pub fn shared_head(&self) -> HeaderMap {
-        let mut head = self.head.clone();
-        self.own_names().for_each(|name| drop(head.remove(name)));
+    pub fn shared_head(&self) -> Cow<'_, HeaderMap> {
+        let mut head = Cow::Borrowed(&self.head);
+        for name in self.own_names() {
+            head.to_mut().remove(name);
+        }
         head
     }
 

@@ -1,5 +1,6 @@
 //! A stored response: its head, its body, and what must be known to reuse it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -66,12 +67,12 @@ pub enum Left {
 
 /// What goes into an object.
 #[derive(Debug)]
-pub struct Parts {
+pub struct Parts<'a> {
     pub site: Arc<str>,
     pub key: Key,
     pub birth: Birth,
     pub status: StatusCode,
-    pub head: HeaderMap,
+    pub head: Cow<'a, HeaderMap>,
     pub body: Body,
     pub tags: Box<[Fingerprint]>,
     pub selection: Selection,
@@ -80,7 +81,7 @@ pub struct Parts {
 }
 
 impl Object {
-    pub fn new(parts: Parts) -> Self {
+    pub fn new(parts: Parts<'_>) -> Self {
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
         let Parts {
             site,
@@ -148,7 +149,7 @@ impl Object {
             // What was purged of either is purged of both.
             birth: self.birth.floor(newer.birth),
             status: newer.status,
-            head: freshening::update(&self.head, &newer.head),
+            head: Cow::Owned(freshening::update(&self.head, &newer.head)),
             body,
             tags,
             selection: newer.selection.clone(),

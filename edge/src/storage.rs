@@ -1,11 +1,11 @@
 //! The shelf: moka, weighed by bytes. One entry holds every variant of a URL.
 
-use std::sync::Arc;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::HeaderMap;
 use moka::notification::RemovalCause;
-use moka::ops::compute::Op;
 use moka::sync::Cache;
 
 use crate::key::Key;
@@ -17,8 +17,14 @@ pub const VARIANTS_MAX: usize = 64;
 /// An object may take this share of the whole cache, so that one download does not empty it.
 const OBJECT_SHARE: u64 = 4;
 
+/// Room is made again at the latest when this share of the whole cache has come.
+const LAG_SHARE: u64 = 32;
+
 /// moka weighs in 32 bits: in units of so many bytes 64 large variants still count for what they are.
 const WEIGHT_UNIT_BYTES: u64 = 64;
+
+/// Locks for all shelves: to change one that has the lock of another waits a little longer.
+const LOCKS: usize = 64;
 
 /// Every variant stored under one key, the newest last.
 pub type Shelf = Arc<[Arc<Object>]>;
@@ -29,8 +35,12 @@ type Leaving = Arc<dyn Fn(&Object) + Send + Sync>;
 
 pub struct Storage {
     shelves: Cache<Key, Shelf>,
+    locks: [Mutex<()>; LOCKS],
+    hasher: RandomState,
     leaving: Leaving,
     bytes_max: u64,
+    /// Bytes that came since room was made.
+    put_since: AtomicU64,
     evictions: Arc<AtomicU64>,
 }
 
@@ -62,8 +72,11 @@ impl Storage {
             .build();
         Self {
             shelves,
+            locks: [const { Mutex::new(()) }; LOCKS],
+            hasher: RandomState::new(),
             leaving,
             bytes_max,
+            put_since: AtomicU64::new(0),
             evictions,
         }
     }
@@ -184,34 +197,52 @@ impl Storage {
         self.shelves.run_pending_tasks();
     }
 
-    /// One change of a shelf at a time: two fills that end together cannot lose one another.
+    /// One change of a shelf at a time: two fills that end together cannot lose one another. moka's own way to do that keeps
+    /// one more map, which costs more than the lock.
     fn change(
         &self,
         key: &Key,
         change: impl FnOnce(&[Arc<Object>]) -> Result<Vec<Arc<Object>>, Put>,
     ) -> Put {
-        let mut done = Put::Stored;
-        let mut left = Vec::new();
-        self.shelves.entry_by_ref(key).and_compute_with(|entry| {
-            let there = entry.map(|entry| entry.into_value());
-            let there = there.as_deref().unwrap_or_default();
-            match change(there) {
-                Ok(shelf) => {
-                    left.extend(there.iter().filter(|old| !lives_on(old, &shelf)).cloned());
-                    match (shelf.is_empty(), there.is_empty()) {
-                        (false, _) => Op::Put(shelf.into()),
-                        (true, false) => Op::Remove,
-                        (true, true) => Op::Nop,
-                    }
-                }
-                Err(why) => {
-                    done = why;
-                    Op::Nop
-                }
+        let _alone = self.lock(key);
+        // To look for what is not there counts as a use of it.
+        let there = self.shelves.contains_key(key).then(|| self.get(key));
+        let there = there.flatten();
+        let there = there.as_deref().unwrap_or_default();
+        let shelf = match change(there) {
+            Ok(shelf) => shelf,
+            Err(why) => return why,
+        };
+        let left = there.iter().filter(|old| !lives_on(old, &shelf));
+        let left: Vec<_> = left.collect();
+        match (shelf.is_empty(), there.is_empty()) {
+            (false, _) => {
+                let shelf = shelf.into();
+                self.make_room(weight_bytes(&shelf));
+                self.shelves.insert(key.clone(), shelf);
             }
-        });
-        left.iter().for_each(|object| (self.leaving)(object));
-        done
+            (true, false) => self.shelves.invalidate(key),
+            (true, true) => {}
+        }
+        left.into_iter().for_each(|object| (self.leaving)(object));
+        Put::Stored
+    }
+
+    /// moka makes room after so many changes, or so much time, however large what came is: beyond the bound it would hold
+    /// as many large bodies as come meanwhile.
+    fn make_room(&self, bytes: u64) {
+        let since = self.put_since.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        if since > self.bytes_max / LAG_SHARE {
+            self.put_since.store(0, Ordering::Relaxed);
+            self.tidy();
+        }
+    }
+
+    fn lock(&self, key: &Key) -> Option<MutexGuard<'_, ()>> {
+        let at = self.hasher.hash_one(key) as usize % LOCKS;
+        let lock = self.locks.get(at)?;
+        // Nothing is behind it that a panic could leave half-done.
+        Some(lock.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -231,9 +262,12 @@ fn with(shelf: &[Arc<Object>], object: Arc<Object>) -> Vec<Arc<Object>> {
     kept
 }
 
+fn weight_bytes(shelf: &Shelf) -> u64 {
+    shelf.iter().map(|object| object.weight()).sum()
+}
+
 fn weight(shelf: &Shelf) -> u32 {
-    let bytes: u64 = shelf.iter().map(|object| object.weight()).sum();
-    bytes
+    weight_bytes(shelf)
         .div_ceil(WEIGHT_UNIT_BYTES)
         .try_into()
         .unwrap_or(u32::MAX)

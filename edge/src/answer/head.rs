@@ -6,7 +6,8 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use crate::object::Object;
 use crate::object::lead::{self, carries_length};
-use crate::rules::fields::TAG_FIELDS;
+use crate::rules::fields;
+use crate::rules::validation::describes_body;
 
 /// Without tags, without the hop's fields, with Age where it was stored.
 pub struct Head {
@@ -14,20 +15,34 @@ pub struct Head {
     stored: Option<Stored>,
 }
 
-/// What an object's lead says, and its age: nothing is copied for an answer that says no more.
+/// What an object says, and its age: nothing is copied for an answer that says no more.
 pub struct Stored {
     pub object: Arc<Object>,
     pub age_s: u64,
+    pub view: View,
+}
+
+/// What of a stored response is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum View {
+    /// All of it: that is the object's lead.
+    Whole,
+    NotModified,
+    /// The bytes from `first` to `last`, inclusive.
+    Part {
+        first: u64,
+        last: u64,
+    },
 }
 
 impl Head {
-    /// As it is stored, of the whole body.
-    pub fn stored(object: &Arc<Object>, age_s: u64) -> Self {
+    pub fn stored(object: &Arc<Object>, age_s: u64, view: View) -> Self {
         Self {
             own: HeaderMap::new(),
             stored: Some(Stored {
                 object: object.clone(),
                 age_s,
+                view,
             }),
         }
     }
@@ -40,8 +55,7 @@ impl Head {
     /// Every field, in the order in which they are sent.
     pub fn fields(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> + '_ {
         let stored = self.stored.iter().flat_map(Stored::fields);
-        let own = self.own.iter();
-        stored.chain(own.map(|(name, value)| (name.clone(), value.clone())))
+        stored.chain(self.own.iter().map(cloned))
     }
 
     /// To be looked at, or changed, for this answer alone.
@@ -55,27 +69,47 @@ impl Head {
 
 impl From<HeaderMap> for Head {
     fn from(mut own: HeaderMap) -> Self {
-        strip(&mut own);
+        fields::strip(&mut own, fields::is_for_caches);
         Self { own, stored: None }
     }
 }
 
 impl Stored {
+    /// As they are stored.
+    pub fn kept(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+        let bodiless = self.view == View::NotModified;
+        let is_told =
+            move |name: &HeaderName| lead::is_sent(name) && !(bodiless && describes_body(name));
+        self.object
+            .head
+            .iter()
+            .filter(move |(name, _)| is_told(name))
+    }
+
+    /// As they are of this answer.
+    pub fn anew(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> + use<> {
+        let total = self.object.body.total();
+        let (length, range) = match self.view {
+            View::NotModified => (None, None),
+            View::Whole => (carries_length(self.object.status).then_some(total), None),
+            View::Part { first, last } => (Some(last + 1 - first), part_of(first, last, total)),
+        };
+        [(header::AGE, self.age_s.into())]
+            .into_iter()
+            .chain(range.map(|range| (header::CONTENT_RANGE, range)))
+            .chain(length.map(|length| (header::CONTENT_LENGTH, length.into())))
+    }
+
     fn fields(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> + '_ {
-        let object = &*self.object;
-        let sent = object.head.iter().filter(|(name, _)| lead::is_sent(name));
-        let length = carries_length(object.status).then(|| object.body.total());
-        let length = length.map(|length| (header::CONTENT_LENGTH, length.into()));
-        sent.map(|(name, value)| (name.clone(), value.clone()))
-            .chain([(header::AGE, self.age_s.into())])
-            .chain(length)
+        self.kept().map(cloned).chain(self.anew())
     }
 }
 
-/// What is between the origin and its caches goes no further.
-fn strip(head: &mut HeaderMap) {
-    for name in TAG_FIELDS {
-        head.remove(name);
-    }
-    head.remove("surrogate-control");
+/// RFC 9110 §14.4.
+pub fn part_of(first: u64, last: u64, total: u64) -> Option<HeaderValue> {
+    HeaderValue::from_str(&format!("bytes {first}-{last}/{total}")).ok()
+}
+
+fn cloned((name, value): (&HeaderName, &HeaderValue)) -> (HeaderName, HeaderValue) {
+    (name.clone(), value.clone())
 }

@@ -8,7 +8,7 @@ use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
 use seawall_config::site::ContentCoding;
 
-use super::head::Head;
+use super::head::{Head, View, part_of};
 use super::multipart::Several;
 use super::{Journey, Refusal};
 use crate::encode::stream::Stream;
@@ -108,9 +108,8 @@ impl Answer {
             &object.head,
             object.freshness.received,
         ) {
-            let mut head = validation::not_modified_head(&object.head);
-            head.insert(header::AGE, age_s.into());
-            return Self::new(StatusCode::NOT_MODIFIED, head, told, Content::Nothing);
+            let head = Head::stored(object, age_s, View::NotModified);
+            return Self::of(StatusCode::NOT_MODIFIED, head, told, Content::Nothing);
         }
         let total = object.body.total();
         let aged = || {
@@ -130,23 +129,17 @@ impl Answer {
                     first: 0,
                     end: total,
                 };
-                Self {
-                    status: object.status,
-                    head: Head::stored(object, age_s),
-                    told,
-                    body,
-                    coding: None,
-                }
+                let head = Head::stored(object, age_s, View::Whole);
+                Self::of(object.status, head, told, body)
             }
             Part::Bytes { first, last } => {
-                let mut head = aged();
-                partial(&mut head, first, last, total);
                 let body = Content::Stored {
                     body: object.body.clone(),
                     first,
                     end: last + 1,
                 };
-                Self::new(StatusCode::PARTIAL_CONTENT, head, told, body)
+                let head = Head::stored(object, age_s, View::Part { first, last });
+                Self::of(StatusCode::PARTIAL_CONTENT, head, told, body)
             }
             Part::Several(parts) => {
                 let mut head = aged();
@@ -198,11 +191,7 @@ impl Answer {
             ttl,
             detail,
         };
-        let mut head = arrived.head.clone();
-        if collapsed {
-            head = arrived.shared_head();
-            head.insert(header::AGE, arrived.freshness.age(now).as_secs().into());
-        }
+        let mut head = head_of(arrived, collapsed, now);
         if journey.method == Method::HEAD {
             return Self::new(arrived.status, head, told, Content::Nothing);
         }
@@ -327,9 +316,13 @@ impl Answer {
         if !carries_length(status) {
             head.remove(header::CONTENT_LENGTH);
         }
+        Self::of(status, head.into(), told, body)
+    }
+
+    fn of(status: StatusCode, head: Head, told: Told, body: Content) -> Self {
         Self {
             status,
-            head: head.into(),
+            head,
             told,
             body,
             coding: None,
@@ -356,9 +349,19 @@ pub fn range(journey: &Journey, status: StatusCode, head: &HeaderMap, total: Opt
     }
 }
 
+/// What an answer says on its way, to who asked for it or to who waited with that one.
+fn head_of(arrived: &Arrived, collapsed: bool, now: SystemTime) -> HeaderMap {
+    if !collapsed {
+        return arrived.head.clone();
+    }
+    let mut head = arrived.shared_head().into_owned();
+    head.insert(header::AGE, arrived.freshness.age(now).as_secs().into());
+    head
+}
+
 fn partial(head: &mut HeaderMap, first: u64, last: u64, total: u64) {
-    if let Ok(value) = HeaderValue::from_str(&format!("bytes {first}-{last}/{total}")) {
-        head.insert(header::CONTENT_RANGE, value);
+    if let Some(part) = part_of(first, last, total) {
+        head.insert(header::CONTENT_RANGE, part);
     }
     head.insert(header::CONTENT_LENGTH, (last + 1 - first).into());
 }

@@ -11,6 +11,7 @@ use crate::snapshot::Snapshot;
 use http::{HeaderMap, StatusCode};
 use seawall_config::scope::Scheme;
 use seawall_config::{Epoch, Revision};
+use std::borrow::Cow;
 use std::time::Duration;
 
 /// What is decided for `request` (`METHOD|field: value|…`) on a site with `cache`, `age` seconds after an
@@ -95,7 +96,7 @@ fn object(journey: &Journey, stored: &str) -> Object {
             initial_age,
             received,
         },
-        head,
+        head: Cow::Owned(head),
     })
 }
 

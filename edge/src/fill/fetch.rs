@@ -7,7 +7,6 @@ use http::{HeaderMap, Method, StatusCode, header};
 use pingora_core::connectors::http::Connector;
 use pingora_core::protocols::http::client::HttpSession;
 use pingora_core::upstreams::peer::HttpPeer;
-use pingora_http::ResponseHeader;
 
 use super::body::{Source, Taken};
 use super::judge::{Heard, judge};
@@ -16,7 +15,7 @@ use crate::answer::{Journey, stands_in};
 use crate::clock;
 use crate::ledger::{Fingerprint, Life};
 use crate::object::Object;
-use crate::origin::exchange::{exchange, failure, has_excess};
+use crate::origin::exchange::{Said, exchange, failure, has_excess};
 use crate::origin::interim::Interims;
 use crate::origin::{self, Asking, Failure, Lease};
 use crate::rules::{freshening, ranges, reuse};
@@ -52,7 +51,7 @@ pub(super) struct Answered {
     pub session: HttpSession<()>,
     peer: HttpPeer,
     lease: Lease,
-    pub head: ResponseHeader,
+    pub said: Said,
     pub requested: SystemTime,
     pub received: SystemTime,
 }
@@ -72,10 +71,10 @@ impl Fetch {
     async fn run(&self) -> Result<(), Failure> {
         let until = clock::instant() + self.journey.served.pool.origin().fetch_timeout;
         let mut answered = self.ask(&self.stored, until).await?;
-        match (&self.stored, answered.head.status) {
+        match (&self.stored, answered.said.status) {
             (Stored::Candidates(stored), StatusCode::NOT_MODIFIED) => {
                 let heads = stored.iter().map(|object| &object.head);
-                let at = freshening::selected(heads, &answered.head.headers);
+                let at = freshening::selected(heads, &answered.said.head);
                 if let Some(object) = at.and_then(|at| stored.get(at)) {
                     self.refresh(object, &answered)?;
                     self.release(answered).await;
@@ -85,7 +84,7 @@ impl Fetch {
                 answered = self.ask(&Stored::Nothing, until).await?;
             }
             (Stored::Part(part), StatusCode::PARTIAL_CONTENT)
-                if is_rest(part, &answered.head.headers) =>
+                if is_rest(part, &answered.said.head) =>
             {
                 return self.complete(part, answered, until).await;
             }
@@ -95,11 +94,11 @@ impl Fetch {
             }
             _ => {}
         }
-        if answered.head.status == StatusCode::NOT_MODIFIED && !self.is_conditional() {
+        if answered.said.status == StatusCode::NOT_MODIFIED && !self.is_conditional() {
             return Err(Failure::BrokenAnswer);
         }
-        let head = &answered.head.headers;
-        let status = answered.head.status;
+        let head = &answered.said.head;
+        let status = answered.said.status;
         let mut arrived = self.judge(&self.journey.method, status, head, &[], &answered)?;
         let (state, journey) = (&self.state, &self.journey);
         let (key, method) = (&journey.key, &journey.method);
@@ -130,10 +129,10 @@ impl Fetch {
     async fn complete(
         &self,
         part: &Arc<Object>,
-        answered: Answered,
+        answered: Box<Answered>,
         until: Instant,
     ) -> Result<(), Failure> {
-        let mut whole = freshening::update(&part.head, &answered.head.headers);
+        let mut whole = freshening::update(&part.head, &answered.said.head);
         whole.remove(http::header::TRANSFER_ENCODING);
         whole.insert(http::header::CONTENT_LENGTH, part.body.total().into());
         let arrived = self.judge(&Method::GET, part.status, &whole, &part.tags, &answered)?;
@@ -149,7 +148,7 @@ impl Fetch {
     /// Shows the head to whoever waits, streams the body to them, and keeps what is to be kept.
     async fn deliver(
         &self,
-        mut answered: Answered,
+        mut answered: Box<Answered>,
         arrived: Arrived,
         part: Option<&Arc<Object>>,
         until: Instant,
@@ -190,7 +189,7 @@ impl Fetch {
 
     /// Asks until there is a final head. Only a GET or HEAD comes this way, so asking again is safe while
     /// no byte of an answer was seen, an interim one's included.
-    async fn ask(&self, stored: &Stored, until: Instant) -> Result<Answered, Failure> {
+    async fn ask(&self, stored: &Stored, until: Instant) -> Result<Box<Answered>, Failure> {
         let pool = &self.journey.served.pool;
         let mut tried = Vec::new();
         loop {
@@ -203,43 +202,39 @@ impl Fetch {
             );
             let request = Box::new(request.ok_or(Failure::BrokenAnswer)?);
             let asked = async {
-                let (session, reused) = self
-                    .state
-                    .connections
-                    .get_http_session(&peer)
-                    .await
-                    .map_err(|e| (failure(&e), true, false))?;
+                // Boxed: to make a connection takes kilobytes of state, and almost always there is one.
+                let connected = Box::pin(self.state.connections.get_http_session(&peer)).await;
+                let (mut session, reused) = connected.map_err(|e| (failure(&e), true, false))?;
                 let requested = clock::now();
                 let left = until - clock::instant();
                 let mut begun = false;
-                let exchanged = exchange(session, request, left, |interim| {
+                let exchanged = exchange(&mut session, request, left, |interim| {
                     begun = true;
                     self.interims.tell(interim);
                 });
-                let (session, head) = exchanged
-                    .await
-                    .map_err(|failure| (failure, !begun, reused))?;
-                Ok((session, head, requested))
+                let said = exchanged.await;
+                let said = said.map_err(|failure| (failure, !begun, reused))?;
+                Ok((session, said, requested))
             };
             let asked = tokio::select! {
                 asked = asked => asked,
                 () = self.fill.abandoned(), if !self.fill.shared => return Err(Failure::GivenUp),
             };
             match asked {
-                Ok((session, head, requested)) => {
+                Ok((session, said, requested)) => {
                     let received = clock::now();
-                    lease.answered(head.status, session.as_http2().is_some());
+                    lease.answered(said.status, session.as_http2().is_some());
                     self.state
                         .metrics
                         .origin_ttfb(received.duration_since(requested).unwrap_or_default());
-                    return Ok(Answered {
+                    return Ok(Box::new(Answered {
                         session,
                         peer,
                         lease,
-                        head,
+                        said,
                         requested,
                         received,
-                    });
+                    }));
                 }
                 Err((failure, unseen, kept)) => {
                     // A connection that was kept and had ended says nothing of the server.
@@ -295,7 +290,7 @@ impl Fetch {
         let prints = self.state.ledger.read(|ledger| ledger.prints().clone());
         let (mut arrived, tags_cut) =
             judge(heard, &prints, |length| self.state.storage.takes(length))?;
-        arrived.said = answered.head.status;
+        arrived.said = answered.said.status;
         arrived.overtaken = self.is_overtaken(&arrived.tags);
         self.state.metrics.tags_cut(tags_cut);
         Ok(arrived)
@@ -316,13 +311,13 @@ impl Fetch {
         self.state.fills.close(&self.fill);
     }
 
-    async fn release(&self, answered: Answered) {
+    async fn release(&self, answered: Box<Answered>) {
         let Answered {
             session,
             peer,
             mut lease,
             ..
-        } = answered;
+        } = *answered;
         lease.whole();
         self.state
             .connections

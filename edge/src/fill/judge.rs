@@ -145,13 +145,14 @@ fn ask_rules(heard: Heard<'_>) -> (directives::Response, Freshness, Storing) {
 
 /// The fields that go on to the client that asked.
 fn passed_on(head: &HeaderMap, keep: bool, policy: &Policy) -> HeaderMap {
-    let mut head = head.clone();
+    // Copied: a value that was parsed keeps the whole buffer it was read into.
+    let copies = head
+        .iter()
+        .map(|(name, value)| (name.clone(), validation::copied(value)));
+    let mut head: HeaderMap = copies.collect();
     fields::strip_hop(&mut head);
     if keep && policy.set_cookie == SetCookie::Strip {
         head.remove(header::SET_COOKIE);
     }
-    // Copied: a value that was parsed keeps the whole buffer it was read into.
-    head.iter()
-        .map(|(name, value)| (name.clone(), validation::copied(value)))
-        .collect()
+    head
 }

@@ -58,7 +58,7 @@ impl Fetch {
 
     /// A 304: the stored response, its head updated, was born when this validation began.
     pub(super) fn refresh(&self, stored: &Arc<Object>, answered: &Answered) -> Result<(), Failure> {
-        let updated = freshening::update(&stored.head, &answered.head.headers);
+        let updated = freshening::update(&stored.head, &answered.said.head);
         let tags = &stored.tags;
         let arrived = self.judge(&Method::GET, stored.status, &updated, tags, answered)?;
         let body = stored.body.clone();
@@ -127,7 +127,7 @@ impl Fetch {
         let Some(stored) = selected.filter(|object| alive(object) && !precedes(object)) else {
             return;
         };
-        let head = &answered.head.headers;
+        let head = &answered.said.head;
         let updated = freshening::update(&stored.head, head);
         let tags = &stored.tags;
         let arrived = self.judge(&Method::GET, stored.status, &updated, tags, answered);
@@ -157,8 +157,8 @@ impl Fetch {
         let mut head = arrived.shared_head();
         if arrived.status == StatusCode::PARTIAL_CONTENT {
             // They are of the message, not of the whole.
-            head.remove(header::CONTENT_RANGE);
-            head.remove(header::CONTENT_LENGTH);
+            head.to_mut().remove(header::CONTENT_RANGE);
+            head.to_mut().remove(header::CONTENT_LENGTH);
         }
         Arc::new(Object::new(Parts {
             site: self.journey.served.name.clone(),

@@ -14,6 +14,7 @@ use http::{Method, StatusCode, Version};
 use tokio::io::AsyncWrite;
 use tokio::time::timeout;
 
+use crate::answer::head::View;
 use crate::answer::{Answer, Content};
 use crate::door::X_CACHE;
 use crate::object::Object;
@@ -64,17 +65,24 @@ impl Front {
         signature: &[(HeaderName, HeaderValue)],
         date: &HeaderValue,
     ) -> Self {
-        let stored = answer.head.as_stored();
-        let stored = stored.map(|stored| (stored.object.clone(), stored.age_s));
         let mut rest = BytesMut::with_capacity(REST_BYTES);
-        let (framed, is_dated, stored) = match stored {
-            Some((object, age_s)) => {
-                line(
-                    &mut rest,
-                    "age",
-                    itoa::Buffer::new().format(age_s).as_bytes(),
-                );
-                (Framed::Known, object.lead.is_dated, Some(object))
+        let mut lead = None;
+        let (framed, is_dated) = match answer.head.as_stored() {
+            Some(stored) if stored.view == View::Whole => {
+                lead = Some(stored.object.clone());
+                let mut digits = itoa::Buffer::new();
+                line(&mut rest, "age", digits.format(stored.age_s).as_bytes());
+                (Framed::Known, stored.object.lead.is_dated)
+            }
+            Some(stored) => {
+                status_line(&mut rest, answer.status);
+                for (name, value) in stored.kept() {
+                    line(&mut rest, name.as_str(), value.as_bytes());
+                }
+                for (name, value) in stored.anew() {
+                    line(&mut rest, name.as_str(), value.as_bytes());
+                }
+                (Framed::Known, stored.object.lead.is_dated)
             }
             None => {
                 let framed = framed(answer, asker);
@@ -83,7 +91,7 @@ impl Front {
                 for (name, value) in head.iter().filter(|(name, _)| *name != X_CACHE) {
                     line(&mut rest, name.as_str(), value.as_bytes());
                 }
-                (framed, head.contains_key(header::DATE), None)
+                (framed, head.contains_key(header::DATE))
             }
         };
         for (name, value) in signature {
@@ -100,7 +108,7 @@ impl Front {
         line(&mut rest, "connection", connection);
         rest.extend_from_slice(b"\r\n");
         Self {
-            stored,
+            stored: lead,
             rest,
             framed,
         }

@@ -7,13 +7,12 @@ use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-use crate::rules::fields::TAG_FIELDS;
+use crate::rules::fields;
 
 /// Said anew in each answer, or kept from clients.
-const NOT_SENT: [HeaderName; 4] = [
+const NOT_SENT: [HeaderName; 3] = [
     header::AGE,
     header::CONTENT_LENGTH,
-    HeaderName::from_static("surrogate-control"),
     HeaderName::from_static("x-cache"),
 ];
 
@@ -87,7 +86,7 @@ pub fn carries_length(status: StatusCode) -> bool {
 
 /// Whether clients are told it, as it is stored.
 pub fn is_sent(name: &HeaderName) -> bool {
-    !NOT_SENT.contains(name) && !TAG_FIELDS.contains(&name.as_str())
+    !NOT_SENT.contains(name) && !fields::is_for_caches(name)
 }
 
 /// Room for all of it.

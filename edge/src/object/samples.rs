@@ -1,5 +1,6 @@
 //! An object for tests of what keeps and counts them.
 
+use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, StatusCode};
@@ -14,7 +15,7 @@ use crate::rules::freshness::{By, Freshness};
 use crate::rules::variants::Selection;
 
 /// Of `http://a/`, without fields and body, born at this revision and received at that second.
-pub fn parts(birth: u64) -> Parts {
+pub fn parts(birth: u64) -> Parts<'static> {
     let nothing = HeaderMap::new();
     Parts {
         site: "s".into(),
@@ -25,7 +26,7 @@ pub fn parts(birth: u64) -> Parts {
         },
         status: StatusCode::OK,
         selection: Selection::new(&nothing, &nothing),
-        head: nothing,
+        head: Cow::Owned(nothing),
         body: Body::new([]),
         tags: [].into(),
         directives: directives::Response::default(),

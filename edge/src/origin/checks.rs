@@ -201,11 +201,10 @@ async fn ask(
     peer.group_key = 0;
     peer.options.alpn = ALPN::H1;
     let session = state.connections.get_http_session(&peer).await;
-    let (session, _) = session.map_err(|error| failure(&error).detail())?;
+    let (mut session, _) = session.map_err(|error| failure(&error).detail())?;
     let request = request(pool, at, expected.path).ok_or("no request can be made of this")?;
-    let answered = exchange(session, Box::new(request), HEADER_TIMEOUT, |_| ()).await;
-    let (mut session, head) = answered.map_err(Failure::detail)?;
-    let status = head.status.as_u16();
+    let said = exchange(&mut session, Box::new(request), HEADER_TIMEOUT, |_| ()).await;
+    let status = said.map_err(Failure::detail)?.status.as_u16();
     let is_expected = |(first, last): &(u16, u16)| (*first..=*last).contains(&status);
     if !expected.statuses.iter().any(is_expected) {
         return Err("another status than expected");

@@ -11,14 +11,21 @@ use tokio::time::timeout;
 
 use super::{Failure, HEAD_BYTES_MAX, HEADER_TIMEOUT, INTERIM_MAX, STALL_TIMEOUT};
 
+/// The final head of an answer.
+#[derive(Debug)]
+pub struct Said {
+    pub status: StatusCode,
+    pub head: HeaderMap,
+}
+
 /// One request and the final head of its answer, within the header deadline and `left`; `interim` sees those before it,
 /// as they come.
 pub async fn exchange(
-    mut session: HttpSession<()>,
+    session: &mut HttpSession<()>,
     mut request: Box<RequestHeader>,
     left: Duration,
     mut interim: impl FnMut(&ResponseHeader),
-) -> Result<(HttpSession<()>, ResponseHeader), Failure> {
+) -> Result<Said, Failure> {
     if session.as_http2().is_some() {
         name_authority(&mut request);
     }
@@ -44,10 +51,12 @@ pub async fn exchange(
                 return Err(Failure::HeadTooLarge);
             }
             if !head.status.is_informational() {
-                let head = head.clone();
-                return match is_framed_twice(&session, &head.headers) {
+                return match is_framed_twice(session, &head.headers) {
                     true => Err(Failure::BrokenAnswer),
-                    false => Ok(head),
+                    false => Ok(Said {
+                        status: head.status,
+                        head: head.headers.clone(),
+                    }),
                 };
             }
             // 101 was not asked for: nothing may pass raw.
@@ -58,12 +67,12 @@ pub async fn exchange(
         }
         Err(Failure::BrokenAnswer)
     };
-    let head = timeout(HEADER_TIMEOUT.min(left), heads)
+    let said = timeout(HEADER_TIMEOUT.min(left), heads)
         .await
         .map_err(|_| Failure::HeaderTimeout)??;
     // Pingora's connector sets none. The head had its deadline already.
     session.set_read_timeout(Some(STALL_TIMEOUT));
-    Ok((session, head))
+    Ok(said)
 }
 
 /// RFC 9112 §6.3: a message with both Transfer-Encoding and Content-Length "might indicate an attempt to perform request

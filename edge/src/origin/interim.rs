@@ -37,9 +37,7 @@ impl Interim {
         let mut head = response.headers.clone();
         fields::strip_hop(&mut head);
         head.remove(header::CONTENT_LENGTH);
-        for name in fields::TAG_FIELDS.into_iter().chain(["surrogate-control"]) {
-            head.remove(name);
-        }
+        fields::strip(&mut head, fields::is_for_caches);
         Self {
             status: response.status,
             head,

@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use http::header::{self, HeaderMap, HeaderValue};
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use pingora_http::RequestHeader;
 
 use crate::admit::MIN_REVISION;
@@ -14,6 +15,11 @@ use crate::rules::{fields, ranges, targeted, validation};
 
 /// How often one deployment may pass a request on (RFC 8586).
 const HOPS_MAX: usize = 3;
+
+const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static(fields::FORWARDED_FOR);
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// What this edge calls itself on the way to an origin.
 #[derive(Clone, Debug)]
@@ -41,7 +47,7 @@ impl Pseudonym {
     /// RFC 8586 §2: whether a request has been here already, or in this deployment too often.
     pub fn loops(&self, request: &HeaderMap, deployment: u64) -> bool {
         let lines = request
-            .get_all("cdn-loop")
+            .get_all(CDN_LOOP)
             .iter()
             .filter_map(|line| line.to_str().ok());
         let members: Vec<_> = lines
@@ -63,34 +69,31 @@ impl Pseudonym {
         fields::strip_unkeyed(head);
         head.remove(MIN_REVISION);
         head.append(header::VIA, self.via.clone());
-        set(
-            head,
-            "cdn-loop",
-            &self.member(journey.snapshot.epoch.0),
-            true,
-        );
-        if let Some(client) = journey.client {
-            set(
-                head,
-                fields::FORWARDED_FOR,
-                &client.ip().to_canonical().to_string(),
-                false,
-            );
+        if let Some(here) = value(self.member(journey.snapshot.epoch.0)) {
+            head.append(CDN_LOOP, here);
         }
-        set(head, "x-forwarded-host", journey.key.host(), false);
-        set(
-            head,
-            "x-forwarded-proto",
-            journey.key.scheme().as_str(),
-            false,
-        );
+        let mut set = |name: HeaderName, text: String| {
+            if let Some(value) = value(text) {
+                head.insert(name, value);
+            }
+        };
+        if let Some(client) = journey.client {
+            set(FORWARDED_FOR, client.ip().to_canonical().to_string());
+        }
+        set(FORWARDED_HOST, journey.key.host().to_owned());
+        set(FORWARDED_PROTO, journey.key.scheme().as_str().to_owned());
         if journey.policy().surrogate_control {
-            let (name, value) = targeted::CAPABILITY;
-            set(head, name, value, false);
+            let (name, text) = targeted::CAPABILITY;
+            set(HeaderName::from_static(name), text.to_owned());
         }
         let host = journey.served.pool.host().unwrap_or(journey.key.host());
-        set(head, "host", host, false);
+        set(header::HOST, host.to_owned());
     }
+}
+
+/// Every value here was checked where it came in; one that is no field value is simply not sent.
+fn value(text: String) -> Option<HeaderValue> {
+    HeaderValue::from_maybe_shared(Bytes::from(text)).ok()
 }
 
 /// The request of a fetch; `shared`: others may be answered from it, so nothing of one client's own
@@ -128,15 +131,11 @@ pub fn fetch(
         }
     }
     by.sign(&mut head, journey);
-    let mut request = RequestHeader::build_no_case(
-        journey.method.clone(),
-        journey.key.target().as_bytes(),
-        Some(head.len()),
-    )
-    .ok()?;
-    for (name, value) in &head {
-        request.append_header(name, value).ok()?;
-    }
+    let (mut parts, ()) = http::Request::new(()).into_parts();
+    (parts.method, parts.headers) = (journey.method.clone(), head);
+    let mut request = RequestHeader::from(parts);
+    let target = journey.key.target().as_bytes();
+    request.set_raw_path(target).ok()?;
     Some(request)
 }
 
@@ -144,18 +143,6 @@ fn add_conditions(stored: &[Arc<Object>], head: &mut HeaderMap) -> bool {
     match stored {
         [one] => validation::add_conditions(&one.head, head),
         several => validation::add_tags(several.iter().map(|object| &object.head), head),
-    }
-}
-
-fn set(head: &mut HeaderMap, name: &'static str, value: &str, append: bool) {
-    // Every value here was checked where it came in; one that is no field value is simply not sent.
-    let Ok(value) = HeaderValue::from_str(value) else {
-        return;
-    };
-    if append {
-        head.append(name, value);
-    } else {
-        head.insert(name, value);
     }
 }
 

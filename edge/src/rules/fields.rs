@@ -72,15 +72,25 @@ pub fn strip_hop(head: &mut HeaderMap) {
     for name in nominated(head) {
         head.remove(name);
     }
-    for name in HOP.iter().chain(&PROXY_AUTHENTICATION) {
-        head.remove(name);
-    }
+    strip(head, is_hop);
 }
 
 /// Whether there is anything that [`strip_hop`] takes away.
 pub fn has_hop(head: &HeaderMap) -> bool {
-    head.keys()
-        .any(|name| HOP.contains(name) || PROXY_AUTHENTICATION.contains(name))
+    head.keys().any(is_hop)
+}
+
+fn is_hop(name: &HeaderName) -> bool {
+    HOP.contains(name) || PROXY_AUTHENTICATION.contains(name)
+}
+
+/// Removes the fields whose names are such: few heads have any, and each is looked through once.
+pub fn strip(head: &mut HeaderMap, is_such: impl Fn(&HeaderName) -> bool) {
+    let such = head.keys().filter(|name| is_such(name));
+    let names: Vec<HeaderName> = such.cloned().collect();
+    for name in names {
+        head.remove(name);
+    }
 }
 
 /// What `Connection` names, and the hop's own fields, but not those that frame the message: where a message only
@@ -100,14 +110,9 @@ pub fn of_hop_but_framing(head: &HeaderMap) -> Vec<HeaderName> {
 
 /// Removes what no key covers.
 pub fn strip_unkeyed(head: &mut HeaderMap) {
-    for name in UNKEYED {
-        head.remove(name);
-    }
-    let begins = |name: &&HeaderName| begins_unkeyed(name);
-    let names: Vec<HeaderName> = head.keys().filter(begins).cloned().collect();
-    for name in names {
-        head.remove(name);
-    }
+    strip(head, |name| {
+        UNKEYED.contains(&name.as_str()) || begins_unkeyed(name)
+    });
 }
 
 fn begins_unkeyed(name: &HeaderName) -> bool {
@@ -136,6 +141,11 @@ pub fn texts(head: &HeaderMap, name: impl header::AsHeaderName) -> Vec<String> {
     lines
         .map(|line| String::from_utf8_lossy(line.as_bytes()).into_owned())
         .collect()
+}
+
+/// Whether it is between an origin and its caches, and goes no further: the tags, and what is said to surrogates alone.
+pub fn is_for_caches(name: &HeaderName) -> bool {
+    TAG_FIELDS.contains(&name.as_str()) || name == "surrogate-control"
 }
 
 /// The tags of a response, in the three habits: `Surrogate-Key: a b`, `Cache-Tag: a,b`, `xkey: a b`.
@@ -175,6 +185,9 @@ pub fn tags(head: &HeaderMap) -> (Vec<String>, bool) {
 /// The groups that `Cache-Groups` or `Cache-Group-Invalidation` names (RFC 9875): a structured list of strings,
 /// ignored whole where it is none. And whether there are more than tags are allowed.
 pub fn groups(head: &HeaderMap, name: &str) -> (Vec<String>, bool) {
+    if !head.contains_key(name) {
+        return (Vec::new(), false);
+    }
     let text = texts(head, name).join(", ");
     let list: List = Parser::new(&text).parse().unwrap_or_default();
     let strings = list.iter().filter_map(|entry| match entry {

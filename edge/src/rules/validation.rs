@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use super::dates::http_date;
+use super::fields;
 use super::freshness::date;
 
 /// Fields by which a client makes a request conditional or partial. They are ours to answer: none of them
@@ -127,20 +128,25 @@ pub fn not_modified(request: &HeaderMap, stored: &HeaderMap, received: SystemTim
 /// The fields of a 304 made from a stored response (RFC 9110 §15.4.5): no description of a body it lacks.
 pub fn not_modified_head(stored: &HeaderMap) -> HeaderMap {
     let mut head = stored.clone();
-    for name in [
+    fields::strip(&mut head, describes_body);
+    head
+}
+
+pub fn describes_body(name: &HeaderName) -> bool {
+    const DESCRIBING: [HeaderName; 4] = [
         header::CONTENT_LENGTH,
         header::CONTENT_ENCODING,
         header::CONTENT_TYPE,
         header::CONTENT_RANGE,
-    ] {
-        head.remove(name);
-    }
-    head
+    ];
+    DESCRIBING.contains(name)
 }
 
 /// RFC 9110 §8.8.3.2: weak comparison.
 pub fn weakly_equal(a: &[u8], b: &[u8]) -> bool {
-    let opaque = |tag: &[u8]| tag.strip_prefix(b"W/").unwrap_or(tag).to_owned();
+    fn opaque(tag: &[u8]) -> &[u8] {
+        tag.strip_prefix(b"W/").unwrap_or(tag)
+    }
     opaque(a) == opaque(b)
 }
 

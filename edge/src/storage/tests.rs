@@ -1,9 +1,13 @@
 //! The rules of a shelf.
 
+use std::borrow::Cow;
+use std::sync::Weak;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header;
+use seawall_config::Revision;
+use seawall_config::scope::Scheme;
 
 use super::*;
 use crate::object::samples::parts;
@@ -19,7 +23,7 @@ fn object(birth: u64, language: &str, body: &'static str) -> Arc<Object> {
         .collect();
     Arc::new(Object::new(Parts {
         selection: Selection::new(&vary, &request),
-        head: vary,
+        head: Cow::Owned(vary),
         body: Body::new([Bytes::from(body)]),
         ..parts(birth)
     }))
@@ -97,7 +101,7 @@ fn dated(birth: u64, vary: &str, date: Option<u64>) -> Arc<Object> {
     head.extend(date.map(|date| (header::DATE, date)));
     Arc::new(Object::new(Parts {
         selection: Selection::new(&head, &HeaderMap::new()),
-        head,
+        head: Cow::Owned(head),
         ..parts(birth)
     }))
 }
@@ -139,4 +143,27 @@ fn variants_of_a_url_are_bounded() {
         (births.len(), births[0], births[VARIANTS_MAX - 1]),
         (VARIANTS_MAX, 1, VARIANTS_MAX as u64)
     );
+}
+
+#[test]
+fn large_objects_that_come_fast_are_not_held_beyond_the_bound() {
+    const MIB: u64 = 1 << 20;
+    const BOUND: u64 = 16 * MIB;
+    let storage = Storage::new(BOUND, |_| {});
+    let mut put: Vec<Weak<Object>> = Vec::new();
+    for n in 0..200 {
+        let key = Key::new(Revision(1), Scheme::Http, "a", &format!("/{n}"));
+        let body = Body::new([Bytes::from(vec![b'x'; MIB as usize])]);
+        let object = Arc::new(Object::new(Parts {
+            key: key.unwrap(),
+            body,
+            ..parts(1)
+        }));
+        storage.put(&object);
+        put.push(Arc::downgrade(&object));
+        drop(object);
+        let held = put.iter().filter(|object| object.strong_count() > 0);
+        let held = held.count() as u64 * MIB;
+        assert!(held <= BOUND + BOUND / 4, "{held} bytes after {n}");
+    }
 }
