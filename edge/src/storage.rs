@@ -23,7 +23,7 @@ const LAG_SHARE: u64 = 32;
 /// moka weighs in 32 bits: in units of so many bytes 64 large variants still count for what they are.
 const WEIGHT_UNIT_BYTES: u64 = 64;
 
-/// Locks for all shelves: to change one that has the lock of another waits a little longer.
+/// Keys share locks: a change may wait for one of another key.
 const LOCKS: usize = 64;
 
 /// Every variant stored under one key, the newest last.
@@ -40,7 +40,7 @@ pub struct Storage {
     leaving: Leaving,
     bytes_max: u64,
     /// Bytes that came since room was made.
-    put_since: AtomicU64,
+    came: AtomicU64,
     evictions: Arc<AtomicU64>,
 }
 
@@ -76,7 +76,7 @@ impl Storage {
             hasher: RandomState::new(),
             leaving,
             bytes_max,
-            put_since: AtomicU64::new(0),
+            came: AtomicU64::new(0),
             evictions,
         }
     }
@@ -204,44 +204,43 @@ impl Storage {
         key: &Key,
         change: impl FnOnce(&[Arc<Object>]) -> Result<Vec<Arc<Object>>, Put>,
     ) -> Put {
-        let _alone = self.lock(key);
+        let alone = self.lock(key);
         // To look for what is not there counts as a use of it.
         let there = self.shelves.contains_key(key).then(|| self.get(key));
         let there = there.flatten();
         let there = there.as_deref().unwrap_or_default();
-        let shelf = match change(there) {
-            Ok(shelf) => shelf,
+        let shelf: Shelf = match change(there) {
+            Ok(shelf) => shelf.into(),
             Err(why) => return why,
         };
         let left = there.iter().filter(|old| !lives_on(old, &shelf));
         let left: Vec<_> = left.collect();
+        let came = bytes(&shelf).saturating_sub(bytes(there));
         match (shelf.is_empty(), there.is_empty()) {
-            (false, _) => {
-                let shelf = shelf.into();
-                self.make_room(weight_bytes(&shelf));
-                self.shelves.insert(key.clone(), shelf);
-            }
+            (false, _) => self.shelves.insert(key.clone(), shelf),
             (true, false) => self.shelves.invalidate(key),
             (true, true) => {}
         }
         left.into_iter().for_each(|object| (self.leaving)(object));
+        drop(alone);
+        self.make_room(came);
         Put::Stored
     }
 
     /// moka makes room after so many changes, or so much time, however large what came is: beyond the bound it would hold
     /// as many large bodies as come meanwhile.
-    fn make_room(&self, bytes: u64) {
-        let since = self.put_since.fetch_add(bytes, Ordering::Relaxed) + bytes;
+    fn make_room(&self, came: u64) {
+        let since = self.came.fetch_add(came, Ordering::Relaxed) + came;
         if since > self.bytes_max / LAG_SHARE {
-            self.put_since.store(0, Ordering::Relaxed);
+            self.came.store(0, Ordering::Relaxed);
             self.tidy();
         }
     }
 
     fn lock(&self, key: &Key) -> Option<MutexGuard<'_, ()>> {
         let at = self.hasher.hash_one(key) as usize % LOCKS;
+        // There is always one. Nothing is behind it that a panic could leave half-done.
         let lock = self.locks.get(at)?;
-        // Nothing is behind it that a panic could leave half-done.
         Some(lock.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -262,12 +261,12 @@ fn with(shelf: &[Arc<Object>], object: Arc<Object>) -> Vec<Arc<Object>> {
     kept
 }
 
-fn weight_bytes(shelf: &Shelf) -> u64 {
+fn bytes(shelf: &[Arc<Object>]) -> u64 {
     shelf.iter().map(|object| object.weight()).sum()
 }
 
 fn weight(shelf: &Shelf) -> u32 {
-    weight_bytes(shelf)
+    bytes(shelf)
         .div_ceil(WEIGHT_UNIT_BYTES)
         .try_into()
         .unwrap_or(u32::MAX)

@@ -58,6 +58,24 @@ fn a_part_of_a_stored_answer_is_exact() {
     assert_eq!(origin.requests("/a"), 1);
 }
 
+/// RFC 9110 §14.4: it means nothing on a 200, and a second one in a part would.
+#[test]
+fn a_part_has_one_content_range_whatever_its_origin_says_of_the_whole() {
+    let origin = Origin::start();
+    let seawall = Seawall::run(&origin);
+    let whole = ok("0123456789").field("content-range", "bytes 0-9/10");
+    origin.says("/a", whole.max_age(60));
+    seawall.get("/a").is("MISS", "0123456789");
+    let part = seawall.get_with("/a", &[("range", "bytes=2-5")]);
+    assert_eq!((part.status, part.text().as_str()), (206, "2345"));
+    let named = part
+        .fields
+        .iter()
+        .filter(|(name, _)| name == "content-range");
+    let ranges: Vec<_> = named.map(|(_, value)| value.as_str()).collect();
+    assert_eq!(ranges, ["bytes 2-5/10"]);
+}
+
 #[test]
 fn a_part_of_an_answer_that_is_still_arriving_is_exact() {
     let origin = Origin::start();

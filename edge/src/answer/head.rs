@@ -1,4 +1,4 @@
-//! The fields of an answer: all its own, or those of a stored response as they are stored.
+//! The fields of an answer: all its own, or what a stored response says, as far as this answer tells it.
 
 use std::sync::Arc;
 
@@ -75,18 +75,19 @@ impl From<HeaderMap> for Head {
 }
 
 impl Stored {
-    /// As they are stored.
-    pub fn kept(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
-        let bodiless = self.view == View::NotModified;
-        let is_told =
-            move |name: &HeaderName| lead::is_sent(name) && !(bodiless && describes_body(name));
-        self.object
-            .head
-            .iter()
-            .filter(move |(name, _)| is_told(name))
+    /// Those of the stored response that this answer tells.
+    pub fn told(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+        let is_told = |name: &HeaderName| match self.view {
+            View::Whole => true,
+            View::NotModified => !describes_body(name),
+            // Whatever its origin meant by one on a whole answer.
+            View::Part { .. } => name != header::CONTENT_RANGE,
+        };
+        let stored = self.object.head.iter();
+        stored.filter(move |(name, _)| lead::is_sent(name) && is_told(name))
     }
 
-    /// As they are of this answer.
+    /// Those that are said anew in each answer.
     pub fn anew(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> + use<> {
         let total = self.object.body.total();
         let (length, range) = match self.view {
@@ -101,7 +102,7 @@ impl Stored {
     }
 
     fn fields(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> + '_ {
-        self.kept().map(cloned).chain(self.anew())
+        self.told().map(cloned).chain(self.anew())
     }
 }
 

@@ -76,7 +76,7 @@ impl Front {
             }
             Some(stored) => {
                 status_line(&mut rest, answer.status);
-                for (name, value) in stored.kept() {
+                for (name, value) in stored.told() {
                     line(&mut rest, name.as_str(), value.as_bytes());
                 }
                 for (name, value) in stored.anew() {

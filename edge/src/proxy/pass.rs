@@ -76,11 +76,11 @@ impl Proxy {
         ctx.until = Some(clock::instant() + journey.served.pool.origin().fetch_timeout);
         let now = clock::now();
         let told = self.heed(&journey, response, ctx, now);
-        for name in fields::of_hop_but_framing(&response.headers) {
+        let mut unwanted = fields::of_hop_but_framing(&response.headers);
+        let names = response.headers.keys();
+        unwanted.extend(names.filter(|name| fields::is_for_caches(name)).cloned());
+        for name in unwanted {
             response.remove_header(&name);
-        }
-        for name in fields::TAG_FIELDS.into_iter().chain(["surrogate-control"]) {
-            response.remove_header(name);
         }
         response.remove_header(&X_CACHE);
         for (name, value) in self.0.signature(&mut ctx.visit, told) {

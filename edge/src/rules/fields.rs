@@ -84,10 +84,10 @@ fn is_hop(name: &HeaderName) -> bool {
     HOP.contains(name) || PROXY_AUTHENTICATION.contains(name)
 }
 
-/// Removes the fields whose names are such: few heads have any, and each is looked through once.
-pub fn strip(head: &mut HeaderMap, is_such: impl Fn(&HeaderName) -> bool) {
-    let such = head.keys().filter(|name| is_such(name));
-    let names: Vec<HeaderName> = such.cloned().collect();
+/// Removes what is unwanted: few heads have any of it, and each is looked through once.
+pub fn strip(head: &mut HeaderMap, is_unwanted: impl Fn(&HeaderName) -> bool) {
+    let unwanted = head.keys().filter(|name| is_unwanted(name));
+    let names: Vec<HeaderName> = unwanted.cloned().collect();
     for name in names {
         head.remove(name);
     }

@@ -145,6 +145,16 @@ fn variants_of_a_url_are_bounded() {
     );
 }
 
+/// Of a URL of its own.
+fn large(n: u64, bytes: usize) -> Arc<Object> {
+    let key = Key::new(Revision(1), Scheme::Http, "a", &format!("/{n}"));
+    Arc::new(Object::new(Parts {
+        key: key.unwrap(),
+        body: Body::new([Bytes::from(vec![b'x'; bytes])]),
+        ..parts(1)
+    }))
+}
+
 #[test]
 fn large_objects_that_come_fast_are_not_held_beyond_the_bound() {
     const MIB: u64 = 1 << 20;
@@ -152,18 +162,32 @@ fn large_objects_that_come_fast_are_not_held_beyond_the_bound() {
     let storage = Storage::new(BOUND, |_| {});
     let mut put: Vec<Weak<Object>> = Vec::new();
     for n in 0..200 {
-        let key = Key::new(Revision(1), Scheme::Http, "a", &format!("/{n}"));
-        let body = Body::new([Bytes::from(vec![b'x'; MIB as usize])]);
-        let object = Arc::new(Object::new(Parts {
-            key: key.unwrap(),
-            body,
-            ..parts(1)
-        }));
+        let object = large(n, MIB as usize);
         storage.put(&object);
         put.push(Arc::downgrade(&object));
         drop(object);
         let held = put.iter().filter(|object| object.strong_count() > 0);
         let held = held.count() as u64 * MIB;
         assert!(held <= BOUND + BOUND / 4, "{held} bytes after {n}");
+    }
+}
+
+#[test]
+fn nothing_on_a_shelf_was_told_to_leave() {
+    let (sender, told) = std::sync::mpsc::channel();
+    let storage = Storage::new(1 << 20, move |object| {
+        sender.send(object.id).expect("the test listens")
+    });
+    for n in 0..200 {
+        let object = large(n, 20 << 10);
+        storage.put(&object);
+        storage.weigh_again(&object.key);
+    }
+    let told: Vec<_> = told.try_iter().collect();
+    let shelves: Vec<_> = storage.shelves().collect();
+    let held: Vec<_> = shelves.iter().flat_map(|shelf| shelf.iter()).collect();
+    assert!(!told.is_empty() && !held.is_empty());
+    for object in held {
+        assert!(!told.contains(&object.id), "{:?}", object.key);
     }
 }

@@ -14,7 +14,7 @@ pub fn origin() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {
-        // And so are all that it starts.
+        // The threads that it starts are where it is.
         pin_this_thread(CLIENT_CORE);
         for mut stream in listener.incoming().flatten() {
             thread::spawn(move || {

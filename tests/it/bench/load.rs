@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::median;
+use super::servers::{CLIENT_CORE, CORE, pin};
 use crate::load_tool::demo_origin;
 use crate::nginx::server::Nginx;
 use crate::support::Folder;
@@ -73,7 +74,7 @@ fn beside(what: &str, bytes: usize, words: &str) {
     );
     let folder = Folder::new();
     let nginx = Nginx::start(&folder, &serves);
-    pin(nginx.id());
+    pin(&[], CORE, &nginx.id().to_string());
     let url = format!("{}/", nginx.url());
     let mut found = GENERATORS.map(|_| Vec::new());
     let mut cost = GENERATORS.map(|_| Vec::new());
@@ -120,7 +121,7 @@ fn an_open_loop_of_one_core_keeps_its_schedule() {
     );
     let folder = Folder::new();
     let nginx = Nginx::start(&folder, &serves);
-    pin(nginx.id());
+    pin(&[], CORE, &nginx.id().to_string());
     let url = format!("{}/", nginx.url());
     let words = ["--rate", OPEN_RATE, "--duration", "5s", "--workers", "1"];
     let (mut lags, mut saturated) = (Vec::new(), 0);
@@ -226,10 +227,9 @@ fn ours_says(words: &[&str]) -> String {
     run(program, &[&json[..], words].concat())
 }
 
-/// On the first core; the server has the second.
 fn run(program: &str, arguments: &[&str]) -> String {
     let output = Command::new("taskset")
-        .args(["-c", "0", program])
+        .args(["-c", CLIENT_CORE, program])
         .args(arguments)
         .output()
         .unwrap();
@@ -238,13 +238,6 @@ fn run(program: &str, arguments: &[&str]) -> String {
     let ended = matches!(output.status.code(), Some(0 | 3));
     assert!(ended, "{program}: {said}");
     String::from_utf8(output.stdout).unwrap()
-}
-
-fn pin(id: u32) {
-    let pinned = Command::new("taskset")
-        .args(["-p", "-c", "1", &id.to_string()])
-        .output();
-    assert!(pinned.unwrap().status.success());
 }
 
 /// What all programs that this process has waited for have cost, in seconds.
