@@ -72,7 +72,7 @@ type Route = (&'static str, &'static str, Right, MethodRouter<Arc<Plane>>);
 /// Every path, its method, what it needs, and what answers it.
 fn routes() -> Vec<Route> {
     use Right::{BeEdge, Follow, Purge, PurgeAsEdge, See, SeeAll, SeeSite, WriteAll, WriteSite};
-    vec![
+    let mut routes = vec![
         ("/v1/sites", "get", SeeAll, get(sites::list)),
         ("/v1/sites", "post", WriteAll, post(sites::change)),
         ("/v1/sites/{name}", "get", SeeSite, get(sites::read)),
@@ -118,19 +118,28 @@ fn routes() -> Vec<Route> {
         ("/service/{id}/purge", "post", Purge, post(fastly::keys)),
         ("/service/{id}/purge_all", "post", Purge, post(fastly::all)),
         ("/purge/{*url}", "post", Purge, post(fastly::url)),
-        (
-            "/zones/{id}/purge_cache",
-            "post",
-            Purge,
-            post(cloudflare::purge_cache),
-        ),
-        (
-            "/client/v4/zones/{id}/purge_cache",
-            "post",
-            Purge,
-            post(cloudflare::purge_cache),
-        ),
-    ]
+    ];
+    routes.extend(zones());
+    routes
+}
+
+/// Cloudflare's, with the path of their base URL and without.
+fn zones() -> impl Iterator<Item = Route> {
+    use Right::{FindSite, Purge};
+    let purge = cloudflare::purge_cache;
+    let find = ["/zones", "/zones/", "/client/v4/zones", "/client/v4/zones/"];
+    let find = find.map(|path| (path, "get", FindSite, get(cloudflare::zones)));
+    let purges = [
+        "/zones/{id}/purge_cache",
+        "/client/v4/zones/{id}/purge_cache",
+    ];
+    let purges = purges.into_iter().flat_map(move |path| {
+        [
+            (path, "post", Purge, post(purge)),
+            (path, "delete", Purge, delete(purge)),
+        ]
+    });
+    find.into_iter().chain(purges)
 }
 
 /// A JSON document of at most `bytes_max` bytes, or everything that is wrong with it.

@@ -50,7 +50,7 @@ pub use error::PlaneError;
 pub use origins::{OriginsStatus, SeenFrom, ServerStatus};
 pub use purges::{EdgeReceipt, PurgeReceipt, Wait};
 pub use records::{Matched, Owner};
-pub use sites::{IfMatch, Put};
+pub use sites::{IfMatch, Put, SitesChange};
 pub use state::StoredSite;
 pub use subscribe::{Cut, Subscription};
 

@@ -39,7 +39,7 @@ pub use journey::{Journey, Wanted};
 pub use refusal::Refusal;
 pub use reply::{Answer, Content, is_current, range};
 use wait::{Outcome, alone, join_or_fetch, validate_behind};
-pub use wait::{asked_behind, stands_in, would_join};
+pub use wait::{asked_behind, may_wait, stands_in, would_join};
 
 /// How often a request looks again after what it waited for turned out not to be for it; then it goes alone.
 const ROUNDS_MAX: usize = 3;
@@ -274,6 +274,7 @@ async fn plain(
     mut vouches: bool,
 ) -> Answer {
     for _ in 0..ROUNDS_MAX {
+        state.settle();
         let shelf = state.storage.get(&journey.key);
         let now = clock::now();
         let life = |object: &Object| object.life(&state.ledger);

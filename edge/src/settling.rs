@@ -1,6 +1,7 @@
 //! Purges that take a moment to settle: an origin whose replicas lag may go on answering as before. What is fetched
 //! meanwhile is used until the moment is over, and not after it.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,10 +16,11 @@ const SETTLING_MAX: usize = 10_000;
 /// A machine may be suspended while a timer runs.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-#[derive(Default)]
 pub struct Settling {
     /// The next to end last.
     open: Mutex<Vec<Open>>,
+    /// When that ends; `u64::MAX` where none is open.
+    next_ms: AtomicU64,
     begun: Notify,
 }
 
@@ -36,19 +38,44 @@ impl Settling {
         let ends_ms = clock::boottime_ms().saturating_add(settle_ms);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         enter(&mut open, ends_ms, scopes);
+        self.note_next(&open);
         drop(open);
         self.begun.notify_one();
     }
 
-    fn next_ms(&self) -> Option<u64> {
-        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.last().map(|open| open.ends_ms)
-    }
-
-    fn ended(&self, now_ms: u64) -> Vec<Open> {
+    /// Ends those whose time has come; what each covered is told to `settle`. While none is open, and almost always none
+    /// is, that is one look at a number. Whether there were any.
+    pub fn end_due(&self, now_ms: impl FnOnce() -> u64, mut settle: impl FnMut(&[Scope])) -> bool {
+        let next_ms = self.next_ms.load(Ordering::Acquire);
+        if next_ms == u64::MAX {
+            return false;
+        }
+        let now_ms = now_ms();
+        if now_ms < next_ms {
+            return false;
+        }
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let at = open.partition_point(|open| open.ends_ms > now_ms);
-        open.split_off(at)
+        // Under the lock: who looks next, looks at what has settled.
+        let ended = open.split_off(at);
+        ended.iter().for_each(|open| settle(&open.scopes));
+        self.note_next(&open);
+        !ended.is_empty()
+    }
+
+    fn note_next(&self, open: &[Open]) {
+        let next_ms = open.last().map_or(u64::MAX, |open| open.ends_ms);
+        self.next_ms.store(next_ms, Ordering::Release);
+    }
+}
+
+impl Default for Settling {
+    fn default() -> Self {
+        Self {
+            open: Mutex::default(),
+            next_ms: AtomicU64::new(u64::MAX),
+            begun: Notify::new(),
+        }
     }
 }
 
@@ -65,30 +92,23 @@ fn enter(open: &mut Vec<Open>, ends_ms: u64, scopes: &[Scope]) {
     open.insert(at, Open { ends_ms, scopes });
 }
 
-/// Ends them in their time, until `stop`.
+/// Ends them in their time, until `stop`, also where nobody asks for what they cover.
 pub async fn run(state: Arc<State>, mut stop: watch::Receiver<bool>) {
     loop {
-        let next_ms = state.settling.next_ms();
+        let next_ms = state.settling.next_ms.load(Ordering::Acquire);
         let ended = async {
-            match next_ms.map(|next_ms| next_ms.saturating_sub(clock::boottime_ms())) {
-                Some(left_ms) => {
-                    tokio::time::sleep(Duration::from_millis(left_ms).min(LOOK_INTERVAL)).await;
-                }
-                None => std::future::pending().await,
+            if next_ms == u64::MAX {
+                std::future::pending().await
             }
+            let left_ms = next_ms.saturating_sub(clock::boottime_ms());
+            tokio::time::sleep(Duration::from_millis(left_ms).min(LOOK_INTERVAL)).await;
         };
         tokio::select! {
             () = ended => {}
             () = state.settling.begun.notified() => continue,
             _ = stop.wait_for(|stop| *stop) => return,
         }
-        let ended = state.settling.ended(clock::boottime_ms());
-        for open in &ended {
-            state.ledger.change(|ledger| ledger.settle(&open.scopes));
-        }
-        if !ended.is_empty() {
-            state.sweeper.look_soon();
-        }
+        state.settle();
     }
 }
 
@@ -96,6 +116,24 @@ pub async fn run(state: Arc<State>, mut stop: watch::Receiver<bool>) {
 #[allow(clippy::indexing_slicing)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_looks_after_the_end_finds_it_settled() {
+        let settling = Settling::default();
+        let settled = |now_ms| {
+            let mut count = 0;
+            settling.end_due(|| now_ms, |scopes| count += scopes.len());
+            count
+        };
+        let begun_ms = clock::boottime_ms();
+        assert_eq!(settled(u64::MAX), 0, "nothing settles");
+        settling.begin(&[Scope::Site("a".into())], 60_000);
+        settling.begin(&[Scope::Site("b".into())], 120_000);
+        assert_eq!(settled(begun_ms + 59_999), 0);
+        assert_eq!(settled(begun_ms + 119_999), 1);
+        assert_eq!(settled(begun_ms + 119_999), 0);
+        assert_eq!(settled(u64::MAX), 1);
+    }
 
     #[test]
     fn the_next_to_end_is_last_and_too_many_are_one() {

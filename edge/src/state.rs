@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use http::HeaderMap;
-use seawall_config::Revision;
 use seawall_config::feed::{Applied, Change, Counted, Frame, Load, ORIGINS_MAX, OriginSight};
 use seawall_config::site::OnPartition;
+use seawall_config::{Revision, Scope};
 
 use tokio::sync::watch;
 
@@ -136,6 +136,15 @@ impl State {
             ..next
         });
         self.sweeper.look_soon();
+    }
+
+    /// Ends the purges that have settled by now. Also before anything is looked up for an answer: a timer may be late, and
+    /// does not run while its machine is suspended.
+    pub fn settle(&self) {
+        let settle = |scopes: &[Scope]| self.ledger.change(|ledger| ledger.settle(scopes));
+        if self.settling.end_due(clock::boottime_ms, settle) {
+            self.sweeper.look_soon();
+        }
     }
 
     /// One revision. Its purges are in the ledger before anyone can be routed with it, so that whatever was

@@ -27,12 +27,24 @@ fn pages(seawall: &Seawall) -> [String; 3] {
 
 /// What a client of another CDN sends, and is answered.
 fn send(seawall: &Seawall, path: &str, fields: &[(&str, &str)], body: &str) -> (u16, Value) {
+    send_as(seawall, "POST", path, fields, body)
+}
+
+fn send_as(
+    seawall: &Seawall,
+    method: &str,
+    path: &str,
+    fields: &[(&str, &str)],
+    body: &str,
+) -> (u16, Value) {
     let mut connection = Connection::open(seawall.admin());
-    let answer = connection.request("POST", path, fields, body.as_bytes());
+    let answer = connection.request(method, path, fields, body.as_bytes());
     let json = serde_json::from_slice(&answer.body).unwrap_or_default();
     (answer.status, json)
 }
 
+/// <https://www.fastly.com/documentation/reference/api/purging/>: its paths, `Surrogate-Key`, `surrogate_keys`,
+/// `Fastly-Soft-Purge` and its answers.
 #[test]
 fn fastlys_purges_are_understood() {
     let origin = Origin::start();
@@ -91,6 +103,7 @@ fn fastlys_purges_are_understood() {
     assert_eq!(send(&seawall, "/service/www/purge_all", &[], "").0, 415);
 }
 
+/// <https://developers.cloudflare.com/api/resources/cache/methods/purge/>: its path, its bodies and its answers.
 #[test]
 fn cloudflares_purges_are_understood() {
     let origin = Origin::start();
@@ -140,6 +153,62 @@ fn cloudflares_purges_are_understood() {
     );
 }
 
+/// Cloudflare's own plug-in for WordPress, <https://github.com/cloudflare/Cloudflare-WordPress>: `getZoneTag`,
+/// `zonePurgeFiles` and `zonePurgeCache` of `src/WordPress/WordPressClientAPI.php`. Of `www.test` it asks for the zone
+/// `test` (`formatDomain` of `src/WordPress/WordPressAPI.php`), and takes the first zone of that very name.
+#[test]
+fn the_wordpress_plug_in_for_cloudflare_works_with_another_base_url() {
+    let origin = Origin::start();
+    let seawall = site(&origin);
+    let base = "/client/v4/";
+    let fields = [
+        ("content-type", "application/json"),
+        ("authorization", "Bearer any"),
+    ];
+    let call = |method: &str, path: &str, body: &str| {
+        let (status, answer) = send_as(&seawall, method, &format!("{base}{path}"), &fields, body);
+        assert_eq!(
+            (status, &answer["success"]),
+            (200, &json!(true)),
+            "{answer}"
+        );
+        answer
+    };
+    let zones = call("GET", "zones/?name=test&status=active", "");
+    assert!(zones["result_info"]["total_pages"].as_u64() < Some(2));
+    let zone = &zones["result"][0];
+    assert_eq!(zone["name"], "test", "{zones}");
+    let id = zone["id"].as_str().unwrap();
+    assert_eq!(
+        call("GET", "zones/?name=none.test.x", "")["result"],
+        json!([])
+    );
+
+    let purge = format!("zones/{id}/purge_cache");
+    let check = |body: Value, expect: [&str; 3]| {
+        let _ = pages(&seawall);
+        assert_eq!(pages(&seawall), ["HIT", "HIT", "HIT"], "before {body}");
+        call(
+            "DELETE",
+            &format!("{purge}?wait=complete"),
+            &body.to_string(),
+        );
+        assert_eq!(pages(&seawall), expect, "after {body}");
+    };
+    let files = ["http://www.test/a", "http://www.test/b"];
+    check(json!({"files": files}), ["MISS", "MISS", "HIT"]);
+    check(json!({"purge_everything": true}), ["MISS", "MISS", "MISS"]);
+    let order = r#"{"files": ["http://other.test/a"]}"#;
+    let (status, answer) = send_as(
+        &seawall,
+        "DELETE",
+        &format!("{base}{purge}"),
+        &fields,
+        order,
+    );
+    assert_eq!((status, &answer["success"]), (400, &json!(false)));
+}
+
 /// A site whose URLs these clients may purge where they are served, and its origin.
 fn site_with(origin: &Origin, purge_from: &str) -> Seawall {
     let url = origin.url();
@@ -151,6 +220,8 @@ fn site_with(origin: &Origin, purge_from: &str) -> Seawall {
     ))
 }
 
+/// The method, as Varnish's users' guide has it, <https://varnish-cache.org/docs/trunk/users-guide/purging.html>, and
+/// Fastly, soft as well: <https://www.fastly.com/documentation/reference/api/purging/>.
 #[test]
 fn a_url_is_purged_where_it_is_served() {
     let origin = Origin::start();
@@ -186,6 +257,7 @@ fn a_url_is_purged_where_it_is_served() {
     secure().is("MISS", "b");
 }
 
+/// As the access list of <https://varnish-cache.org/docs/trunk/users-guide/purging.html>.
 #[test]
 fn nobody_else_purges_and_by_default_the_origin_is_asked() {
     let origin = Origin::start();
@@ -200,6 +272,7 @@ fn nobody_else_purges_and_by_default_the_origin_is_asked() {
     }
 }
 
+/// No vendor's shape: what our edges make of a `PURGE`.
 #[test]
 fn an_edge_purges_only_what_a_site_lets_it() {
     let origin = Origin::start();

@@ -58,6 +58,8 @@ pub(super) enum Right {
     SeeAll,
     /// To see the site that the address names.
     SeeSite,
+    /// To look a site up by what it is; which of them are seen is looked at then: [`Who::sees`].
+    FindSite,
     /// To purge; what exactly is looked at when the request has been read: [`may_purge`].
     Purge,
     /// To change the site that the address names.
@@ -149,7 +151,7 @@ impl Who {
         let wanted: &[TokenScope] = match right {
             Right::See => return Ok(()),
             Right::SeeAll => &[TokenScope::Read],
-            Right::SeeSite => &[TokenScope::Read, TokenScope::Write],
+            Right::SeeSite | Right::FindSite => &[TokenScope::Read, TokenScope::Write],
             Right::Purge => &[TokenScope::Purge],
             Right::WriteSite | Right::WriteAll => &[TokenScope::Write],
             Right::Follow => &[TokenScope::Edge, TokenScope::Read],
@@ -176,6 +178,12 @@ impl Who {
             ))),
             _ => Ok(()),
         }
+    }
+
+    /// Whether a site is among those that they may look up.
+    pub(super) fn sees(&self, site: &str) -> bool {
+        let limit = self.limit();
+        limit.is_none_or(|own| own.iter().any(|name| name == site))
     }
 
     /// The sites they are limited to; None: to none.

@@ -65,7 +65,7 @@ pub(super) fn status(wait: Wait, receipt: &PurgeReceipt) -> StatusCode {
 
 /// draft-ietf-httpapi-idempotency-key-header: a string that the client makes up, its own for each request that is not
 /// one it sends again. What one caller sends says nothing of another's.
-fn idempotency_id(who: &Who, headers: &HeaderMap) -> Result<Option<String>, Refusal> {
+pub(super) fn idempotency_id(who: &Who, headers: &HeaderMap) -> Result<Option<String>, Refusal> {
     let mut lines = headers.get_all(IDEMPOTENCY_KEY).iter();
     let (line, more) = (lines.next(), lines.next());
     let Some(line) = line else {

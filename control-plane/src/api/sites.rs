@@ -17,9 +17,9 @@ use serde_json::{Value, json};
 use super::access::{Denied, Who, may_put};
 use super::audit::Made;
 use super::problem::{self, Refusal, etag};
-use super::purges::{self, Waiting};
+use super::purges::{self, Waiting, idempotency_id};
 use super::{BODY_BYTES_MAX, Query, Segment, members, read_json};
-use crate::plane::{IfMatch, Owner, Plane, PlaneError, Put, StoredSite, Wait};
+use crate::plane::{IfMatch, Owner, Plane, PlaneError, Put, SitesChange, StoredSite, Wait};
 
 #[derive(Serialize)]
 struct Listing {
@@ -74,11 +74,13 @@ struct Changes {
 
 pub(super) async fn change(
     State(plane): State<Arc<Plane>>,
+    Extension(who): Extension<Who>,
     Query(waiting): Query<Waiting>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
     let wait = waiting.checked()?;
+    let id = idempotency_id(&who, &headers)?;
     let expect = match expectation(&headers)? {
         IfMatch::Always => None,
         IfMatch::OneOf(revisions) if revisions.len() == 1 => revisions.first().copied(),
@@ -94,17 +96,23 @@ pub(super) async fn change(
                        applied";
         return Err(problem::not_readable("wait", message));
     }
+    let change = SitesChange {
+        put,
+        delete,
+        expect,
+    };
     let receipt = match &purge {
         None => None,
         Some(purge) => {
-            let change = plane.change_sites_and_purge(&put, &delete, expect, purge, wait);
-            Some(change.await?)
+            let purged = plane.change_sites_and_purge(&change, purge, id, wait);
+            Some(purged.await?)
         }
     };
     let revision = match &receipt {
-        None => plane.change_sites(&put, &delete, expect).await?,
+        None => plane.change_sites(&change).await?,
         Some(receipt) => receipt.revision,
     };
+    let SitesChange { put, delete, .. } = change;
     let names: Vec<_> = put.iter().filter_map(|site| site.get("name")).collect();
     let what = json!({"put": names, "delete": delete, "purge": purge});
     let made = Extension(Made::at(revision).what(&what));

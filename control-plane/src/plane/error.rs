@@ -47,7 +47,7 @@ pub enum PlaneError {
     #[error("this is another history than the one that was followed: take a snapshot")]
     HistoryDiffers,
     #[error(
-        "this Idempotency-Key came with another purge before, whose record is still kept: use a new key for each purge"
+        "this Idempotency-Key came with another request before, whose purge is still kept: use a new key for each"
     )]
     KeyReused,
     #[error("too many requests of this kind are under way: try again")]

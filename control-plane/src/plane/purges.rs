@@ -177,6 +177,17 @@ impl Plane {
 }
 
 impl Order {
+    /// The same, for a change of sites that comes with it: who sends both again must send both as they were.
+    pub(super) fn with_change(mut self, hash: impl FnOnce() -> String) -> Self {
+        self.record.change = self.is_repeatable.then(hash);
+        self
+    }
+
+    /// Whether it may have been written before this request came.
+    pub(super) fn is_repeatable(&self) -> bool {
+        self.is_repeatable
+    }
+
     fn key(&self) -> String {
         keys::purge(&self.id)
     }

@@ -65,6 +65,9 @@ pub(crate) struct PurgeRecord {
     /// Nothing is purged: edges count what would be.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
+    /// Came with a change of sites under an `Idempotency-Key`: a hash of that change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<String>,
 }
 
 fn is_zero(n: &u64) -> bool {
@@ -108,6 +111,7 @@ impl PurgeRecord {
             awaited,
             settle_ms: millis(settle),
             dry_run,
+            change: None,
         }
     }
 
@@ -120,13 +124,14 @@ impl PurgeRecord {
             awaited: false,
             settle_ms: 0,
             dry_run: false,
+            change: None,
         }
     }
 
     /// Whether both ask for the same, whenever that was.
     pub(crate) fn is_same_order(&self, other: &Self) -> bool {
         let order = |it: &Self| (it.mode, it.settle_ms, it.dry_run);
-        order(self) == order(other) && self.scopes == other.scopes
+        order(self) == order(other) && self.scopes == other.scopes && self.change == other.change
     }
 }
 

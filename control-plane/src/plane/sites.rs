@@ -1,6 +1,7 @@
 //! Sites: read, put, deleted, and adopted from a file. What becomes of a change is decided (`decide`) over the
 //! sites as they are; the store then takes all of it or, where a site has changed meanwhile, none.
 
+use ring::digest::{SHA256, digest};
 use seawall_config::scope::PurgeRequest;
 use seawall_config::{Problem, Problems, Revision, Site};
 use serde_json::Value;
@@ -37,6 +38,16 @@ pub enum IfMatch {
     OneOf(Vec<Revision>),
     /// `If-None-Match: *`
     Absent,
+}
+
+/// Several sites, to be changed as one.
+#[derive(Debug)]
+pub struct SitesChange {
+    pub put: Vec<Value>,
+    /// Names; one that is not there is deleted already.
+    pub delete: Vec<String>,
+    /// The set has not changed since that revision.
+    pub expect: Option<Revision>,
 }
 
 /// What a put did.
@@ -90,39 +101,61 @@ impl Plane {
             .map(|(revision, _)| revision)
     }
 
-    /// When the set of sites changed last: what [`change_sites`](Self::change_sites) may expect.
+    /// The site that names one of these hosts best, among those that `may_be_seen`.
+    pub fn find_site(&self, hosts: &[&str], may_be_seen: impl Fn(&str) -> bool) -> Option<String> {
+        let state = self.state();
+        let found = state.stances.find(hosts, may_be_seen);
+        found.map(str::to_owned)
+    }
+
+    /// When the set of sites changed last: what a [`SitesChange`] may expect.
     pub fn sites_changed(&self) -> Revision {
         let changed = self.state().known.changed(keys::SITES_GUARD);
         changed.unwrap_or_default()
     }
 
-    /// Puts and deletes several sites as one revision, or none of them. A name to delete that is not there is deleted
-    /// already. `expect`: the set has not changed since that revision. The revision of the set as it is then.
-    pub async fn change_sites(
-        &self,
-        put: &[Value],
-        delete: &[String],
-        expect: Option<Revision>,
-    ) -> Result<Revision, PlaneError> {
+    /// Puts and deletes several sites as one revision, or none of them. The revision of the set as it is then.
+    pub async fn change_sites(&self, change: &SitesChange) -> Result<Revision, PlaneError> {
+        let SitesChange {
+            put,
+            delete,
+            expect,
+        } = change;
         let sites = read_all(put, delete)?;
-        self.change_read(&sites, delete, expect, None).await
+        self.change_read(&sites, delete, *expect, None).await
     }
 
     /// The same, and a purge: edges take both in one step, so that nobody is served the old copies under the new
-    /// configuration, nor fetches anew under the old one.
+    /// configuration, nor fetches anew under the old one. `id`: as for [`purge`](Self::purge), and the change is made
+    /// with the purge or not at all.
     pub async fn change_sites_and_purge(
         &self,
-        put: &[Value],
-        delete: &[String],
-        expect: Option<Revision>,
+        change: &SitesChange,
         request: &PurgeRequest,
+        id: Option<String>,
         wait: Wait,
     ) -> Result<PurgeReceipt, PlaneError> {
+        let SitesChange {
+            put,
+            delete,
+            expect,
+        } = change;
         let sites = read_all(put, delete)?;
-        let order = self.order(request, None, wait)?;
-        let names: Vec<_> = sites.iter().map(|(site, _)| site.name.as_str()).collect();
-        self.sites_exist(&request.sites, &names).await?;
-        let write = self.change_read(&sites, delete, expect, Some(&order));
+        let order = self.order(request, id, wait)?;
+        let order = order.with_change(|| hash(put, delete));
+        let write = async {
+            let names: Vec<_> = sites.iter().map(|(site, _)| site.name.as_str()).collect();
+            if let Err(missing) = self.sites_exist(&request.sites, &names).await {
+                // The same request may have deleted them when it came first.
+                let repeated = match order.is_repeatable() {
+                    true => self.purge_written(&order).await?,
+                    false => None,
+                };
+                return repeated.ok_or(missing);
+            }
+            self.change_read(&sites, delete, *expect, Some(&order))
+                .await
+        };
         self.receipted(&order, wait, write).await
     }
 
@@ -190,15 +223,20 @@ impl Plane {
                 Err(_) if tried.is_some() => return Err(unknown()),
                 sites => sites?,
             };
-            // An earlier write, of which the store did not say, was done.
-            let since = match (tried, purge) {
-                (None, _) => None,
-                (Some(_), None) => done(&sites),
-                (Some(_), Some(order)) => self.purge_written(order).await.map_err(|_| unknown())?,
+            // An earlier write, of which the store did not say, was done; or one of the same request.
+            let since = match purge {
+                None => tried.and_then(|_| done(&sites)),
+                Some(order) if tried.is_none() && !order.is_repeatable() => None,
+                Some(order) => match self.purge_written(order).await {
+                    Err(error) if tried.is_none() || error == PlaneError::KeyReused => {
+                        return Err(error);
+                    }
+                    written => written.map_err(|_| unknown())?,
+                },
             };
-            if let Some((put, revision)) = tried.zip(since) {
+            if let Some(revision) = since {
                 self.followed(revision).await;
-                return Ok((revision, put));
+                return Ok((revision, tried.unwrap_or(Put::Unchanged)));
             }
             let (writes, put) = match (decide(&sites)?, purge) {
                 (Decided::Nothing(revision), None) => return Ok((revision, Put::Unchanged)),
@@ -257,6 +295,13 @@ fn read_all(put: &[Value], delete: &[String]) -> Result<Vec<(Site, Value)>, Plan
         }
     }
     Ok(problems.or(sites)?)
+}
+
+/// What a change is known by when it is sent again.
+fn hash(put: &[Value], delete: &[String]) -> String {
+    let digest = digest(&SHA256, &encode(&(put, delete)));
+    let bytes = digest.as_ref().iter();
+    bytes.map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A change of the sites as they were read, or none.

@@ -1,6 +1,7 @@
 //! What an edge that is cut off does on behalf of each site, at each revision it may have stopped at: a receipt
 //! must know whether it goes on serving what a purge covers. Pure. Where it is not known, it may.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use seawall_config::feed::RefusedSite;
@@ -152,6 +153,27 @@ impl Stances {
         since
             .into_iter()
             .any(|refused| scopes.iter().any(|scope| concerns(refused, scope)))
+    }
+
+    /// The site that now names one of these hosts best, among those that `may_be_seen`. Of hosts that are named as well
+    /// as each other the first counts.
+    pub(crate) fn find(&self, hosts: &[&str], may_be_seen: impl Fn(&str) -> bool) -> Option<&str> {
+        let mut best: Option<(usize, Reverse<usize>, &str)> = None;
+        for (name, stances) in &self.sites {
+            let Some(placed) = stances.last().and_then(|stance| stance.site.as_ref()) else {
+                continue;
+            };
+            if !may_be_seen(name) {
+                continue;
+            }
+            for (i, host) in hosts.iter().enumerate() {
+                let ranks = placed.hosts.iter();
+                if let Some(rank) = ranks.filter_map(|pattern| rank(pattern, host)).max() {
+                    best = best.max(Some((rank, Reverse(i), name)));
+                }
+            }
+        }
+        best.map(|(_, _, name)| name)
     }
 
     /// The site that names a host best, which is where the edge sends it.

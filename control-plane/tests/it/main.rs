@@ -9,9 +9,11 @@ mod edges;
 #[path = "../../../tests/it/support/etcd.rs"]
 mod etcd;
 mod feed;
+mod habits;
 mod origins;
 mod receipts;
 mod reconciling;
+mod repeating;
 mod sites;
 mod store;
 mod support;

@@ -286,7 +286,7 @@ pub fn would_join(state: &State, journey: &Journey) -> bool {
 
 /// Whether another's answer, or what a 304 called good, may be had where only what this edge vouches for is used: tested
 /// when the wait begins, and when it is over.
-fn may_wait(state: &State, journey: &Journey) -> bool {
+pub fn may_wait(state: &State, journey: &Journey) -> bool {
     journey.policy().on_partition == OnPartition::Serve || state.relies_on(journey)
 }
 

@@ -11,7 +11,7 @@ use pingora_core::upstreams::peer::HttpPeer;
 use super::body::{Source, Taken};
 use super::judge::{Heard, judge};
 use super::{Arrived, End, Fill, Stage};
-use crate::answer::{Journey, stands_in};
+use crate::answer::{Journey, may_wait, stands_in};
 use crate::clock;
 use crate::ledger::{Fingerprint, Life};
 use crate::object::Object;
@@ -83,13 +83,13 @@ impl Fetch {
                 // RFC 9111 §4.3.4: a 304 that selects no stored response updates none: ask for the whole.
                 answered = self.ask(&Stored::Nothing, until).await?;
             }
-            (Stored::Part(part), StatusCode::PARTIAL_CONTENT)
-                if is_rest(part, &answered.said.head) =>
-            {
-                return self.complete(part, answered, until).await;
+            (Stored::Part(part), StatusCode::PARTIAL_CONTENT) => {
+                if let Some(arrived) = self.rest_of(part, &answered)? {
+                    return self.complete(part, answered, arrived, until).await;
+                }
+                answered = self.ask(&Stored::Nothing, until).await?;
             }
-            // It is not what was asked for, or of another whole by now.
-            (Stored::Part(_), StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE) => {
+            (Stored::Part(_), StatusCode::RANGE_NOT_SATISFIABLE) => {
                 answered = self.ask(&Stored::Nothing, until).await?;
             }
             _ => {}
@@ -125,17 +125,34 @@ impl Fetch {
         object.is_some_and(|object| stands_in(state, journey, object, now))
     }
 
-    /// The rest of what is stored in part: readers get the whole, as if it came at once.
+    /// The whole that an answer makes of what is stored in part. None: it is not the rest, or of another whole by now; or
+    /// what is stored may not be served any more, as after a 304.
+    fn rest_of(&self, part: &Object, answered: &Answered) -> Result<Option<Arrived>, Failure> {
+        let head = &answered.said.head;
+        let is_rest = part.body.missing().is_some_and(|missing| {
+            let whole = (&part.head, part.body.total());
+            ranges::is_rest(whole, missing, head)
+        });
+        if !is_rest {
+            return Ok(None);
+        }
+        let mut whole = freshening::update(&part.head, head);
+        whole.remove(http::header::TRANSFER_ENCODING);
+        whole.insert(http::header::CONTENT_LENGTH, part.body.total().into());
+        let arrived = self.judge(&Method::GET, part.status, &whole, &part.tags, answered)?;
+        let is_good =
+            may_wait(&self.state, &self.journey) && self.life(&arrived.tags) == Life::Alive;
+        Ok(is_good.then_some(arrived))
+    }
+
+    /// Readers get the whole, as if it came at once.
     async fn complete(
         &self,
         part: &Arc<Object>,
         answered: Box<Answered>,
+        arrived: Arrived,
         until: Instant,
     ) -> Result<(), Failure> {
-        let mut whole = freshening::update(&part.head, &answered.said.head);
-        whole.remove(http::header::TRANSFER_ENCODING);
-        whole.insert(http::header::CONTENT_LENGTH, part.body.total().into());
-        let arrived = self.judge(&Method::GET, part.status, &whole, &part.tags, &answered)?;
         self.forget_asked(&arrived);
         let delivered = self.deliver(answered, arrived, Some(part), until).await;
         if let Err(Failure::BodyCut | Failure::BrokenAnswer) = delivered {
@@ -291,19 +308,17 @@ impl Fetch {
         let (mut arrived, tags_cut) =
             judge(heard, &prints, |length| self.state.storage.takes(length))?;
         arrived.said = answered.said.status;
-        arrived.overtaken = self.is_overtaken(&arrived.tags);
+        arrived.overtaken = self.life(&arrived.tags) == Life::HardDead;
         self.state.metrics.tags_cut(tags_cut);
         Ok(arrived)
     }
 
-    /// Whether what it brings was purged since it was asked for.
-    fn is_overtaken(&self, tags: &[Fingerprint]) -> bool {
+    /// What was purged since it was asked for makes of what it brings.
+    fn life(&self, tags: &[Fingerprint]) -> Life {
         let (journey, birth) = (&self.journey, self.fill.birth);
-        let life = self
-            .state
+        self.state
             .ledger
-            .read(|ledger| ledger.judge(&journey.served.name, &journey.key, Some(tags), birth));
-        life == Life::HardDead
+            .read(|ledger| ledger.judge(&journey.served.name, &journey.key, Some(tags), birth))
     }
 
     /// Nobody can join it any more.
@@ -324,13 +339,6 @@ impl Fetch {
             .release_http_session(session, &peer, Some(origin::IDLE_TIMEOUT))
             .await;
     }
-}
-
-fn is_rest(part: &Object, head: &HeaderMap) -> bool {
-    let whole = (&part.head, part.body.total());
-    part.body
-        .missing()
-        .is_some_and(|missing| ranges::is_rest(whole, missing, head))
 }
 
 impl Drop for Fetch {

@@ -3,10 +3,11 @@ use serde_json::json;
 
 use super::*;
 
-const RIGHTS: [Right; 8] = [
+const RIGHTS: [Right; 9] = [
     Right::See,
     Right::SeeAll,
     Right::SeeSite,
+    Right::FindSite,
     Right::Purge,
     Right::WriteSite,
     Right::WriteAll,
@@ -35,7 +36,13 @@ fn a_token_may_what_its_scopes_say_and_no_more() {
             .collect();
         assert_eq!(may, expect, "{scopes:?} {sites:?} {named}");
     };
-    let read = [Right::See, Right::SeeAll, Right::SeeSite, Right::Follow];
+    let read = [
+        Right::See,
+        Right::SeeAll,
+        Right::SeeSite,
+        Right::FindSite,
+        Right::Follow,
+    ];
     check(&[Read], &[], "shop", &read);
     check(&[Purge], &[], "shop", &[Right::See, Right::Purge]);
     check(
@@ -45,6 +52,7 @@ fn a_token_may_what_its_scopes_say_and_no_more() {
         &[
             Right::See,
             Right::SeeSite,
+            Right::FindSite,
             Right::WriteSite,
             Right::WriteAll,
         ],
@@ -56,15 +64,21 @@ fn a_token_may_what_its_scopes_say_and_no_more() {
         &[Right::See, Right::Follow, Right::BeEdge],
     );
     check(&[Read, Purge, Write, Edge], &[], "x", &RIGHTS);
-    check(&[Read], &["shop"], "shop", &[Right::See, Right::SeeSite]);
-    check(&[Read], &["shop"], "other", &[Right::See]);
+    let own = [Right::See, Right::SeeSite, Right::FindSite];
+    check(&[Read], &["shop"], "shop", &own);
+    check(&[Read], &["shop"], "other", &[Right::See, Right::FindSite]);
     check(
         &[Write],
         &["shop"],
         "shop",
-        &[Right::See, Right::SeeSite, Right::WriteSite],
+        &[
+            Right::See,
+            Right::SeeSite,
+            Right::FindSite,
+            Right::WriteSite,
+        ],
     );
-    check(&[Write], &["shop"], "other", &[Right::See]);
+    check(&[Write], &["shop"], "other", &[Right::See, Right::FindSite]);
     check(&[Purge], &["shop"], "other", &[Right::See, Right::Purge]);
 }
 

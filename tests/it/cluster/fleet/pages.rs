@@ -53,7 +53,7 @@ impl Fleet {
     }
 
     /// Another machine with the id of the first edge, and its certificate.
-    pub fn start_twin(&self) -> Process {
+    pub fn start_twin(&self) -> (Process, String) {
         let machine = self.net.machine(10);
         let config = fs::read_to_string(self.folder.path().join("e0.toml")).unwrap();
         let (here, there) = (&self.edge(0).address, &machine.address);
@@ -66,10 +66,8 @@ impl Fleet {
             .join("\n")
             .replace("state = \"e0\"", "state = \"twin\"");
         self.folder.write("twin.toml", config);
-        self.spawn(
-            machine,
-            &["edge", "--access-log", "off", "--config", "twin.toml"],
-        )
+        let args = ["edge", "--access-log", "off", "--config", "twin.toml"];
+        (self.spawn(machine, &args), machine.address.clone())
     }
 
     /// The problems of an edge, as a control plane tells them.
