@@ -147,6 +147,8 @@ pub async fn limit(
         let trial = Plan {
             mode: Mode::Open { rate },
             duration,
+            // What is new in one trial is known in the next.
+            seed: plan.seed.wrapping_add(limit.trials.len() as u64),
             ..plan.clone()
         };
         let report = tokio::select! {

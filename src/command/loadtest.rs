@@ -63,7 +63,7 @@ pub(crate) struct LoadtestArgs {
 }
 
 /// How requests are carried, and whom they may be sent to.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 struct HowArgs {
     /// Speak HTTP/2; over http:// without asking
     #[arg(long)]
@@ -82,7 +82,7 @@ struct HowArgs {
 }
 
 /// Whom requests may be sent to.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 struct WhomArgs {
     /// Trust the certificates this PEM file signs for (https)
     #[arg(long, value_name = "FILE", conflicts_with = "insecure")]

@@ -199,6 +199,15 @@ fn a_comparison_and_a_search_are_pages_too() {
     let compared = loadtest(&folder, &words);
     assert!(compared.status.success(), "{}", said(&compared));
     assert!(origin.requests("/a") > 10);
+    // A plan that names no path asks each for its own.
+    folder.write("bare.toml", "connections = 1\n");
+    let (one, other) = (format!("{url}/one"), format!("{url}/other"));
+    origin.says("/one", ok("one"));
+    origin.says("/other", ok("other"));
+    let blocks = ["--pairs", "10", "--block", "50ms", "--plan", "bare.toml"];
+    let compared = loadtest(&folder, &[&["compare", &one, &other][..], &blocks].concat());
+    assert!(compared.status.success(), "{}", said(&compared));
+    assert!(origin.requests("/one") > 10 && origin.requests("/other") > 10);
     // No server is as fast: no rate is low enough.
     let trials = ["--slo", "p50<1us", "--trial", "100ms", "--confirm", "100ms"];
     let words = [&["limit", &url, "--html", "limit.html"][..], &trials[..]].concat();

@@ -35,36 +35,41 @@ pub(super) struct CompareArgs {
     /// Blocks of each
     #[arg(long, value_name = "N", default_value_t = 15)]
     pairs: u64,
-    /// The order of blocks is drawn from it
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    seed: u64,
+    /// The order of blocks is drawn from it, and what is asked [default: the plan's, or 1]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
     #[command(flatten)]
     output: PageArgs,
     #[command(flatten)]
     how: HowArgs,
 }
 
+impl CompareArgs {
+    /// What is asked of one of them.
+    fn side(&self, url: &str) -> Result<Plan, Failure> {
+        let (url, how) = (url.to_owned(), self.how.clone());
+        let plan = match (&self.plan, self.rate) {
+            (Some(file), _) => planned(file, url, self.block, how)?.0,
+            (None, rate) => {
+                let closed = self.connections.unwrap_or(32);
+                let closed = Mode::Closed {
+                    connections: closed,
+                };
+                let mode = rate.map_or(closed, |rate| Mode::Open { rate });
+                how.plan(Plan::new(url, mode, self.block))
+            }
+        };
+        Ok(Plan {
+            seed: self.seed.unwrap_or(plan.seed),
+            ..plan
+        })
+    }
+}
+
 pub(super) async fn run(args: CompareArgs) -> Result<Exit, Failure> {
     args.output.check()?;
-    let plan = match (&args.plan, args.rate) {
-        (Some(file), _) => planned(file, args.a, args.block, args.how)?.0,
-        (None, rate) => {
-            let closed = args.connections.unwrap_or(32);
-            let closed = Mode::Closed {
-                connections: closed,
-            };
-            let mode = rate.map_or(closed, |rate| Mode::Open { rate });
-            args.how.plan(Plan::new(args.a, mode, args.block))
-        }
-    };
-    let a = Plan {
-        seed: args.seed,
-        ..plan
-    };
-    let b = Plan {
-        url: args.b,
-        ..a.clone()
-    };
+    // Each from its own URL: a plan without a workload asks for the path of that.
+    let (a, b) = (args.side(&args.a)?, args.side(&args.b)?);
     let mut signals = Signals::listen(false)?;
     let mut interrupted = false;
     let stop = async {
