@@ -13,6 +13,8 @@ pub struct Clock {
     drift_ppm: i64,
     /// How far the wall clock is off.
     wall_off_ms: i64,
+    /// For so long it has stood still, if it is not the clock that goes on while a machine is suspended.
+    stopped_ms: u64,
 }
 
 impl Clock {
@@ -23,6 +25,7 @@ impl Clock {
             offset_ms: random.u64(1_000..1_000_000),
             drift_ppm: random.i64(-drift..=drift),
             wall_off_ms: random.i64(-5_000..5_000),
+            stopped_ms: 0,
         }
     }
 
@@ -32,7 +35,8 @@ impl Clock {
 
     /// CLOCK_BOOTTIME at a true time.
     pub fn boot_ms(&self, true_ms: u64) -> u64 {
-        let drifted = i128::from(true_ms) * i128::from(1_000_000 + self.drift_ppm) / 1_000_000;
+        let counted = true_ms.saturating_sub(self.stopped_ms);
+        let drifted = i128::from(counted) * i128::from(1_000_000 + self.drift_ppm) / 1_000_000;
         self.offset_ms + u64::try_from(drifted).unwrap()
     }
 
@@ -41,12 +45,18 @@ impl Clock {
         let since = i128::from(boot_ms.saturating_sub(self.offset_ms));
         let factor = i128::from(1_000_000 + self.drift_ppm);
         let guess = u64::try_from(since * 1_000_000 / factor).unwrap_or(u64::MAX);
+        let guess = guess.saturating_add(self.stopped_ms);
         (guess..).find(|at| self.boot_ms(*at) >= boot_ms).unwrap()
     }
 
     pub fn wall_ms(&self, true_ms: u64) -> u64 {
         let at = WALL_MS + i64::try_from(true_ms).unwrap() + self.wall_off_ms;
         u64::try_from(at).unwrap()
+    }
+
+    /// As CLOCK_MONOTONIC does, in place of CLOCK_BOOTTIME.
+    pub fn stands_still(&mut self, for_ms: u64) {
+        self.stopped_ms += for_ms;
     }
 
     pub fn jump(&mut self, by_ms: i64) {

@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::faults::Node;
 use crate::origin::Page;
 use crate::plane::PlaneEvent;
+use crate::violation::Violation;
 use crate::world::{Event, PLANES, Promise, World};
 
 mod disowned;
@@ -61,8 +62,10 @@ struct Request {
     route: Route,
     /// What a client may expect that asks now.
     promise: Promise,
-    /// What this client may expect here, whatever this edge vouches for: it has a token, or someone has changed the page.
-    own: u64,
+    /// What may be expected here, whatever this edge vouches for, as someone has changed the page.
+    changed: u64,
+    /// And by this client, as it has a token.
+    token: u64,
     wanted: Option<(Epoch, Revision)>,
     waited_ms: u64,
     rounds: u32,
@@ -179,7 +182,8 @@ impl World {
             sim.carry_out(&effects, now);
             // A boot from disk yields a snapshot that serves.
             if !sim.serves_what_it_follows() {
-                self.breaks(format!("edge {n} does not serve what it has booted from"));
+                let what = format!("edge {n}, from {kept:?}");
+                self.breaks(Violation::BootServesOther, what);
             }
         }
         self.act(n, effects);
@@ -266,7 +270,8 @@ impl World {
             let at = (applied.epoch.0, applied.revision.0);
             let before = std::mem::replace(&mut self.edges[n].reached, at);
             if at < before {
-                self.breaks(format!("edge {n} went back from {before:?} to {at:?}"));
+                let what = format!("edge {n}, from {before:?} to {at:?}");
+                self.breaks(Violation::RevisionWentBack, what);
             }
         }
     }

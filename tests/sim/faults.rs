@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use fastrand::Rng;
+use seawall_control_plane::FENCED_AFTER_MS;
 
 /// Whom a message is from, or for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,8 +34,8 @@ pub enum Fault {
     Pause(Node, u64),
     /// No quorum.
     Quorum(u64),
-    /// Writes under way may be done or not, and are not answered.
-    LeaderChange,
+    /// For so long: writes under way may be done or not, and are not answered.
+    LeaderChange(u64),
     Compact,
     BackUp,
     /// The backup, under a higher epoch.
@@ -45,7 +46,7 @@ pub enum Fault {
     Twin(u64),
     /// An edge is gone for good, and after so long a new machine has its id.
     Deregister(usize, u64),
-    /// An operator takes it for gone, and it runs.
+    /// An operator takes it for gone, and it runs, or comes back from its disk.
     Disown(usize),
 }
 
@@ -74,7 +75,7 @@ impl Fault {
             20 => Self::CrashAndForget(edge, random.u64(1..15_000)),
             21..24 => Self::Pause(any, long_ms),
             24 => Self::Quorum(long_ms / 2),
-            25 => Self::LeaderChange,
+            25 => Self::LeaderChange(random.u64(100..2_000)),
             26 => Self::Compact,
             27 => Self::BackUp,
             28 => Self::Restore,
@@ -88,6 +89,39 @@ impl Fault {
         }
     }
 
+    /// From when it begins to when it is mended.
+    pub fn lasts_ms(&self) -> Option<u64> {
+        match *self {
+            Self::Cut(_, _, for_ms)
+            | Self::Part(_, _, for_ms)
+            | Self::Isolate(_, for_ms)
+            | Self::Lose(_, for_ms)
+            | Self::Slow(_, _, for_ms)
+            | Self::Crash(_, for_ms)
+            | Self::CrashAndForget(_, for_ms)
+            | Self::Pause(_, for_ms)
+            | Self::Quorum(for_ms)
+            | Self::LeaderChange(for_ms)
+            | Self::Twin(for_ms)
+            | Self::Deregister(_, for_ms) => Some(for_ms),
+            Self::Restore => Some(FENCED_AFTER_MS),
+            Self::Compact | Self::BackUp | Self::Jump(..) | Self::Disown(_) => None,
+        }
+    }
+
+    /// Whether nothing passes from the one to the other.
+    pub fn cuts(&self, from: Node, to: Node) -> bool {
+        match *self {
+            Self::Cut(one, other, _) => (from, to) == (one, other),
+            Self::Part(one, other, _) => [(one, other), (other, one)].contains(&(from, to)),
+            Self::Isolate(edge, _) => matches!(
+                (from, to),
+                (Node::Edge(n), Node::Plane(_)) | (Node::Plane(_), Node::Edge(n)) if n == edge
+            ),
+            _ => false,
+        }
+    }
+
     fn kind(&self) -> &'static str {
         match self {
             Self::Cut(..) => "one way cut",
@@ -95,48 +129,80 @@ impl Fault {
             Self::Isolate(..) => "edge cut off from all control planes",
             Self::Lose(..) => "messages lost",
             Self::Slow(..) => "messages late",
-            Self::Crash(Node::Edge(_), _) => "edge crashed, restarted from disk",
+            Self::Crash(Node::Edge(_), _) => "edge crashed, disk kept",
             Self::Crash(..) => "control plane crashed",
             Self::CrashAndForget(..) => "edge crashed, disk lost",
             Self::Pause(..) => "paused or suspended",
             Self::Quorum(_) => "quorum lost",
-            Self::LeaderChange => "leader changed, outcomes unknown",
+            Self::LeaderChange(_) => "leader changed, outcomes unknown",
             Self::Compact => "compacted",
             Self::BackUp => "backed up",
             Self::Restore => "backup restored, epoch raised",
             Self::Jump(..) => "wall clock jumped by an hour",
             Self::Twin(_) => "second machine with an edge's id",
-            Self::Disown(_) => "edge deregistered while it ran",
+            Self::Disown(_) => "edge deregistered that was not gone",
             Self::Deregister(..) => "edge deregistered, and replaced",
         }
     }
 }
 
-/// How many of each kind were injected.
+/// How many of each kind there were, and what else was counted.
 #[derive(Clone, Debug, Default)]
-pub struct Faults(BTreeMap<&'static str, u64>);
+pub struct Faults {
+    kinds: BTreeMap<&'static str, Count>,
+    notes: BTreeMap<&'static str, u64>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Count {
+    drawn: u64,
+    /// Of those: they have done something.
+    effective: u64,
+}
 
 impl Faults {
-    pub fn count(&mut self, fault: &Fault) {
-        *self.0.entry(fault.kind()).or_default() += 1;
+    pub fn drawn(&mut self, fault: &Fault) {
+        self.kinds.entry(fault.kind()).or_default().drawn += 1;
+    }
+
+    /// One that was drawn has done something.
+    pub fn took_effect(&mut self, fault: &Fault) {
+        self.kinds.entry(fault.kind()).or_default().effective += 1;
     }
 
     /// Something that is counted beside the faults.
     pub fn note(&mut self, what: &'static str, count: u64) {
-        *self.0.entry(what).or_default() += count;
+        *self.notes.entry(what).or_default() += count;
     }
 
     pub fn add(&mut self, other: &Self) {
-        for (kind, count) in &other.0 {
-            *self.0.entry(kind).or_default() += count;
+        for (kind, count) in &other.kinds {
+            let sum = self.kinds.entry(kind).or_default();
+            sum.drawn += count.drawn;
+            sum.effective += count.effective;
         }
+        for (what, count) in &other.notes {
+            self.note(what, *count);
+        }
+    }
+
+    /// Kinds of which most do nothing: whoever draws them proves little.
+    pub fn mostly_idle(&self) -> Vec<&'static str> {
+        let kinds = self.kinds.iter();
+        let idle = kinds.filter(|(_, count)| count.effective * 2 < count.drawn);
+        idle.map(|(kind, _)| *kind).collect()
     }
 }
 
+/// Only what did something counts as injected.
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0
-            .iter()
-            .try_for_each(|(kind, count)| writeln!(f, "{count:>10}  {kind}"))
+        for (what, count) in &self.notes {
+            writeln!(f, "{count:>10}  {what}")?;
+        }
+        self.kinds.iter().try_for_each(|(kind, count)| {
+            let Count { drawn, effective } = count;
+            writeln!(f, "{effective:>10}  {kind} ({drawn} drawn)")
+        })
     }
 }

@@ -229,12 +229,12 @@ impl World {
         self.go_on(n);
     }
 
-    fn can_reach_store(&self, n: usize) -> bool {
+    fn can_reach_store(&mut self, n: usize) -> bool {
         self.store.up && !self.is_cut(Node::Plane(n), Node::Store)
     }
 
     /// How far the store is, for a plane that asks it.
-    fn head(&self, n: usize) -> Revision {
+    fn head(&mut self, n: usize) -> Revision {
         match self.can_reach_store(n) {
             true => self.store.revision,
             // Nothing newer can be confirmed.

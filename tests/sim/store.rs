@@ -129,9 +129,10 @@ impl Store {
         self.entries.contains_key(&keys::edge(edge))
     }
 
-    pub fn compact(&mut self) {
+    /// False: nothing has been written since the last time.
+    pub fn compact(&mut self) -> bool {
         self.compacted = self.revision;
-        self.log.clear();
+        !std::mem::take(&mut self.log).is_empty()
     }
 
     pub fn back_up(&mut self) {

@@ -1,7 +1,6 @@
 //! One history: what happens, in which order, and whether every promise was kept.
 
 use std::collections::BTreeMap;
-use std::iter::repeat_with;
 
 use fastrand::Rng;
 use seawall_config::{Epoch, Revision};
@@ -11,13 +10,15 @@ use serde_json::json;
 
 use crate::clock::Clock;
 use crate::edge::{EdgeEvent, EdgeNode};
-use crate::faults::{Fault, Faults, Node};
+use crate::faults::{Fault, Faults};
 use crate::origin::{Origin, Page, SITES, host, path, site};
 use crate::plane::{PlaneEvent, PlaneNode, StoreEvent};
 use crate::store::Store;
 use crate::story::Story;
+use crate::violation::{Broken, Violation};
 
 mod breaking;
+mod network;
 mod rules;
 
 pub use rules::Rules;
@@ -47,7 +48,8 @@ pub enum Event {
     /// New editions, and a purge of them.
     Publish,
     Break(Fault),
-    Mend(Fault),
+    /// By its number.
+    Mend(usize, Fault),
     MendAll,
     LastPurge,
 }
@@ -64,7 +66,7 @@ pub struct World {
     pub faults: Faults,
     /// The edition of each page that no edge may serve an older one than, since a receipt said so.
     pub promised: Vec<Promise>,
-    pub broken: Option<String>,
+    pub broken: Option<Broken>,
     /// What the sender of the newest purge knows.
     pub token: Option<Token>,
     /// The last purge is complete.
@@ -73,9 +75,10 @@ pub struct World {
     mind: &'static str,
     queue: BTreeMap<(u64, u64), Event>,
     seq: u64,
-    cut: Vec<(Node, Node)>,
-    loss: u32,
-    slow: Vec<(Node, u64)>,
+    /// What has broken, in order, and whether that has done anything.
+    begun: Vec<(Fault, bool)>,
+    /// What is not mended yet, by its number there.
+    in_force: Vec<(usize, Fault)>,
     /// A restored store is not trusted until then.
     refused_until_ms: u64,
 }
@@ -106,7 +109,7 @@ impl Token {
 }
 
 pub struct Ended {
-    pub outcome: Result<(), String>,
+    pub outcome: Result<(), Broken>,
     pub story: Story,
     pub faults: Faults,
 }
@@ -120,7 +123,13 @@ impl World {
     /// Only such faults happen.
     pub fn in_weather(seed: u64, rules: Rules, weather: Weather) -> Self {
         let mut random = Rng::with_seed(seed);
-        let planes = (0..PLANES).map(|_| PlaneNode::new(Clock::any(&mut random)));
+        let planes = (0..PLANES).map(|_| {
+            let clock = Clock::any(&mut random);
+            PlaneNode::new(match rules.planes_fast_by_ppm {
+                0 => clock,
+                fast => clock.with_drift(fast),
+            })
+        });
         let planes = planes.collect();
         let edges = (0..=TWIN).map(|n| {
             let id = format!("e{}", n % EDGES);
@@ -148,9 +157,8 @@ impl World {
             mind: "serve",
             queue: BTreeMap::new(),
             seq: 0,
-            cut: Vec::new(),
-            loss: 0,
-            slow: Vec::new(),
+            begun: Vec::new(),
+            in_force: Vec::new(),
             refused_until_ms: 0,
             random,
         };
@@ -170,12 +178,7 @@ impl World {
         }
         let faults = self.random.usize(..=FAULTS_MAX);
         for _ in 0..faults {
-            let mut any = repeat_with(|| Fault::any(&mut self.random, PLANES, EDGES));
-            let fault = any.find(weather);
-            let at = self.random.u64(2_000..BREAKS_UNTIL_MS);
-            fault
-                .into_iter()
-                .for_each(|fault| self.at(at, Event::Break(fault)));
+            self.draw(weather);
         }
         self.at(1_000, Event::Request);
         self.at(2_000, Event::Publish);
@@ -191,7 +194,10 @@ impl World {
             self.now = at;
             // What waits for a machine that is stopped keeps its order.
             match self.stopped_until(&event).filter(|until| *until > at) {
-                Some(until) => drop(self.queue.insert((until, order), event)),
+                Some(until) => {
+                    self.put_off(&event);
+                    self.queue.insert((until, order), event);
+                }
                 None => self.happen(event),
             }
         }
@@ -238,7 +244,7 @@ impl World {
                 }
             }
             Event::Break(fault) => self.break_it(fault),
-            Event::Mend(fault) => self.mend(fault),
+            Event::Mend(number, fault) => self.mend(number, fault),
             Event::MendAll => self.mend_all(),
             Event::LastPurge => self.publish(),
         }
@@ -259,25 +265,6 @@ impl World {
 
     pub fn tell(&mut self, line: impl std::fmt::Display) {
         self.story.tell(self.now, line);
-    }
-
-    /// When a message arrives; None: it does not.
-    pub fn send(&mut self, from: Node, to: Node) -> Option<u64> {
-        let lost = self.loss > 0 && self.random.u32(..100) < self.loss;
-        if lost || self.cut.contains(&(from, to)) {
-            return None;
-        }
-        let slow = self
-            .slow
-            .iter()
-            .filter(|(node, _)| [from, to].contains(node));
-        let slow_ms = slow.map(|(_, slow_ms)| *slow_ms).max().unwrap_or(0);
-        let slow = self.random.u64(..=slow_ms);
-        Some(self.now + self.random.u64(1..10) + slow)
-    }
-
-    pub fn is_cut(&self, one: Node, other: Node) -> bool {
-        self.cut.contains(&(one, other)) || self.cut.contains(&(other, one))
     }
 
     fn publish(&mut self) {
@@ -333,21 +320,24 @@ impl World {
     }
 
     /// Everybody is where the store is, the last purge is complete, and every edge vouches.
-    fn converged(&self) -> Result<(), String> {
+    fn converged(&self) -> Result<(), Broken> {
+        let not = |what| Err(Broken::new(Violation::NotConverged, what));
         let planes: Vec<_> = self.planes.iter().map(|it| it.stands(self.now)).collect();
         for (n, edge) in self.edges.iter().enumerate().take(EDGES) {
-            edge.converged(self.now, self.store.epoch)
-                .map_err(|why| format!("edge {n} has not converged: {why}; {planes:?}"))?;
+            if let Err(why) = edge.converged(self.now, self.store.epoch) {
+                return not(format!("edge {n}: {why}; {planes:?}"));
+            }
         }
         match self.agreed {
             true => Ok(()),
-            false => Err(format!("the last purge is not complete; {planes:?}")),
+            false => not(format!("the last purge is not complete; {planes:?}")),
         }
     }
 
-    pub fn breaks(&mut self, what: String) {
-        self.tell(format_args!("BROKEN: {what}"));
-        self.broken.get_or_insert(what);
+    pub fn breaks(&mut self, violation: Violation, what: String) {
+        let broken = Broken::new(violation, what);
+        self.tell(format_args!("BROKEN: {broken}"));
+        self.broken.get_or_insert(broken);
     }
 
     /// A receipt was given.

@@ -16,12 +16,8 @@ pub struct Disowned {
 }
 
 impl Disowned {
-    pub fn at(epoch: Epoch, revision: Revision) -> Self {
-        Self {
-            since: Some((epoch, revision)),
-            again: None,
-            lost: None,
-        }
+    pub fn at(&mut self, epoch: Epoch, revision: Revision) {
+        (self.since, self.again) = (Some((epoch, revision)), None);
     }
 
     pub fn is_lost(&mut self, epoch: Epoch) {
@@ -49,10 +45,13 @@ impl Disowned {
         let is_of = |epoch| applied.is_none_or(|applied| applied.epoch == epoch);
         let serves = on_partition == OnPartition::Serve;
         let unknown = self.since.is_some_and(|(epoch, _)| is_of(epoch));
+        // It has not heard yet that there is another history, in which it was deregistered.
+        let is_before = |epoch| applied.is_some_and(|applied| applied.epoch < epoch);
+        let elsewhere = self.since.is_some_and(|(epoch, _)| is_before(epoch));
         let behind = self.again.is_some_and(|(epoch, again)| {
             is_of(epoch) && applied.is_none_or(|applied| applied.revision < again)
         });
         let lost = self.lost.is_some_and(is_of);
-        unknown && (vouches || serves) || (behind || lost) && !vouches && serves
+        unknown && (vouches || serves) || (elsewhere || behind || lost) && !vouches && serves
     }
 }

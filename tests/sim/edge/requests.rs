@@ -6,6 +6,7 @@ use seawall_edge::simulated::{Route, Said, Step};
 use super::{EdgeEvent, ROUNDS_MAX, Request};
 
 use crate::origin::{Origin, Page, host, path};
+use crate::violation::Violation;
 use crate::world::{World, url};
 
 /// How long a request waits for the revision it wants, and how often it looks.
@@ -15,19 +16,10 @@ const TOKEN_LOOK_MS: u64 = 100;
 impl World {
     pub(super) fn requested(&mut self, n: usize, page: Page) {
         let promise = self.promised[page];
-        let mut own = self.edges[n]
-            .changed
-            .get(&page)
-            .copied()
-            .unwrap_or_default();
+        let changed = self.edges[n].changed.get(&page).copied();
         let token = self.token.clone().filter(|_| self.random.u32(..4) == 0);
         let token = token.filter(|token| token.promises(page).is_some());
-        own = own.max(
-            token
-                .as_ref()
-                .and_then(|it| it.promises(page))
-                .unwrap_or_default(),
-        );
+        let of_token = token.as_ref().and_then(|it| it.promises(page));
         let routed = self.with(n, |sim, _| sim.route(&host(page), &path(page)));
         let Some(Some(route)) = routed else {
             return;
@@ -39,7 +31,8 @@ impl World {
             page,
             route,
             promise,
-            own,
+            changed: changed.unwrap_or_default(),
+            token: of_token.unwrap_or_default(),
             wanted: token.map(|token| (token.epoch, token.revision)),
             waited_ms: 0,
             rounds: 0,
@@ -107,9 +100,8 @@ impl World {
             self.look_again(n, id);
         }
         if self.edges[n].sim.as_ref().is_some_and(|sim| sim.went_back) {
-            self.breaks(format!(
-                "edge {n} stores what was born before what was there"
-            ));
+            let what = format!("edge {n} stores what was born before what was there");
+            self.breaks(Violation::BirthWentBack, what);
         }
     }
 
@@ -237,15 +229,25 @@ impl World {
             true => request.promise.vouching.max(request.promise.all),
             false => request.promise.all,
         };
-        let promise = promise.max(request.own);
-        if body < promise {
+        let of_receipt = match vouches {
+            true => Violation::StaleWhileVouching,
+            false => Violation::StaleWhileCutOff,
+        };
+        let promises = [
+            (promise, of_receipt),
+            (request.token, Violation::StaleForToken),
+            (request.changed, Violation::StaleAfterChange),
+        ];
+        let broken = promises.into_iter().find(|(promise, _)| body < *promise);
+        if let Some((promise, violation)) = broken {
             let page = url(request.page);
             let stands = self.with(n, |sim, _| sim.stands(&request.route));
             self.tell(stands.unwrap_or_default());
-            self.breaks(format!(
-                "edge {n} (vouches: {vouches}) serves edition {body} of {page}, after a receipt for edition {promise}; {}",
+            let what = format!(
+                "edge {n} serves edition {body} of {page}, after edition {promise}; {}",
                 request.so_far
-            ));
+            );
+            self.breaks(violation, what);
         }
     }
 }

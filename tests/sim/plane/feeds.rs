@@ -159,6 +159,7 @@ impl World {
         let Some(due_ms) = due_ms else {
             return;
         };
+        let due_ms = due_ms - self.rules.fences_early_ms();
         if due_ms > now_ms {
             self.wake_at(n, due_ms);
         } else if !self.rules.reads_before_fencing {

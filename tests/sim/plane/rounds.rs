@@ -35,6 +35,7 @@ impl World {
     /// A call arrives at the store.
     pub fn store(&mut self, event: StoreEvent) {
         if !self.store.up {
+            self.stalls(matches!(event.what, Asked::Commit(_)));
             // It may still be done when there is a quorum again, and then says nothing; or never.
             if self.random.bool() && matches!(event.what, Asked::Commit(_)) {
                 let event = StoreEvent {
@@ -124,6 +125,7 @@ impl World {
             _ => return,
         };
         plane.is_reading = false;
+        let began_ms = began_ms + self.rules.fences_early_ms();
         if let (Some(view), Some(sim)) = (view, &mut plane.sim) {
             sim.read_records(&view, began_ms, now_ms);
         }

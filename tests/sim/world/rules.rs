@@ -1,5 +1,6 @@
 //! What a simulation goes by.
 
+use seawall_control_plane::FENCED_AFTER_MS;
 use seawall_edge::simulated::Habits;
 
 /// The rules as they are, or one of them broken on purpose.
@@ -20,6 +21,8 @@ pub struct Rules {
     pub asks_what_edges_know: bool,
     /// Only a linearizable read makes a silent edge a fenced one.
     pub reads_before_fencing: bool,
+    /// And only when T(1 + drift) + margin have passed since the last renewal.
+    pub waits_before_fencing: bool,
     /// A renewal is for one boot.
     pub tells_boots_apart: bool,
     /// Nobody is refused for what may have been long ago.
@@ -34,8 +37,22 @@ pub struct Rules {
     pub keeps_first: bool,
     /// A restored backup is another history.
     pub raises_the_epoch: bool,
-    /// Edges' clocks are too slow by so many millionths.
+    /// An edge's clock goes on while its machine is suspended.
+    pub counts_suspend: bool,
+    /// Edges' clocks are too slow by so many millionths; 0: as they happen to be.
     pub edges_slow_by_ppm: i64,
+    /// Control planes' clocks are too fast by so many.
+    pub planes_fast_by_ppm: i64,
+}
+
+impl Rules {
+    /// How much earlier an edge is taken for fenced than it should be.
+    pub fn fences_early_ms(&self) -> u64 {
+        match self.waits_before_fencing {
+            true => 0,
+            false => FENCED_AFTER_MS / 2,
+        }
+    }
 }
 
 impl Default for Rules {
@@ -49,6 +66,7 @@ impl Default for Rules {
             names_who_may_serve: true,
             asks_what_edges_know: true,
             reads_before_fencing: true,
+            waits_before_fencing: true,
             tells_boots_apart: true,
             refuses_by_the_head: true,
             registers_first: true,
@@ -56,7 +74,9 @@ impl Default for Rules {
             forgets_late: true,
             keeps_first: true,
             raises_the_epoch: true,
+            counts_suspend: true,
             edges_slow_by_ppm: 0,
+            planes_fast_by_ppm: 0,
         }
     }
 }
