@@ -12,8 +12,9 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use prometheus_client::registry::Registry;
 use seawall_config::feed::Frame;
+use seawall_config::tokens::{TokenEntry, TokenScope};
 use seawall_config::{Epoch, Revision};
-use seawall_control_plane::api::{self, Access};
+use seawall_control_plane::api::{self, Access, Tokens};
 use seawall_control_plane::store::embedded::EmbeddedStore;
 use seawall_control_plane::store::{Commit, Follow, Store, StoreError, Txn, View};
 use seawall_control_plane::{Clock, Plane};
@@ -68,6 +69,13 @@ impl Bench {
         let fresh = |answer: &Answer| answer.json["beacon"][0].as_u64() > Some(before.0);
         eventually(&bench, "/v1/snapshot", fresh).await;
         bench
+    }
+
+    /// The same plane, for those who hold one of these tokens.
+    pub fn guarded(self, tokens: Vec<TokenEntry>) -> Self {
+        let access = Access::Guarded(Tokens::new(tokens));
+        let router = api::router(self.plane.clone(), &access);
+        Self { router, ..self }
     }
 
     /// Another plane over the same store.
@@ -209,6 +217,17 @@ impl Bench {
                 .collect();
         }
         frames
+    }
+}
+
+/// Its text is its name.
+pub fn token(name: &str, scopes: &[TokenScope], sites: &[&str]) -> TokenEntry {
+    TokenEntry {
+        name: name.into(),
+        sha256: api::hash_of(name),
+        scopes: scopes.to_vec(),
+        sites: sites.iter().map(ToString::to_string).collect(),
+        edges: Vec::new(),
     }
 }
 

@@ -6,32 +6,22 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::Request;
 use futures::future::poll_immediate;
-use seawall_config::tokens::{TokenEntry, TokenScope};
+use seawall_config::tokens::TokenScope;
 use seawall_control_plane::api::{self, Access, Caller, Tokens};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use crate::support::Bench;
-
-fn token(name: &str, scope: TokenScope, sites: &[&str]) -> TokenEntry {
-    TokenEntry {
-        name: name.into(),
-        sha256: api::hash_of(name),
-        scopes: vec![scope],
-        sites: sites.iter().map(ToString::to_string).collect(),
-        edges: Vec::new(),
-    }
-}
+use crate::support::{Bench, token};
 
 /// One of each kind.
 fn tokens() -> Tokens {
     Tokens::new(vec![
-        token("reader", TokenScope::Read, &[]),
-        token("purger", TokenScope::Purge, &[]),
-        token("writer", TokenScope::Write, &[]),
-        token("edges", TokenScope::Edge, &[]),
-        token("shop-purger", TokenScope::Purge, &["shop"]),
-        token("shop-writer", TokenScope::Write, &["shop"]),
+        token("reader", &[TokenScope::Read], &[]),
+        token("purger", &[TokenScope::Purge], &[]),
+        token("writer", &[TokenScope::Write], &[]),
+        token("edges", &[TokenScope::Edge], &[]),
+        token("shop-purger", &[TokenScope::Purge], &["shop"]),
+        token("shop-writer", &[TokenScope::Write], &["shop"]),
     ])
 }
 
@@ -157,8 +147,8 @@ async fn whoever_has_much_under_way_keeps_no_edge_out() {
     let names: Vec<_> = (0..16).map(|n| format!("purger-{n}")).collect();
     let purgers = names
         .iter()
-        .map(|name| token(name, TokenScope::Purge, &[]))
-        .chain([token("edges", TokenScope::Edge, &[])]);
+        .map(|name| token(name, &[TokenScope::Purge], &[]))
+        .chain([token("edges", &[TokenScope::Edge], &[])]);
     let access = Access::Guarded(Tokens::new(purgers.collect()));
     let router = api::router(bench.plane.clone(), &access);
     // Each begins a body and never ends it.
