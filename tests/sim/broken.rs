@@ -59,14 +59,11 @@ fn long_absences(fault: &Fault) -> bool {
     matches!(fault, Fault::Crash(Node::Edge(_), _) | Fault::Isolate(..))
 }
 
-/// Edges are away, while an hour seems to pass, and nobody knows what has been.
+/// Edges are away, while control planes forget, and nobody knows what has been.
 fn forgetful_planes(fault: &Fault) -> bool {
     matches!(
         fault,
-        Fault::Isolate(..)
-            | Fault::Jump(Node::Plane(_), 1..)
-            | Fault::Compact
-            | Fault::Crash(Node::Plane(_), _)
+        Fault::Isolate(..) | Fault::Compact | Fault::Crash(Node::Plane(_), _)
     )
 }
 

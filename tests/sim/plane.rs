@@ -303,8 +303,8 @@ impl World {
     fn keep_up(&mut self, n: usize) {
         self.soon(n, BEACON_MS, PlaneEvent::Upkeep);
         let (now_ms, wall_ms) = self.plane_ms(n);
-        let due = self.planes[n].sim.as_ref();
-        let due = due.map(|sim| sim.upkeep(false, now_ms, wall_ms));
+        let (sim, retained_ms) = (self.planes[n].sim.as_ref(), self.retained_ms);
+        let due = sim.map(|sim| sim.upkeep(false, now_ms, wall_ms, retained_ms));
         for txn in due.unwrap_or_default() {
             self.call(n, Call::Upkeep, Asked::Commit(txn));
         }

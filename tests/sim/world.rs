@@ -33,6 +33,7 @@ const BREAKS_UNTIL_MS: u64 = 30_000;
 const LAST_PURGE_MS: u64 = BREAKS_UNTIL_MS + 40_000;
 const ENDS_MS: u64 = LAST_PURGE_MS + 15_000;
 const FAULTS_MAX: usize = 14;
+const RETAINED_MS: u64 = 60 * 60 * 1_000;
 
 /// Which faults happen.
 pub type Weather = fn(&Fault) -> bool;
@@ -81,6 +82,8 @@ pub struct World {
     in_force: Vec<(usize, Fault)>,
     /// A restored store is not trusted until then.
     refused_until_ms: u64,
+    /// For so long control planes keep what everybody has applied.
+    pub retained_ms: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -160,6 +163,7 @@ impl World {
             begun: Vec::new(),
             in_force: Vec::new(),
             refused_until_ms: 0,
+            retained_ms: retained_ms(seed),
             random,
         };
         world.begin(weather);
@@ -350,6 +354,14 @@ impl World {
             }
         }
         self.agreed |= self.now >= LAST_PURGE_MS && by_all;
+    }
+}
+
+/// An hour, as it is, which no history lasts; or a time in which much is forgotten while things break.
+fn retained_ms(seed: u64) -> u64 {
+    match seed % 2 {
+        0 => RETAINED_MS,
+        _ => Rng::with_seed(!seed).u64(2_000..20_000),
     }
 }
 

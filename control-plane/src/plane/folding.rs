@@ -125,6 +125,7 @@ mod tests {
             id: revision.to_string(),
             record,
             bytes: 1,
+            seen_ms: 0,
         }
     }
 

@@ -1,6 +1,8 @@
 //! The live purge records, and when one may be forgotten. Pure.
 //!
-//! A record stays for an hour and until every vouching edge has applied it. Beyond [`RECORDS_MAX`] records, or
+//! A record stays for an hour and until every vouching edge has applied it: an hour since the plane that forgets it has
+//! seen it, by a clock that never steps. When it was accepted is by another's wall clock, and one of two may be an hour off;
+//! so after a restart it stays longer. Beyond [`RECORDS_MAX`] records, or
 //! their bytes, those go that a newer one covers ([`folding`](super::folding)), and then the oldest, but not before every
 //! vouching edge has applied them either; unless an edge lags so far that there are twice as many. The revision of the
 //! newest forgotten one is the floor: an edge that takes a snapshot treats everything born before it as purged. So
@@ -18,7 +20,7 @@ use super::records::PurgeRecord;
 pub(super) const RECORDS_MAX: usize = 100_000;
 /// Bytes of all of them: a snapshot carries them.
 const RECORDS_BYTES_MAX: usize = 64 * 1024 * 1024;
-const RETAINED_MS: u64 = 60 * 60 * 1_000;
+pub(crate) const RETAINED_MS: u64 = 60 * 60 * 1_000;
 /// Records that one transaction deletes; etcd allows 128 operations in one.
 pub(crate) const FORGOTTEN_AT_ONCE_MAX: usize = 100;
 
@@ -37,6 +39,8 @@ pub(crate) struct Purge {
     pub(crate) record: PurgeRecord,
     /// Of its value in the store.
     pub(crate) bytes: usize,
+    /// When this plane saw it, by its own CLOCK_BOOTTIME.
+    pub(crate) seen_ms: u64,
 }
 
 impl Purges {
@@ -94,17 +98,18 @@ impl Purges {
 }
 
 /// The revisions of the records that go now, oldest first. `vouched_from`: the oldest revision that an edge
-/// which may still vouch has applied; None when no edge may.
+/// which may still vouch has applied; None when no edge may. `retained_ms`: for so long they stay.
 pub(crate) fn forgettable(
     purges: &Purges,
     vouched_from: Option<Revision>,
-    wall_ms: u64,
+    now_ms: u64,
+    retained_ms: u64,
 ) -> Vec<Revision> {
     let (mut count, mut bytes) = (purges.len(), purges.bytes());
     let goes = |(revision, purge): &(&Revision, &Purge)| {
         let over = count > RECORDS_MAX || bytes > RECORDS_BYTES_MAX;
         let far_over = count > 2 * RECORDS_MAX || bytes > 2 * RECORDS_BYTES_MAX;
-        let old = wall_ms.saturating_sub(purge.record.at_ms) >= RETAINED_MS;
+        let old = now_ms.saturating_sub(purge.seen_ms) >= retained_ms;
         let passed = vouched_from.is_none_or(|from| from >= **revision);
         count -= 1;
         bytes = bytes.saturating_sub(purge.bytes);
@@ -119,16 +124,21 @@ mod tests {
     use super::*;
     use seawall_config::Scope;
 
-    fn purges(ages_ms: &[(u64, u64)], bytes: usize) -> Purges {
+    /// Revisions, and when each was seen.
+    fn purges(seen: &[(u64, u64)], bytes: usize) -> Purges {
         let mut purges = Purges::default();
-        for (revision, at_ms) in ages_ms {
+        for (revision, seen_ms) in seen {
             let record = PurgeRecord {
                 scopes: Vec::new(),
-                at_ms: *at_ms,
                 ..PurgeRecord::unreadable()
             };
-            let id = revision.to_string();
-            purges.insert(Revision(*revision), Purge { id, record, bytes });
+            let purge = Purge {
+                id: revision.to_string(),
+                record,
+                bytes,
+                seen_ms: *seen_ms,
+            };
+            purges.insert(Revision(*revision), purge);
         }
         purges
     }
@@ -143,6 +153,7 @@ mod tests {
                 ..PurgeRecord::unreadable()
             },
             bytes: 7,
+            seen_ms: 0,
         };
         // Two keys at once.
         purges.insert(Revision(2), written("b"));
@@ -163,10 +174,11 @@ mod tests {
     #[test]
     fn a_record_stays_an_hour_and_until_every_vouching_edge_has_applied_it() {
         let purges = purges(&[(1, 0), (2, 1_000), (3, 2_000)], 10);
-        let check = |vouched_from: Option<u64>, wall_ms: u64, expect: &[u64]| {
-            let gone = forgettable(&purges, vouched_from.map(Revision), wall_ms);
+        let check = |vouched_from: Option<u64>, now_ms: u64, expect: &[u64]| {
+            let from = vouched_from.map(Revision);
+            let gone = forgettable(&purges, from, now_ms, RETAINED_MS);
             let expect: Vec<_> = expect.iter().copied().map(Revision).collect();
-            assert_eq!(gone, expect, "{vouched_from:?} at {wall_ms}");
+            assert_eq!(gone, expect, "{vouched_from:?} at {now_ms}");
         };
         check(None, RETAINED_MS - 1, &[]);
         check(None, RETAINED_MS, &[1]);
@@ -179,7 +191,8 @@ mod tests {
     fn too_many_go_earlier_oldest_first() {
         let check = |count: usize, bytes: usize, vouched_from: Option<u64>, expect: &[u64]| {
             let young: Vec<_> = (1..=count as u64).map(|revision| (revision, 0)).collect();
-            let gone = forgettable(&purges(&young, bytes), vouched_from.map(Revision), 0);
+            let from = vouched_from.map(Revision);
+            let gone = forgettable(&purges(&young, bytes), from, 0, RETAINED_MS);
             let expect: Vec<_> = expect.iter().copied().map(Revision).collect();
             assert_eq!(gone, expect, "{count} of {bytes}, {vouched_from:?}");
         };

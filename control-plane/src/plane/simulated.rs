@@ -174,14 +174,15 @@ impl Simulated {
         judge(&self.state, purge, now_ms)
     }
 
-    /// What is due to be written: a beacon, and what is to be forgotten.
-    pub fn upkeep(&self, starts: bool, now_ms: u64, wall_ms: u64) -> Vec<Txn> {
+    /// What is due to be written: a beacon, and what is to be forgotten. `retained_ms`: in place of the hour that purge
+    /// records stay, which no history lasts.
+    pub fn upkeep(&self, starts: bool, now_ms: u64, wall_ms: u64, retained_ms: u64) -> Vec<Txn> {
         let state = &self.state;
         let due = [
             upkeep::beacon(state, starts, now_ms, wall_ms),
             upkeep::idle_plane(state, &self.id),
             upkeep::fold(state, wall_ms),
-            upkeep::forget(state, wall_ms),
+            upkeep::forget(state, now_ms, retained_ms),
         ];
         let covered = upkeep::covered_at_once(state);
         due.into_iter().flatten().chain(covered).collect()

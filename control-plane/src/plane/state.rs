@@ -220,7 +220,10 @@ impl State {
             }
             // What cannot be read drains nothing.
             Key::Drained(site) => self.put_drained(site, decode(key, value).unwrap_or_default()),
-            Key::Purge(id) => self.put_purge(id, (key, value), (created, revision), accepted_ms),
+            Key::Purge(id) => {
+                let at = (created, revision);
+                self.put_purge(id, (key, value), at, accepted_ms, now_ms);
+            }
             Key::Beacon => {
                 let Some(beacon) = decode(key, value) else {
                     return;
@@ -264,6 +267,7 @@ impl State {
         (key, value): (&str, &[u8]),
         (created, revision): (Revision, Revision),
         accepted_ms: Option<u64>,
+        now_ms: u64,
     ) {
         // A purge is written once. Of one that was written over by hand nobody knows what it said before.
         let record = match created == revision {
@@ -274,6 +278,7 @@ impl State {
             id: id.to_owned(),
             record,
             bytes: value.len(),
+            seen_ms: now_ms,
         };
         self.tally.open(revision, accepted_ms, purge.record.dry_run);
         self.purges.insert(revision, purge);

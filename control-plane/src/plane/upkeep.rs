@@ -10,7 +10,7 @@ use seawall_config::{Mode, Scope};
 
 use super::folding::{covered, foldable};
 use super::records::{PurgeRecord, encode};
-use super::retention::{FORGOTTEN_AT_ONCE_MAX, forgettable};
+use super::retention::{FORGOTTEN_AT_ONCE_MAX, RETAINED_MS, forgettable};
 use super::state::State;
 use super::{Plane, random_id};
 use crate::keys;
@@ -62,7 +62,7 @@ impl Plane {
             self.write(gone).await?;
         }
         while self
-            .write_if_due(|state, _, wall_ms| forget(state, wall_ms))
+            .write_if_due(|state, now_ms, _| forget(state, now_ms, RETAINED_MS))
             .await?
             == Some(FORGOTTEN_AT_ONCE_MAX + 1)
         {}
@@ -160,8 +160,9 @@ pub(super) fn covered_at_once(state: &State) -> Vec<Txn> {
 }
 
 /// Purge records, and the floor that stands for them from now on.
-pub(super) fn forget(state: &State, wall_ms: u64) -> Option<Txn> {
-    let gone = forgettable(&state.purges, state.fleet.vouched_from(), wall_ms);
+pub(super) fn forget(state: &State, now_ms: u64, retained_ms: u64) -> Option<Txn> {
+    let vouched_from = state.fleet.vouched_from();
+    let gone = forgettable(&state.purges, vouched_from, now_ms, retained_ms);
     let gone = gone
         .iter()
         .filter_map(|revision| Some((revision, state.purges.get(*revision)?)));

@@ -1,7 +1,7 @@
 use seawall_config::scope::Target;
 use seawall_config::{Epoch, Mode, Revision, Scope};
 
-use super::super::retention::RECORDS_MAX;
+use super::super::retention::{RECORDS_MAX, RETAINED_MS};
 use super::*;
 use crate::store::{Changed, Entry, Step, View};
 
@@ -94,7 +94,7 @@ fn a_host_that_is_purged_without_end_is_purged_whole_and_no_floor_rises() {
     assert_eq!(state.purges.len(), few as usize + 1);
     assert_eq!(state.floor, Revision::default());
     assert!(fold(&state, 0).is_none() && covered_at_once(&state).is_empty());
-    assert!(forget(&state, 0).is_none());
+    assert!(forget(&state, 0, RETAINED_MS).is_none());
 }
 
 #[test]
