@@ -39,6 +39,7 @@ ROWS := $(CURDIR)/target/bench-rows
 
 hits: install-to-test install-to-bench install-to-race ## hits beside nginx, Varnish and Traffic Server, into docs/benchmarks.md
 	@$(call install,perf:linux-perf)
+	@[ $$(df -k --output=avail /dev/shm | tail -1) -ge 4194304 ] || { echo "make hits: what servers keep in files needs 4 GiB in /dev/shm" >&2; exit 1; }
 	@rm -f $(ROWS) $(ROWS).idle $(ROWS).cores
 	TMPDIR=/dev/shm HITS_ROWS=$(ROWS) IDLE_ROWS=$(ROWS).idle CORES_ROWS=$(ROWS).cores \
 	  cargo test --locked --profile $(PROFILE) --test it -- bench::hits bench::cores --ignored --nocapture --test-threads=1

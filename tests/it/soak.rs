@@ -27,7 +27,10 @@ fn memory_stays_within_its_bound_whatever_is_asked_for() {
         .ok()
         .and_then(|text| text.parse().ok());
     let seconds: u64 = seconds.unwrap_or(600);
-    let (url, cache) = (format!("http://{}", origin()), format!("{CACHE_MIB}MiB"));
+    let (url, cache) = (
+        format!("http://{}", origin(None)),
+        format!("{CACHE_MIB}MiB"),
+    );
     let args = [
         "--origin",
         &url,

@@ -6,16 +6,17 @@ use std::thread;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::servers::{CLIENT_CORE, CORE, pin};
+use super::servers::{CORE, pin};
 use crate::support::message;
 
 /// An origin that answers any target with as many bytes as its first segment says: `/1024/…`. It ends with the test.
-pub fn origin() -> SocketAddr {
+/// `cores`: where it has to stay.
+pub fn origin(cores: Option<&'static str>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {
         // The threads that it starts are where it is.
-        pin_this_thread(CLIENT_CORE);
+        cores.map(pin_this_thread);
         for mut stream in listener.incoming().flatten() {
             thread::spawn(move || {
                 stream.set_nodelay(true).unwrap();

@@ -21,7 +21,7 @@ struct Measured {
 #[test]
 #[ignore = "a figure, and a minute long: make hits"]
 fn two_threads_beside_one() {
-    let origin = origin();
+    let origin = origin(None);
     let servers = [
         ("one", Server::seawall(origin)),
         ("two", Server::seawall_on("0,1", origin)),

@@ -80,7 +80,7 @@ const SCENARIOS: [Scenario; 12] = [
 #[test]
 #[ignore = "a figure, and minutes long: make bench"]
 fn hits_beside_other_caches() {
-    let origin = origin();
+    let origin = origin(Some(CLIENT_CORE));
     let servers = [
         Server::seawall(origin),
         Server::nginx(origin),
@@ -109,7 +109,7 @@ fn hits_beside_other_caches() {
 #[test]
 #[ignore = "a figure, and minutes long: make hits"]
 fn memory_of_idle_connections() {
-    let origin = origin();
+    let origin = origin(Some(CLIENT_CORE));
     for server in [
         Server::seawall(origin),
         Server::nginx(origin),

@@ -24,7 +24,7 @@ const QUIET: Duration = Duration::from_secs(3);
 #[ignore = "a figure, and minutes long: make bench"]
 fn a_tag_of_a_million_objects() {
     let plane = Role::control_plane();
-    let site = json!({"hosts": ["127.0.0.1"], "origin": format!("http://{}", origin())});
+    let site = json!({"hosts": ["127.0.0.1"], "origin": format!("http://{}", origin(None))});
     plane.ask("PUT", "/v1/sites/a", &site);
     let edge = Role::edge(&plane);
     within(PATIENCE, "it serves", || {
