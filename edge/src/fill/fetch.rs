@@ -15,7 +15,7 @@ use crate::answer::{Journey, may_wait, stands_in};
 use crate::clock;
 use crate::ledger::{Fingerprint, Life};
 use crate::object::Object;
-use crate::origin::exchange::{Said, exchange, failure, has_excess};
+use crate::origin::exchange::{FinalHead, exchange, failure, has_excess};
 use crate::origin::interim::Interims;
 use crate::origin::{self, Asking, Failure, Lease};
 use crate::rules::{freshening, ranges, reuse};
@@ -51,7 +51,7 @@ pub(super) struct Answered {
     pub session: HttpSession<()>,
     peer: HttpPeer,
     lease: Lease,
-    pub said: Said,
+    pub head: FinalHead,
     pub requested: SystemTime,
     pub received: SystemTime,
 }
@@ -71,10 +71,10 @@ impl Fetch {
     async fn run(&self) -> Result<(), Failure> {
         let until = clock::instant() + self.journey.served.pool.origin().fetch_timeout;
         let mut answered = self.ask(&self.stored, until).await?;
-        match (&self.stored, answered.said.status) {
+        match (&self.stored, answered.head.status) {
             (Stored::Candidates(stored), StatusCode::NOT_MODIFIED) => {
                 let heads = stored.iter().map(|object| &object.head);
-                let at = freshening::selected(heads, &answered.said.head);
+                let at = freshening::selected(heads, &answered.head.fields);
                 if let Some(object) = at.and_then(|at| stored.get(at)) {
                     self.refresh(object, &answered)?;
                     self.release(answered).await;
@@ -94,11 +94,11 @@ impl Fetch {
             }
             _ => {}
         }
-        if answered.said.status == StatusCode::NOT_MODIFIED && !self.is_conditional() {
+        if answered.head.status == StatusCode::NOT_MODIFIED && !self.is_conditional() {
             return Err(Failure::BrokenAnswer);
         }
-        let head = &answered.said.head;
-        let status = answered.said.status;
+        let head = &answered.head.fields;
+        let status = answered.head.status;
         let mut arrived = self.judge(&self.journey.method, status, head, &[], &answered)?;
         let (state, journey) = (&self.state, &self.journey);
         let (key, method) = (&journey.key, &journey.method);
@@ -128,7 +128,7 @@ impl Fetch {
     /// The whole that an answer makes of what is stored in part. None: it is not the rest, or of another whole by now; or
     /// what is stored may not be served any more, as after a 304.
     fn rest_of(&self, part: &Object, answered: &Answered) -> Result<Option<Arrived>, Failure> {
-        let head = &answered.said.head;
+        let head = &answered.head.fields;
         let is_rest = part.body.missing().is_some_and(|missing| {
             let whole = (&part.head, part.body.total());
             ranges::is_rest(whole, missing, head)
@@ -229,18 +229,18 @@ impl Fetch {
                     begun = true;
                     self.interims.tell(interim);
                 });
-                let said = exchanged.await;
-                let said = said.map_err(|failure| (failure, !begun, reused))?;
-                Ok((session, said, requested))
+                let head = exchanged.await;
+                let head = head.map_err(|failure| (failure, !begun, reused))?;
+                Ok((session, head, requested))
             };
             let asked = tokio::select! {
                 asked = asked => asked,
                 () = self.fill.abandoned(), if !self.fill.shared => return Err(Failure::GivenUp),
             };
             match asked {
-                Ok((session, said, requested)) => {
+                Ok((session, head, requested)) => {
                     let received = clock::now();
-                    lease.answered(said.status, session.as_http2().is_some());
+                    lease.answered(head.status, session.as_http2().is_some());
                     self.state
                         .metrics
                         .origin_ttfb(received.duration_since(requested).unwrap_or_default());
@@ -248,7 +248,7 @@ impl Fetch {
                         session,
                         peer,
                         lease,
-                        said,
+                        head,
                         requested,
                         received,
                     }));
@@ -307,7 +307,7 @@ impl Fetch {
         let prints = self.state.ledger.read(|ledger| ledger.prints().clone());
         let (mut arrived, tags_cut) =
             judge(heard, &prints, |length| self.state.storage.takes(length))?;
-        arrived.said = answered.said.status;
+        arrived.said = answered.head.status;
         arrived.overtaken = self.life(&arrived.tags) == Life::HardDead;
         self.state.metrics.tags_cut(tags_cut);
         Ok(arrived)

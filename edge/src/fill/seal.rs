@@ -58,7 +58,7 @@ impl Fetch {
 
     /// A 304: the stored response, its head updated, was born when this validation began.
     pub(super) fn refresh(&self, stored: &Arc<Object>, answered: &Answered) -> Result<(), Failure> {
-        let updated = freshening::update(&stored.head, &answered.said.head);
+        let updated = freshening::update(&stored.head, &answered.head.fields);
         let tags = &stored.tags;
         let arrived = self.judge(&Method::GET, stored.status, &updated, tags, answered)?;
         let body = stored.body.clone();
@@ -127,7 +127,7 @@ impl Fetch {
         let Some(stored) = selected.filter(|object| alive(object) && !precedes(object)) else {
             return;
         };
-        let head = &answered.said.head;
+        let head = &answered.head.fields;
         let updated = freshening::update(&stored.head, head);
         let tags = &stored.tags;
         let arrived = self.judge(&Method::GET, stored.status, &updated, tags, answered);

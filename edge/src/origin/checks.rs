@@ -203,8 +203,8 @@ async fn ask(
     let session = state.connections.get_http_session(&peer).await;
     let (mut session, _) = session.map_err(|error| failure(&error).detail())?;
     let request = request(pool, at, expected.path).ok_or("no request can be made of this")?;
-    let said = exchange(&mut session, Box::new(request), HEADER_TIMEOUT, |_| ()).await;
-    let status = said.map_err(Failure::detail)?.status.as_u16();
+    let head = exchange(&mut session, Box::new(request), HEADER_TIMEOUT, |_| ()).await;
+    let status = head.map_err(Failure::detail)?.status.as_u16();
     let is_expected = |(first, last): &(u16, u16)| (*first..=*last).contains(&status);
     if !expected.statuses.iter().any(is_expected) {
         return Err("another status than expected");

@@ -11,11 +11,11 @@ use tokio::time::timeout;
 
 use super::{Failure, HEAD_BYTES_MAX, HEADER_TIMEOUT, INTERIM_MAX, STALL_TIMEOUT};
 
-/// The final head of an answer.
+/// The head of an answer that no other follows: none of 1xx (RFC 9110 §15.2).
 #[derive(Debug)]
-pub struct Said {
+pub struct FinalHead {
     pub status: StatusCode,
-    pub head: HeaderMap,
+    pub fields: HeaderMap,
 }
 
 /// One request and the final head of its answer, within the header deadline and `left`; `interim` sees those before it,
@@ -25,7 +25,7 @@ pub async fn exchange(
     mut request: Box<RequestHeader>,
     left: Duration,
     mut interim: impl FnMut(&ResponseHeader),
-) -> Result<Said, Failure> {
+) -> Result<FinalHead, Failure> {
     if session.as_http2().is_some() {
         name_authority(&mut request);
     }
@@ -53,9 +53,9 @@ pub async fn exchange(
             if !head.status.is_informational() {
                 return match is_framed_twice(session, &head.headers) {
                     true => Err(Failure::BrokenAnswer),
-                    false => Ok(Said {
+                    false => Ok(FinalHead {
                         status: head.status,
-                        head: head.headers.clone(),
+                        fields: head.headers.clone(),
                     }),
                 };
             }
@@ -67,12 +67,12 @@ pub async fn exchange(
         }
         Err(Failure::BrokenAnswer)
     };
-    let said = timeout(HEADER_TIMEOUT.min(left), heads)
+    let head = timeout(HEADER_TIMEOUT.min(left), heads)
         .await
         .map_err(|_| Failure::HeaderTimeout)??;
     // Pingora's connector sets none. The head had its deadline already.
     session.set_read_timeout(Some(STALL_TIMEOUT));
-    Ok(said)
+    Ok(head)
 }
 
 /// RFC 9112 §6.3: a message with both Transfer-Encoding and Content-Length "might indicate an attempt to perform request

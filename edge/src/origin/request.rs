@@ -17,7 +17,6 @@ use crate::rules::{fields, ranges, targeted, validation};
 const HOPS_MAX: usize = 3;
 
 const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
-const FORWARDED_FOR: HeaderName = HeaderName::from_static(fields::FORWARDED_FOR);
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
@@ -78,7 +77,10 @@ impl Pseudonym {
             }
         };
         if let Some(client) = journey.client {
-            set(FORWARDED_FOR, client.ip().to_canonical().to_string());
+            set(
+                fields::FORWARDED_FOR,
+                client.ip().to_canonical().to_string(),
+            );
         }
         set(FORWARDED_HOST, journey.key.host().to_owned());
         set(FORWARDED_PROTO, journey.key.scheme().as_str().to_owned());

@@ -51,7 +51,7 @@ const UNKEYED_BEGINNINGS: [&str; 3] = ["x-forwarded", "x-original-", "x-rewrite-
 /// RFC 7239.
 pub const FORWARDED: &str = "forwarded";
 /// Who asks, as this edge tells it to the origin.
-pub const FORWARDED_FOR: &str = "x-forwarded-for";
+pub const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Fields that may not be nominated away by `Connection`: they are how this hop speaks of a request.
 const PROTECTED: [&str; 10] = [
